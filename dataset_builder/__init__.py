@@ -1,0 +1,1 @@
+"""Builds UrbanSound13 from its sources (`python -m dataset_builder --help`)."""

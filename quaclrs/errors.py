@@ -1,0 +1,30 @@
+"""The one exception that a user's mistake raises, and the one line it becomes on a command line."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+
+
+class QuaclrsError(ValueError):
+    """A mistake of the caller: its message is one line that names the file or option and says what to do."""
+
+
+def report_user_errors(main: Callable[..., int]) -> Callable[..., int]:
+    """Make a command's `main` print a `QuaclrsError` as one line and return status 2 instead of a traceback.
+
+    Of several processes only rank 0 prints, so that `accelerate launch` shows the line once.
+    """
+
+    @functools.wraps(main)
+    def wrapper(*args, **kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except QuaclrsError as error:
+            if int(os.environ.get("RANK", "0")) == 0:
+                print(f"error: {error}", file=sys.stderr, flush=True)
+            return 2
+
+    return wrapper

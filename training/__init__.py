@@ -1,0 +1,1 @@
+"""Training, evaluation and publishing commands, run from a clone (`python -m training.quickstart`)."""
