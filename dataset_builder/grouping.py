@@ -1,0 +1,269 @@
+"""Which clips are cut from one recording, found from the sound alone: sireNNet names no recordings.
+
+Two clips belong together when a short template of one appears in the other: the highest normalised cross-correlation
+over all lags, J. P. Lewis, "Fast Normalized Cross-Correlation" (1995), section 5. Three stages keep it affordable:
+magnitude spectra, which no lag can change, name the candidates; an FFT correlation finds the lag; a third look at the
+phases guards against sounds too simple to tell two recordings apart, such as a steady tone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+import soxr
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from quaclrs.errors import QuaclrsError
+
+
+@dataclass(frozen=True)
+class GroupingConfig:
+    """Every parameter of the search; durations in seconds, frequencies in Hz, correlations in [0, 1]."""
+
+    sampling_rate: int = 4000  # sirens and engines have their energy below 2 kHz
+    lowest_frequency: float = 20.0  # a constant offset or wind rumble below it would correlate with any other
+    template_duration: float = 0.75  # also the shortest overlap of two slices that is certain to be found
+    template_hop: float = 0.375
+    shortest_template: float = 0.25  # a clip between this and `template_duration` is one template, a shorter one is alone
+    threshold: float = 0.9  # correlation from which two clips share a recording
+    silence_db: float = -50.0  # quieter stretches, relative to the clip's loudest template, are not compared
+    min_degrees_of_freedom: float = 16.0  # templates with fewer must also agree in phase
+    min_phase_agreement: float = 0.3
+    frame_hop: float = 0.125  # between the spectra that a template's spectrum is compared with
+    sketch_size: int = 256  # numbers that stand for a magnitude spectrum; their error falls with its square root
+    sketch_threshold: float = 0.86  # cosine of two sketches from which the waveforms are compared
+    coarse_threshold: float = 0.5  # of the correlation's envelope at half rate: white noise between two lags keeps 0.64
+    batch_clips: int = 64
+
+    def __post_init__(self) -> None:
+        if not 0 < self.shortest_template <= self.template_duration:
+            raise QuaclrsError("shortest_template must lie between 0 and template_duration")
+        if not (self.template_hop > 0 and self.frame_hop > 0):
+            raise QuaclrsError("template_hop and frame_hop must be positive")
+        if not 0 < self.threshold <= 1:
+            raise QuaclrsError(f"threshold must lie in (0, 1], not {self.threshold}")
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Groups of clips that share a recording, and the evidence."""
+
+    #: (clips,) int64, the group of each clip; groups are numbered in order of first appearance.
+    labels: np.ndarray
+    #: (i, j, correlation, lag in seconds), i < j: what clip i plays at t, clip j plays at t + lag. Sorted.
+    pairs: list[tuple[int, int, float, float]]
+
+
+@dataclass(frozen=True)
+class _Template:
+    clip: int
+    start: int
+    length: int
+    narrow: bool  # too few degrees of freedom to tell recordings apart by correlation alone
+
+    def cut(self, waveforms: list[np.ndarray]) -> np.ndarray:
+        """Its samples (length,), float32, scaled to unit energy; cut anew each time, for all at once fill the memory."""
+        samples = waveforms[self.clip][self.start : self.start + self.length].astype(np.float32)
+        return samples / np.linalg.norm(samples)
+
+
+def group_recordings(clips: Iterable[tuple[np.ndarray, int]], config: GroupingConfig | None = None) -> Grouping:
+    """Group clips that hold a stretch of the same recording, at whatever lag, gain, polarity, rate or encoding.
+
+    Groups are transitive: two clips that share nothing are in one group when a third overlaps both. Slices of one
+    recording that overlap by less than a template cannot be found.
+
+    Args:
+        clips: pairs of a mono waveform, float (samples,), and its sampling rate in Hz. Read once, one at a time; what is
+            kept of each is its 4 kHz version in half precision (24 kB for 3 s).
+        config: parameters of the search.
+
+    Raises:
+        QuaclrsError: a waveform is not one-dimensional or holds NaN or infinity.
+    """
+    config = config or GroupingConfig()
+    waveforms = [_analysis_waveform(waveform, rate, i, config) for i, (waveform, rate) in enumerate(clips)]
+    # A template of the shorter clip is slid over the longer one: so a slice is found inside the recording it is cut from.
+    order = sorted(range(len(waveforms)), key=lambda i: (len(waveforms[i]), i))
+    ranked = [waveforms[i] for i in order]
+    templates = [template for clip, waveform in enumerate(ranked) for template in _templates(clip, waveform, config)]
+    best: dict[tuple[int, int], tuple[float, float]] = {}
+    for template, others in _candidates(ranked, templates, config):
+        for other, correlation, lag in _matches(template, others, ranked, config):
+            i, j = order[template.clip], order[other]
+            key, lag = ((i, j), lag) if i < j else ((j, i), -lag)
+            if correlation > best.get(key, (0.0, 0.0))[0]:
+                best[key] = (correlation, lag)
+    pairs = [(i, j, correlation, lag) for (i, j), (correlation, lag) in sorted(best.items())]
+    return Grouping(_connected_groups(pairs, len(waveforms)), pairs)
+
+
+def _analysis_waveform(waveform: np.ndarray, rate: int, index: int, config: GroupingConfig) -> np.ndarray:
+    """The clip at the analysis rate, without offset and rumble, its peak at 1 whatever its gain; float16 (samples,)."""
+    waveform = np.asarray(waveform, dtype=np.float32)
+    if waveform.ndim != 1 or not np.isfinite(waveform).all():
+        raise QuaclrsError(f"clip {index} must be one finite channel (samples,), its shape is {waveform.shape}")
+    if waveform.size == 0:
+        return waveform.astype(np.float16)
+    low = soxr.resample(waveform, rate, config.sampling_rate, quality="HQ")
+    sos = scipy.signal.butter(2, config.lowest_frequency, "highpass", fs=config.sampling_rate, output="sos")
+    settled = scipy.signal.sosfilt_zi(sos) * (low[0] if low.size else 0.0)
+    low = scipy.signal.sosfilt(sos, low, zi=settled)[0]
+    peak = np.abs(low).max(initial=0.0)
+    # 1e-5 is below the last bit of 16-bit audio: what is quieter is dither, or silence through a resampler.
+    return (low / peak if peak > 1e-5 else np.zeros_like(low)).astype(np.float16)
+
+
+def _starts(length: int, window: int, hop: int) -> list[int]:
+    """First samples of windows on a grid, and of one that ends with the clip: overlapping slices share an end."""
+    return sorted({*range(0, length - window + 1, hop), length - window})
+
+
+def _templates(clip: int, waveform: np.ndarray, config: GroupingConfig) -> list[_Template]:
+    rate = config.sampling_rate
+    if len(waveform) < config.shortest_template * rate:
+        return []
+    window = min(round(config.template_duration * rate), len(waveform))
+    starts = _starts(len(waveform), window, round(config.template_hop * rate))
+    cuts = [waveform[start : start + window].astype(np.float32) for start in starts]
+    norms = [float(np.linalg.norm(cut)) for cut in cuts]
+    floor = max(max(norms) * 10 ** (config.silence_db / 20), 1e-6)
+    return [
+        _Template(clip, start, window, _degrees_of_freedom(cut) < config.min_degrees_of_freedom)
+        for start, cut, norm in zip(starts, cuts, norms, strict=True)
+        if norm > floor
+    ]
+
+
+def _degrees_of_freedom(samples: np.ndarray) -> float:
+    """How many independent numbers the sound amounts to: about 4 for a steady tone or a click, hundreds for noise.
+
+    Two unrelated sounds with n of them correlate by about 1 / sqrt(n) at a given lag, so with few of them some lag
+    reaches any threshold. The spectrum's participation ratio counts them; a burst has them only while it lasts.
+    """
+    power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2
+    spectral = 2 * power.sum() ** 2 / (power**2).sum()
+    energy = samples.astype(np.float64) ** 2
+    lasting = energy.sum() ** 2 / (energy**2).sum() / (len(samples) / 3)  # 1 for Gaussian noise
+    return float(spectral * min(1.0, lasting))
+
+
+def _sketches(frames: np.ndarray, projection: np.ndarray) -> np.ndarray:
+    """Magnitude spectra of frames (frames, samples), projected to unit vectors (frames, sketch_size), float32.
+
+    By the triangle inequality the cosine of two magnitude spectra is never below the correlation of the waveforms.
+    """
+    magnitudes = np.abs(scipy.fft.rfft(frames * np.hanning(frames.shape[1]).astype(np.float32)))
+    sketches = magnitudes @ projection
+    return sketches / np.maximum(np.linalg.norm(sketches, axis=1, keepdims=True), 1e-12)
+
+
+def _candidates(
+    waveforms: list[np.ndarray], templates: list[_Template], config: GroupingConfig
+) -> Iterator[tuple[_Template, np.ndarray]]:
+    """Each template with the later clips (others,) worth a correlation: one of their spectra resembles its spectrum."""
+    window = round(config.template_duration * config.sampling_rate)
+    projection = np.random.default_rng(0).standard_normal((window // 2 + 1, config.sketch_size), dtype=np.float32)
+    hop = round(config.frame_hop * config.sampling_rate)
+    owners, blocks = [], []
+    for clip, waveform in enumerate(waveforms):
+        if len(waveform) >= window:
+            frames = np.stack([waveform[s : s + window] for s in _starts(len(waveform), window, hop)])
+            blocks.append(_sketches(frames.astype(np.float32), projection))
+            owners.append(np.full(len(frames), clip))
+    owner = np.concatenate(owners) if owners else np.zeros(0, dtype=np.int64)
+    library = np.concatenate(blocks) if blocks else np.zeros((0, config.sketch_size), dtype=np.float32)
+    for template in templates:
+        if template.length < window:  # its spectrum is coarser: every longer clip is a candidate
+            yield template, np.arange(template.clip + 1, len(waveforms))
+    full = [template for template in templates if template.length == window]
+    rows = 128  # with 200,000 spectra in the library, as of 10,000 clips, a block of cosines is 100 MB
+    for first in range(0, len(full), rows):
+        block = full[first : first + rows]
+        begin = int(np.searchsorted(owner, block[0].clip, side="right"))
+        queries = _sketches(np.stack([template.cut(waveforms) for template in block]), projection)
+        row, column = np.nonzero(queries @ library[begin:].T >= config.sketch_threshold)
+        cuts = np.searchsorted(row, np.arange(1, len(block)))
+        for template, columns in zip(block, np.split(owner[begin + column], cuts), strict=True):
+            others = np.unique(columns)
+            yield template, others[others > template.clip]
+
+
+def _matches(
+    template: _Template, others: np.ndarray, waveforms: list[np.ndarray], config: GroupingConfig
+) -> Iterator[tuple[int, float, float]]:
+    """The clips that hold the template: (clip, absolute correlation, lag in seconds)."""
+    window, samples = template.length, template.cut(waveforms)
+    for first in range(0, len(others), config.batch_clips):
+        batch = others[first : first + config.batch_clips]
+        # No padding for the template: the lags at which it lies inside the clip do not wrap around.
+        size = 2 * scipy.fft.next_fast_len((len(waveforms[batch[-1]]) + 1) // 2)
+        clips = np.zeros((len(batch), size), dtype=np.float32)
+        for row, other in enumerate(batch):
+            clips[row, : len(waveforms[other])] = waveforms[other]
+        norms = _local_norms(clips, window, config)
+        cross = scipy.fft.rfft(clips) * scipy.fft.rfft(samples, size).conj()
+        # Analytic signal at half the rate: its envelope, unlike the correlation, has no zeros between two lags.
+        envelope = np.abs(scipy.fft.ifft(cross[:, :-1])) / norms[:, ::2]
+        peaks = envelope.argmax(axis=1)
+        for row in np.flatnonzero(envelope.max(axis=1) >= config.coarse_threshold):
+            start, correlation = _refined(cross[row], 2 * int(peaks[row]), norms[row])
+            if correlation < config.threshold:
+                continue
+            found = clips[row, round(start) : round(start) + window]
+            if template.narrow and _phase_agreement(samples, found) < config.min_phase_agreement:
+                continue
+            yield int(batch[row]), correlation, (start - template.start) / config.sampling_rate
+
+
+def _local_norms(clips: np.ndarray, window: int, config: GroupingConfig) -> np.ndarray:
+    """Root of the energy under a window that starts at each sample, infinite where silent or past the end."""
+    energy = np.cumsum(clips.astype(np.float64) ** 2, axis=1)
+    energy = np.concatenate([np.zeros((len(clips), 1)), energy], axis=1)
+    under = energy[:, window:] - energy[:, :-window]
+    norms = np.full(clips.shape, np.inf, dtype=np.float32)
+    floor = np.maximum(under.max(axis=1, keepdims=True) * 10 ** (config.silence_db / 10), 1e-12)
+    norms[:, : under.shape[1]] = np.where(under >= floor, np.sqrt(np.maximum(under, 1e-12)), np.inf)
+    return norms
+
+
+def _refined(cross: np.ndarray, start: int, norms: np.ndarray) -> tuple[float, float]:
+    """The best start within 2 samples of a coarse one, in eighths of a sample, and the correlation (at most 1) there.
+
+    A copy is rarely shifted by whole samples of the analysis rate, and half a sample off halves a 1.3 kHz tone.
+    """
+    size = 2 * (len(cross) - 1)
+    starts = start + np.arange(-16, 17) / 8
+    phases = np.exp(2j * np.pi / size * np.outer(starts, np.arange(len(cross) - 1)))
+    correlations = np.abs((phases @ cross[:-1]).real) * 2 / size
+    correlations /= norms[np.clip(np.round(starts).astype(int), 0, size - 1)]
+    best = int(correlations.argmax())
+    return float(max(starts[best], 0.0)), float(min(correlations[best], 1.0))
+
+
+def _phase_agreement(first: np.ndarray, second: np.ndarray) -> float:
+    """Generalised cross-correlation with phase transform (Knapp and Carter, 1976), in [0, 1], at most 1 sample apart.
+
+    Every frequency counts the same, so the noise under a tone decides: about 0.03 for two recordings, 1 for one.
+    """
+    size = min(len(first), len(second))
+    taper = np.hanning(size)
+    cross = np.fft.rfft(first[:size] * taper) * np.fft.rfft(second[:size] * taper).conj()
+    cross /= np.maximum(np.abs(cross), 1e-30)
+    phases = np.exp(2j * np.pi / size * np.outer(np.arange(-8, 9) / 8, np.arange(len(cross))))
+    return float(np.abs((phases @ cross).real).max() / len(cross))
+
+
+def _connected_groups(pairs: list[tuple[int, int, float, float]], count: int) -> np.ndarray:
+    if count == 0:
+        return np.zeros(0, dtype=np.int64)
+    rows, columns = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    graph = coo_array((np.ones(len(pairs), dtype=bool), (rows, columns)), shape=(count, count))
+    components = connected_components(graph, directed=False)[1]
+    _, first, inverse = np.unique(components, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)

@@ -1,0 +1,45 @@
+"""Configuration of QUACLRS models: the backbone's name, its normalisation and the whole front end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from .log_mel import LogMelConfig
+
+
+class QuaclrsConfig(PreTrainedConfig):
+    """What `QuaclrsModel` and `QuaclrsForAudioClassification` are built from.
+
+    Args:
+        backbone (`str`, defaults to `"resnet18"`): one of the paper's seven or any timm architecture.
+        log_mel (`dict`, *optional*): fields of `LogMelConfig`; the paper's Table 1 where absent.
+        image_mean, image_std (`list[float]`, *optional*): normalisation of the three channels; those of the backbone's
+            pretrained weights where absent (the model writes them here, so a saved model never depends on timm's).
+        kwargs: those of `PreTrainedConfig`, among them `num_labels`, `id2label` and `label2id`.
+
+    Raises:
+        ValueError: an unknown or impossible log-mel option.
+    """
+
+    model_type = "quaclrs"
+
+    def __init__(
+        self,
+        backbone: str = "resnet18",
+        log_mel: dict[str, Any] | None = None,
+        image_mean: list[float] | None = None,
+        image_std: list[float] | None = None,
+        **kwargs,
+    ) -> None:
+        self.backbone = backbone
+        self.log_mel = LogMelConfig.from_dict(log_mel or {}).to_dict()
+        self.image_mean = image_mean
+        self.image_std = image_std
+        super().__init__(**kwargs)
+
+    @property
+    def log_mel_config(self) -> LogMelConfig:
+        """The front end's parameters as their dataclass."""
+        return LogMelConfig.from_dict(self.log_mel)

@@ -1,0 +1,129 @@
+"""QUACLRS models: log-mel front end, a picture of it, an image backbone, and a linear classifier (paper, section 4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
+from transformers.utils.generic import can_return_tuple
+
+from .backbones import Backbone
+from .configuration_quaclrs import QuaclrsConfig
+from .log_mel import LogMelSpectrogram
+
+
+class QuaclrsPreTrainedModel(PreTrainedModel):
+    """What the QUACLRS models share: their configuration and how weights that no checkpoint holds are made."""
+
+    config_class = QuaclrsConfig
+    base_model_prefix = "quaclrs"
+    main_input_name = "input_values"
+
+    def _init_weights(self, module: nn.Module) -> None:
+        # `from_pretrained` builds on the meta device: what a checkpoint does not hold is uninitialised memory until here.
+        if isinstance(module, LogMelSpectrogram):
+            module.reset_parameters()
+        elif hasattr(module, "init_non_persistent_buffers"):  # timm's position tables and the like
+            module.init_non_persistent_buffers()
+        else:
+            super()._init_weights(module)
+
+
+class QuaclrsModel(QuaclrsPreTrainedModel):
+    """The encoder: waveforms or log-mels to the backbone's feature map and pooled embedding.
+
+    Args:
+        config: which backbone and front end. Weights start random; `model.backbone.load_weights()` takes ImageNet's.
+    """
+
+    def __init__(self, config: QuaclrsConfig) -> None:
+        super().__init__(config)
+        self.log_mel = LogMelSpectrogram(config.log_mel_config)
+        self.backbone = Backbone(config.backbone)
+        config.image_mean = list(config.image_mean or self.backbone.image_mean)
+        config.image_std = list(config.image_std or self.backbone.image_std)
+        if not any(parameter.is_meta for parameter in self.backbone.parameters()):
+            # Each architecture's own initialisation stays: `post_init` passes over modules with this mark.
+            for module in self.backbone.modules():
+                module._is_hf_initialized = True
+        self.post_init()
+
+    @property
+    def hidden_size(self) -> int:
+        """Length of the pooled embedding."""
+        return self.backbone.hidden_size
+
+    def pictures(self, log_mel: torch.Tensor) -> torch.Tensor:
+        """Log-mels (batch, mels, frames) in [0, 1] as normalised pictures (batch, 3, image_size, image_size).
+
+        Low frequencies are at the bottom. Pooling is antialiased: at 96 pixels four frames share a column.
+        """
+        size = self.config.log_mel_config.image_size
+        grey = nn.functional.interpolate(
+            log_mel.flip(-2).unsqueeze(1), size=(size, size), mode="bilinear", antialias=True, align_corners=False
+        )
+        channels = [(grey - m) / s for m, s in zip(self.config.image_mean, self.config.image_std, strict=True)]
+        return torch.cat(channels, dim=1)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        **kwargs,
+    ) -> BaseModelOutputWithPooling:
+        """Encode a batch.
+
+        Args:
+            input_values: waveforms (batch, samples) as `QuaclrsFeatureExtractor` prepares them.
+            input_features: instead of waveforms, log-mels (batch, mels, frames) in [0, 1].
+
+        Returns:
+            `last_hidden_state`, the feature map (batch, channels, height, width), and `pooler_output`
+            (batch, hidden_size).
+
+        Raises:
+            ValueError: neither or both inputs are given.
+        """
+        if (input_values is None) == (input_features is None):
+            raise ValueError("pass either input_values (waveforms) or input_features (log-mels)")
+        log_mel = self.log_mel(input_values) if input_features is None else input_features
+        feature_map, embedding = self.backbone(self.pictures(log_mel).to(self.dtype))
+        return BaseModelOutputWithPooling(last_hidden_state=feature_map, pooler_output=embedding)
+
+
+class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
+    """The encoder with a linear classifier on its pooled embedding.
+
+    Args:
+        config: as for `QuaclrsModel`; `num_labels` or `id2label` sets the classes.
+    """
+
+    def __init__(self, config: QuaclrsConfig) -> None:
+        super().__init__(config)
+        self.quaclrs = QuaclrsModel(config)
+        self.classifier = nn.Linear(self.quaclrs.hidden_size, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs,
+    ) -> SequenceClassifierOutput:
+        """Classify a batch.
+
+        Args:
+            input_values, input_features: as for `QuaclrsModel`.
+            labels: class indices (batch,), int64; they add the cross-entropy `loss`.
+
+        Returns:
+            `logits` (batch, num_labels) and, with `labels`, `loss`.
+        """
+        embedding = self.quaclrs(input_values=input_values, input_features=input_features).pooler_output
+        logits = self.classifier(embedding)
+        loss = None if labels is None else nn.functional.cross_entropy(logits.float(), labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
