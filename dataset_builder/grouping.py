@@ -2,8 +2,8 @@
 
 Two clips belong together when a short template of one appears in the other: the highest normalised cross-correlation
 over all lags, J. P. Lewis, "Fast Normalized Cross-Correlation" (1995), section 5. Three stages keep it affordable:
-magnitude spectra, which no lag can change, name the candidates; an FFT correlation finds the lag; a third look at the
-phases guards against sounds too simple to tell two recordings apart, such as a steady tone.
+magnitude spectra, which no lag can change, name the candidates; an FFT correlation finds the lag; and a template too
+simple to tell two recordings apart, such as a steady tone, is believed only if what lies under the tone agrees too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
+import scipy.linalg
 import scipy.signal
 import soxr
 from scipy.sparse import coo_array
@@ -32,12 +33,13 @@ class GroupingConfig:
     shortest_template: float = 0.25  # a clip between this and `template_duration` is one template, a shorter one is alone
     threshold: float = 0.9  # correlation from which two clips share a recording
     silence_db: float = -50.0  # quieter stretches, relative to the clip's loudest template, are not compared
-    min_degrees_of_freedom: float = 16.0  # templates with fewer must also agree in phase
-    min_phase_agreement: float = 0.3
+    min_degrees_of_freedom: float = 16.0  # a template with fewer is a tone, compared whitened, or a click, not compared
+    whitened_threshold: float = 0.4  # correlation of whitened tones: a codec spoils the noise under them
+    whitening_order: int = 32
     frame_hop: float = 0.125  # between the spectra that a template's spectrum is compared with
     sketch_size: int = 256  # numbers that stand for a magnitude spectrum; their error falls with its square root
     sketch_threshold: float = 0.86  # cosine of two sketches from which the waveforms are compared
-    coarse_threshold: float = 0.5  # of the correlation's envelope at half rate: white noise between two lags keeps 0.64
+    coarse_share: float = 0.55  # of a correlation that its envelope at half rate shows; white noise keeps 0.64
     batch_clips: int = 64
 
     def __post_init__(self) -> None:
@@ -133,24 +135,28 @@ def _templates(clip: int, waveform: np.ndarray, config: GroupingConfig) -> list[
     cuts = [waveform[start : start + window].astype(np.float32) for start in starts]
     norms = [float(np.linalg.norm(cut)) for cut in cuts]
     floor = max(max(norms) * 10 ** (config.silence_db / 20), 1e-6)
-    return [
-        _Template(clip, start, window, _degrees_of_freedom(cut) < config.min_degrees_of_freedom)
-        for start, cut, norm in zip(starts, cuts, norms, strict=True)
-        if norm > floor
-    ]
+    templates = []
+    for start, cut, norm in zip(starts, cuts, norms, strict=True):
+        if norm <= floor:
+            continue
+        spectral, lasting = _degrees_of_freedom(cut)
+        narrow = spectral < config.min_degrees_of_freedom
+        if narrow or spectral * lasting >= config.min_degrees_of_freedom:  # else a click, and any two clicks are alike
+            templates.append(_Template(clip, start, window, narrow))
+    return templates
 
 
-def _degrees_of_freedom(samples: np.ndarray) -> float:
-    """How many independent numbers the sound amounts to: about 4 for a steady tone or a click, hundreds for noise.
+def _degrees_of_freedom(samples: np.ndarray) -> tuple[float, float]:
+    """How many independent numbers the sound amounts to, about 4 for a steady tone, and the share of time it lasts.
 
     Two unrelated sounds with n of them correlate by about 1 / sqrt(n) at a given lag, so with few of them some lag
-    reaches any threshold. The spectrum's participation ratio counts them; a burst has them only while it lasts.
+    reaches any threshold. The participation ratio of the spectrum counts them, that of the energy is the share of time.
     """
     power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2
     spectral = 2 * power.sum() ** 2 / (power**2).sum()
     energy = samples.astype(np.float64) ** 2
     lasting = energy.sum() ** 2 / (energy**2).sum() / (len(samples) / 3)  # 1 for Gaussian noise
-    return float(spectral * min(1.0, lasting))
+    return float(spectral), float(min(1.0, lasting))
 
 
 def _sketches(frames: np.ndarray, projection: np.ndarray) -> np.ndarray:
@@ -198,7 +204,10 @@ def _matches(
     template: _Template, others: np.ndarray, waveforms: list[np.ndarray], config: GroupingConfig
 ) -> Iterator[tuple[int, float, float]]:
     """The clips that hold the template: (clip, absolute correlation, lag in seconds)."""
-    window, samples = template.length, template.cut(waveforms)
+    samples = template.cut(waveforms)
+    whitening = _whitening_filter(samples, config) if template.narrow else np.ones(1)
+    if template.narrow and _degrees_of_freedom(_whitened(samples, whitening))[0] < config.min_degrees_of_freedom:
+        return  # a synthetic tone with nothing under it
     for first in range(0, len(others), config.batch_clips):
         batch = others[first : first + config.batch_clips]
         # No padding for the template: the lags at which it lies inside the clip do not wrap around.
@@ -206,19 +215,43 @@ def _matches(
         clips = np.zeros((len(batch), size), dtype=np.float32)
         for row, other in enumerate(batch):
             clips[row, : len(waveforms[other])] = waveforms[other]
-        norms = _local_norms(clips, window, config)
-        cross = scipy.fft.rfft(clips) * scipy.fft.rfft(samples, size).conj()
+        cross, norms = _correlations(samples, clips, config)
+        sought, sought_norms, least = cross, norms, config.threshold
+        if template.narrow:  # a tone fits at each of its periods: what lies under it says at which
+            white = scipy.signal.lfilter(whitening, 1.0, clips).astype(np.float32)
+            sought, sought_norms = _correlations(_whitened(samples, whitening), white, config)
+            least = config.whitened_threshold
         # Analytic signal at half the rate: its envelope, unlike the correlation, has no zeros between two lags.
-        envelope = np.abs(scipy.fft.ifft(cross[:, :-1])) / norms[:, ::2]
-        peaks = envelope.argmax(axis=1)
-        for row in np.flatnonzero(envelope.max(axis=1) >= config.coarse_threshold):
-            start, correlation = _refined(cross[row], 2 * int(peaks[row]), norms[row])
-            if correlation < config.threshold:
-                continue
-            found = clips[row, round(start) : round(start) + window]
-            if template.narrow and _phase_agreement(samples, found) < config.min_phase_agreement:
-                continue
-            yield int(batch[row]), correlation, (start - template.start) / config.sampling_rate
+        envelope = np.abs(scipy.fft.ifft(sought[:, :-1])) / sought_norms[:, ::2]
+        peaks = 2 * envelope.argmax(axis=1)
+        for row in np.flatnonzero(envelope.max(axis=1) >= config.coarse_share * least):
+            start, correlation = _refined(sought[row], int(peaks[row]), sought_norms[row])
+            if correlation >= least and template.narrow:
+                start, correlation = _refined(cross[row], round(start), norms[row])
+            if correlation >= config.threshold:
+                yield int(batch[row]), correlation, (start - template.start) / config.sampling_rate
+
+
+def _correlations(samples: np.ndarray, clips: np.ndarray, config: GroupingConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Cross-spectra (clips, frequencies) of a unit-energy template and the clips, and the norms that scale them."""
+    cross = scipy.fft.rfft(clips) * scipy.fft.rfft(samples, clips.shape[1]).conj()
+    return cross, _local_norms(clips, len(samples), config)
+
+
+def _whitening_filter(samples: np.ndarray, config: GroupingConfig) -> np.ndarray:
+    """Prediction-error filter (order + 1,) of the template by linear prediction, the autocorrelation method."""
+    power = np.abs(np.fft.rfft(samples * np.kaiser(len(samples), 14.0), 2 * len(samples))) ** 2
+    autocorrelation = np.fft.irfft(power)[: config.whitening_order + 1]
+    autocorrelation[0] *= 1 + 1e-9  # of a tone alone the equations are singular
+    prediction = scipy.linalg.solve_toeplitz(autocorrelation[:-1], autocorrelation[1:])
+    return np.concatenate([[1.0], -prediction])
+
+
+def _whitened(samples: np.ndarray, whitening: np.ndarray) -> np.ndarray:
+    """The filtered template at unit energy, without the start where the filter lacks the clip's past."""
+    white = scipy.signal.lfilter(whitening, 1.0, samples)
+    white[: len(whitening) - 1] = 0.0
+    return (white / max(np.linalg.norm(white), 1e-12)).astype(np.float32)
 
 
 def _local_norms(clips: np.ndarray, window: int, config: GroupingConfig) -> np.ndarray:
@@ -237,26 +270,15 @@ def _refined(cross: np.ndarray, start: int, norms: np.ndarray) -> tuple[float, f
 
     A copy is rarely shifted by whole samples of the analysis rate, and half a sample off halves a 1.3 kHz tone.
     """
-    size = 2 * (len(cross) - 1)
-    starts = start + np.arange(-16, 17) / 8
-    phases = np.exp(2j * np.pi / size * np.outer(starts, np.arange(len(cross) - 1)))
-    correlations = np.abs((phases @ cross[:-1]).real) * 2 / size
-    correlations /= norms[np.clip(np.round(starts).astype(int), 0, size - 1)]
+    taps = np.arange(-16, 17)
+    near = scipy.fft.irfft(cross)[(start + taps) % len(norms)]  # band-limited: a sinc interpolates it
+    offsets = np.arange(-16, 17) / 8
+    distances = offsets[:, None] - taps
+    correlations = np.abs((np.sinc(distances) * np.cos(np.pi * distances / 38) ** 2) @ near)
+    starts = start + offsets
+    correlations /= norms[np.clip(np.round(starts).astype(int), 0, len(norms) - 1)]
     best = int(correlations.argmax())
     return float(max(starts[best], 0.0)), float(min(correlations[best], 1.0))
-
-
-def _phase_agreement(first: np.ndarray, second: np.ndarray) -> float:
-    """Generalised cross-correlation with phase transform (Knapp and Carter, 1976), in [0, 1], at most 1 sample apart.
-
-    Every frequency counts the same, so the noise under a tone decides: about 0.03 for two recordings, 1 for one.
-    """
-    size = min(len(first), len(second))
-    taper = np.hanning(size)
-    cross = np.fft.rfft(first[:size] * taper) * np.fft.rfft(second[:size] * taper).conj()
-    cross /= np.maximum(np.abs(cross), 1e-30)
-    phases = np.exp(2j * np.pi / size * np.outer(np.arange(-8, 9) / 8, np.arange(len(cross))))
-    return float(np.abs((phases @ cross).real).max() / len(cross))
 
 
 def _connected_groups(pairs: list[tuple[int, int, float, float]], count: int) -> np.ndarray:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 
 class QuaclrsError(ValueError):
     """A mistake of the caller: its message is one line that names the file or option and says what to do."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser that reports a wrong option as a `QuaclrsError` instead of printing its whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise QuaclrsError(f"{message} (see {self.prog} --help)")
 
 
 def report_user_errors(main: Callable[..., int]) -> Callable[..., int]:
@@ -24,7 +33,9 @@ def report_user_errors(main: Callable[..., int]) -> Callable[..., int]:
             return main(*args, **kwargs)
         except QuaclrsError as error:
             if int(os.environ.get("RANK", "0")) == 0:
-                print(f"error: {error}", file=sys.stderr, flush=True)
+                print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
             return 2
+        except KeyboardInterrupt:
+            return 130
 
     return wrapper

@@ -9,11 +9,12 @@ import numpy as np
 from dataset_builder.sample.recordings import ACTIVITY_SECONDS, Format, Recording, record
 from quaclrs.labels import CLASS_NAMES
 
-RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 44_100, 48_000, 48_000, 96_000)
+RATES = (8_000, 16_000, 16_000, 22_050, 22_050, 24_000, 32_000) + 6 * (44_100,) + 5 * (48_000,) + 2 * (96_000,)
 CHANNELS = (1, 2)
 #: No floating-point encoding: soundfile would write the time of day into the header.
 ENCODINGS = ("PCM_16", "PCM_16", "PCM_24")
-SHORTEST, LONGEST = 0.3, 4.0  # seconds
+#: Clip lengths in seconds and the share of clips that are shorter: in UrbanSound8K, too, most last nearly 4 s.
+LENGTHS = ((0.3, 0.0), (3.5, 0.2), (4.0, 1.0))
 
 
 def generator(seed: int, class_name: str | None = None, recording: int | None = None) -> np.random.Generator:
@@ -66,9 +67,10 @@ def _heard(recording: Recording, start: int, length: int) -> float:
 
 
 def _lengths(rng: np.random.Generator, count: int) -> list[float]:
-    """Clip lengths in seconds: every class gets the same spread, more long than short ones, in random order."""
+    """Clip lengths in seconds: every class gets the same spread, in random order, so that a length tells no class."""
     quantiles = (rng.permutation(count) + rng.random(count)) / count
-    return (SHORTEST + (LONGEST - SHORTEST) * quantiles**0.6).tolist()
+    seconds, shares = zip(*LENGTHS, strict=True)
+    return np.interp(quantiles, shares, seconds).tolist()
 
 
 def _formats(rng: np.random.Generator, count: int) -> list[Format]:

@@ -61,7 +61,7 @@ def record(rng: np.random.Generator, class_name: str, form: Format) -> Recording
     samples = samples_in(RECORDING_SECONDS)
     dry = SOURCES[class_name](rng, samples)
     dry = _tilt(rng, dry / np.sqrt(_loud_power(dry)))
-    snr = rng.uniform(5.0, 25.0)
+    snr = 5.0 + 20.0 * rng.random() ** 0.6
     source = np.stack([convolve(dry, response) for response in _room(rng, form.channels)], axis=1)
     background = _background(rng, samples, form.channels)
     background *= np.sqrt(_loud_power(source.mean(axis=1)) / np.mean(background**2)) * 10 ** (-snr / 20)
@@ -87,15 +87,15 @@ def _tilt(rng: np.random.Generator, waveform: np.ndarray) -> np.ndarray:
     spectrum = np.fft.rfft(waveform)
     octave = np.log2(np.maximum(np.fft.rfftfreq(len(waveform), 1 / SYNTHESIS_RATE), 30.0) / 1000)
     centre, width = rng.uniform(-2.5, 3), rng.uniform(0.4, 1.2)
-    gain = rng.uniform(-2.5, 1.0) * octave + rng.uniform(-8, 8) * np.exp(-(((octave - centre) / width) ** 2))
+    gain = rng.uniform(-1.5, 0.5) * octave + rng.uniform(-4, 4) * np.exp(-(((octave - centre) / width) ** 2))
     return np.fft.irfft(spectrum * 10 ** (gain / 20), len(waveform))
 
 
 def _room(rng: np.random.Generator, channels: int) -> list[np.ndarray]:
     """Impulse responses to each microphone: direct sound, a few early reflections, an exponential tail."""
-    seconds = rng.uniform(0.1, 0.9)
+    seconds = rng.uniform(0.1, 0.6)
     length = samples_in(seconds)
-    wet = rng.uniform(0.05, 0.7)
+    wet = rng.uniform(0.05, 0.4)
     responses = []
     for _ in range(channels):
         tail = noise(rng, length, 0.7) * decay(length, seconds)

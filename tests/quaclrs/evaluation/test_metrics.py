@@ -30,10 +30,8 @@ PREDICTED = np.array([0, 0, 0, 1, 1, 0, 3, 2])
 
 def probabilities_of(predicted: np.ndarray, classes: int) -> np.ndarray:
     """(clips, classes) rows summing to 1 whose largest entry is the predicted class."""
-    return (
-        np.full((len(predicted), classes), 0.1 / (classes - 1))
-        + (0.9 - 0.1 / (classes - 1)) * np.eye(classes)[predicted]
-    )
+    rest = 0.1 / (classes - 1)
+    return rest + (0.9 - rest) * np.eye(classes)[predicted]
 
 
 def test_a_case_counted_by_hand_gives_the_fractions_counted_by_hand() -> None:

@@ -1,0 +1,90 @@
+"""Anything audible to float32 mono: decoding by libsndfile and resampling by soxr, never FFmpeg or torchcodec."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from .errors import QuaclrsError
+
+#: Endings that libsndfile reads; a folder is searched for these.
+AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64")
+
+
+class AudioError(QuaclrsError):
+    """A file that is missing, no audio, empty, or holds NaN; the message names it."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Decoded audio: `waveform` float32 (channels, samples) in about [-1, 1], at `sampling_rate` Hz."""
+
+    waveform: np.ndarray
+    sampling_rate: int
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.waveform.shape[1] / self.sampling_rate
+
+    def mono(self, sampling_rate: int) -> np.ndarray:
+        """The mean of the channels, resampled to `sampling_rate` Hz: float32 (samples,), at least one sample."""
+        waveform = self.waveform.mean(axis=0, dtype=np.float32)
+        if sampling_rate == self.sampling_rate:
+            return waveform
+        resampled = soxr.resample(waveform, self.sampling_rate, sampling_rate)
+        return resampled if resampled.size else waveform[:1]
+
+
+def read_recording(file: str | Path | bytes, name: str | None = None) -> Recording:
+    """Decode a file, or the bytes of one, at its own rate and channel count.
+
+    Args:
+        file: a path, or the encoded bytes.
+        name: what to call it in an error; the path where absent.
+
+    Raises:
+        AudioError: the file is missing, empty, cannot be decoded, or holds NaN or infinite samples.
+    """
+    name = name or (str(file) if not isinstance(file, bytes) else "the audio bytes")
+    if not isinstance(file, bytes):
+        if Path(file).is_dir():
+            raise AudioError(f"{name} is a folder; give a sound file")
+        if not Path(file).is_file():
+            raise AudioError(f"{name} does not exist; check the path")
+        if Path(file).stat().st_size == 0:
+            raise AudioError(f"{name} is empty (0 bytes); replace or remove it")
+    try:
+        samples, sampling_rate = soundfile.read(
+            io.BytesIO(file) if isinstance(file, bytes) else str(file), dtype="float32", always_2d=True
+        )
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"{name} cannot be decoded as audio ({error}); convert it to WAV or FLAC") from error
+    if len(samples) == 0:
+        raise AudioError(f"{name} holds no samples; replace or remove it")
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{name} holds NaN or infinite samples; repair or remove it")
+    return Recording(samples.T, sampling_rate)
+
+
+def load_audio(file: str | Path | bytes, sampling_rate: int, name: str | None = None) -> np.ndarray:
+    """Decode, mix to mono and resample: float32 (samples,) at `sampling_rate` Hz, at the recording's true length."""
+    return read_recording(file, name).mono(sampling_rate)
+
+
+def encode_flac(waveform: np.ndarray, sampling_rate: int) -> bytes:
+    """Encode a mono waveform (samples,) as 16-bit FLAC; one that exceeds full scale is scaled down, never clipped."""
+    peak = float(np.abs(waveform).max())
+    buffer = io.BytesIO()
+    soundfile.write(buffer, waveform / max(peak, 1.0), sampling_rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def find_audio_files(folder: str | Path) -> list[Path]:
+    """Every sound file below a folder, by its ending, sorted by path."""
+    return sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in AUDIO_ENDINGS and p.is_file())

@@ -1,0 +1,68 @@
+"""The model card beside saved weights, filled in from what the run knows."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .config import SupervisedConfig
+
+_TEMPLATE = Path(__file__).parents[1] / "model_cards" / "template.md"
+
+
+def write_model_card(folder: Path, config: SupervisedConfig, metrics: dict[str, Any]) -> None:
+    """Write README.md into a model's folder from its run's options and test figures (the contents of metrics.json)."""
+    synthetic = metrics["synthetic"]
+    header = {
+        "library_name": "transformers",
+        "pipeline_tag": "audio-classification",
+        "license": "apache-2.0" if synthetic else "cc-by-nc-4.0",
+        "tags": ["audio-classification", "urban-sound", "quaclrs"] + (["synthetic"] if synthetic else []),
+    }
+    fields = {
+        **{name: str(value) for name, value in metrics.items()},
+        "title": f"QUACLRS {config.backbone}, {config.mode}, tested on fold {config.test_fold}",
+        "notice": "".join(f"> **Note.** {warning}.\n\n" for warning in metrics["warnings"]),
+        "num_classes": str(len(metrics["per_class"])),
+        "class_list": ", ".join(metrics["per_class"]),
+        "initial_weights": "random weights" if config.mode == "scratch" else f"pretrained weights, {config.mode}",
+        "figures": "\n".join(
+            f"| {name} | {_share(metrics[key])} |"
+            for name, key in {
+                "accuracy": "accuracy",
+                "macro F1": "macro_f1",
+                "accuracy, UrbanSound8K's classes": "accuracy_urbansound8k",
+                "accuracy, new classes": "accuracy_sirennet",
+            }.items()
+        ),
+        "per_class": "\n".join(
+            f"| {name} | {_share(m['precision'])} | {_share(m['recall'])} | {_share(m['f1'])} | {m['support']} |"
+            for name, m in metrics["per_class"].items()
+        ),
+        "command": training_command(config),
+        "licence_text": "Apache-2.0; trained on synthesised clips only."
+        if synthetic
+        else "Non-commercial: the weights were learned from recordings under CC BY-NC 3.0 (UrbanSound8K).",
+    }
+    text = _TEMPLATE.read_text(encoding="utf-8")
+    for name, value in fields.items():
+        text = text.replace("{{ " + name + " }}", value)
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n{text}", encoding="utf-8")
+
+
+def training_command(config: SupervisedConfig) -> str:
+    """The command that repeats a run: every option that differs from its default."""
+    options = [
+        f"--{field.name.replace('_', '-')} {shlex.quote(str(getattr(config, field.name)))}"
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != field.default and field.name not in {"resume", "overwrite"}
+    ]
+    return " ".join(["accelerate launch -m training.train_supervised", *options])
+
+
+def _share(fraction: float | None) -> str:
+    return "–" if fraction is None else f"{fraction:.1%}"

@@ -1,0 +1,128 @@
+"""The folder of a training run: what it was, how it went, what came out. Every file is complete or absent."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from quaclrs.errors import QuaclrsError
+
+_PACKAGES = ("quaclrs", "torch", "torchaudio", "transformers", "datasets", "accelerate", "timm", "librosa", "numpy")
+
+
+class RunFolder:
+    """Paths and writers of one run.
+
+    Args:
+        path: the run's folder; `open` makes it.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model"
+        self.plots = self.path / "plots"
+
+    def refuse_existing(self, resume: bool, overwrite: bool) -> None:
+        """Raise a `QuaclrsError` where the folder holds something that neither resume nor overwrite allows to touch."""
+        if self.path.exists() and not self.path.is_dir():
+            raise QuaclrsError(f"{self.path} is a file; choose another --output-dir")
+        if self.path.is_dir() and any(self.path.iterdir()) and not resume and not overwrite:
+            raise QuaclrsError(f"{self.path} is not empty; choose another --output-dir, --resume auto or --overwrite")
+        if overwrite and not resume and self.path.is_dir() and any(self.path.iterdir()):
+            if not (self.path / "config.yaml").is_file():
+                raise QuaclrsError(f"{self.path} is no run of ours, so it is not overwritten; choose another --output-dir")
+
+    def open(self, config: Any, environment: dict[str, Any], resume: bool) -> None:
+        """Make the folder (anew, unless resuming) with its configuration and environment."""
+        if not resume and self.path.is_dir():
+            shutil.rmtree(self.path)
+        for folder in (self.checkpoints, self.plots):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.write_text("config.yaml", yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
+        self.write_json("environment.json", environment)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file so that a reader never sees half of it."""
+        partial = self.path / f"{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(self.path / name)
+
+    def write_json(self, name: str, values: Any) -> None:
+        self.write_text(name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+    def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        partial = self.path / f"{name}.partial"
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(rows)
+        partial.replace(self.path / name)
+
+    def write_history(self, history: list[dict[str, Any]]) -> None:
+        """`history.csv`: one row an epoch."""
+        self.write_csv("history.csv", list(history[0]), [list(row.values()) for row in history])
+
+    def write_predictions(
+        self,
+        clip_ids: Sequence[str],
+        folds: Sequence[int],
+        labels: Sequence[str],
+        probabilities: np.ndarray,
+        class_names: Sequence[str],
+    ) -> None:
+        """`predictions.csv`: clip_id, fold, label and one probability a class, (clips, classes), for every test clip."""
+        rows = (
+            [clip_id, fold, label, *(f"{p:.6g}" for p in row)]
+            for clip_id, fold, label, row in zip(clip_ids, folds, labels, probabilities, strict=True)
+        )
+        self.write_csv("predictions.csv", ["clip_id", "fold", "label", *class_names], rows)
+
+
+def describe_environment(num_processes: int, mixed_precision: str, device: str) -> dict[str, Any]:
+    """Versions, commit and hardware of this run."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "commit": _commit(),
+        "device": device,
+        "accelerators": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "cpus": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "num_processes": num_processes,
+        "mixed_precision": mixed_precision,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The checked-out commit, with `+changes` where the tree differs from it; None outside a clone."""
+    try:
+        git = ["git", "-C", str(Path(__file__).parent)]
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if status.strip() else "")
