@@ -18,7 +18,7 @@ def make_parser() -> CommandParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     build = commands.add_parser("build", help="build the data set from folders of recordings")
     build.add_argument("--urbansound8k", type=Path, metavar="DIR", help="folder with metadata/ and audio/fold1…10")
-    build.add_argument("--sirennet", type=Path, metavar="DIR", help="folder with ambulance/, firetruck/, police/, traffic/")
+    build.add_argument("--sirennet", type=Path, metavar="DIR", help="folder with ambulance/, firetruck/, …")
     build.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder for the data set")
     build.add_argument("--num-proc", type=int, default=1, metavar="N", help="processes that transcode (default 1)")
     sample = commands.add_parser("sample", help="synthesise a small sample and build the data set of it")

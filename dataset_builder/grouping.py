@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
-import scipy.linalg
 import scipy.signal
 import soxr
 from scipy.sparse import coo_array
@@ -35,7 +34,7 @@ class GroupingConfig:
     silence_db: float = -50.0  # quieter stretches, relative to the clip's loudest template, are not compared
     min_degrees_of_freedom: float = 16.0  # a template with fewer is a tone, compared whitened, or a click, not compared
     whitened_threshold: float = 0.4  # correlation of whitened tones: a codec spoils the noise under them
-    whitening_order: int = 32
+    whitening_order: int = 128  # two for each partial
     frame_hop: float = 0.125  # between the spectra that a template's spectrum is compared with
     sketch_size: int = 256  # numbers that stand for a magnitude spectrum; their error falls with its square root
     sketch_threshold: float = 0.86  # cosine of two sketches from which the waveforms are compared
@@ -239,12 +238,13 @@ def _correlations(samples: np.ndarray, clips: np.ndarray, config: GroupingConfig
 
 
 def _whitening_filter(samples: np.ndarray, config: GroupingConfig) -> np.ndarray:
-    """Prediction-error filter (order + 1,) of the template by linear prediction, the autocorrelation method."""
-    power = np.abs(np.fft.rfft(samples * np.kaiser(len(samples), 14.0), 2 * len(samples))) ** 2
-    autocorrelation = np.fft.irfft(power)[: config.whitening_order + 1]
-    autocorrelation[0] *= 1 + 1e-9  # of a tone alone the equations are singular
-    prediction = scipy.linalg.solve_toeplitz(autocorrelation[:-1], autocorrelation[1:])
-    return np.concatenate([[1.0], -prediction])
+    """Prediction-error filter (order + 1,) of the template by linear prediction, the covariance method.
+
+    Unlike the autocorrelation method it needs no taper, which would widen a tone beyond what the filter can remove.
+    """
+    delayed = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), config.whitening_order + 1)[:, ::-1]
+    past, present = delayed[:, 1:], delayed[:, 0]
+    return np.concatenate([[1.0], -np.linalg.lstsq(past, present, rcond=None)[0]])
 
 
 def _whitened(samples: np.ndarray, whitening: np.ndarray) -> np.ndarray:

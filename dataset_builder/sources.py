@@ -12,7 +12,7 @@ from quaclrs.audio import find_audio_files
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import SIRENNET, SIRENNET_CLASSES, URBANSOUND8K, URBANSOUND8K_CLASSES
 
-#: Clips of each class in the published sireNNet (Mendeley Data j4ydzzv4kb, version 1); its licence is claimed only for it.
+#: Clips of each class in the published sireNNet (Mendeley Data j4ydzzv4kb, version 1); only these bear its licence.
 SIRENNET_PUBLISHED_COUNTS = {"ambulance": 400, "firetruck": 400, "police": 454, "traffic": 421}
 
 #: The embedded sample puts a file of this name into its folders; what is built from them says that it is synthetic.
@@ -109,7 +109,7 @@ def scan_sirennet(folder: Path) -> SourceReport:
     """List the clips of the four sireNNet classes; clips short of the published counts are reported as missing.
 
     Args:
-        folder: holds one folder a class (`ambulance`, `firetruck`, `police`, `traffic`), or a folder `sireNNet` that does.
+        folder: holds one folder a class (`ambulance`, `firetruck`, `police`, `traffic`), or a `sireNNet` that does.
 
     Raises:
         QuaclrsError: the folder is missing, holds no clip, or holds two clips of one name and class.
@@ -153,4 +153,3 @@ def _read_metadata(metadata: Path) -> Iterable[dict[str, str]]:
         if missing:
             raise QuaclrsError(f"{metadata} has no column {', '.join(missing)}; restore the official file")
         yield from reader
-

@@ -21,13 +21,14 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 
 from .card import write_card
-from .shards import shard_sets
 from .folds import deal_paper_folds, deal_strict_folds
 from .grouping import group_recordings
+from .shards import shard_sets
 from .sources import SourceClip, SourceReport
 from .transcode import refuse_broken, transcode_clips
 
-#: The row contract. `recording_id` must never be split over folds; `fold` is the strict dealing, `fold_paper` the paper's.
+#: The row contract. A `recording_id` must not be split over folds; `fold` is the strict dealing, `fold_paper` the paper's
+#: own, clip by clip.
 FEATURES = Features(
     {
         "audio": Audio(sampling_rate=STORED_SAMPLING_RATE),

@@ -94,12 +94,12 @@ def _load_all_clips(path_or_repo: str | os.PathLike) -> Dataset:
         raise QuaclrsError(f"data set {name} cannot be loaded ({reason}); give a folder or a Hub repository") from error
     missing = sorted({"audio", "label", "clip_id", "source", "recording_id", "fold"} - set(dataset.column_names))
     if missing:
-        raise QuaclrsError(f"data set {name} has no column {', '.join(missing)}; build it with python -m dataset_builder")
+        raise QuaclrsError(f"data set {name} has no column {', '.join(missing)}; run python -m dataset_builder build")
     return dataset.cast_column("audio", Audio(decode=False))
 
 
 def _refuse_split_recordings(dataset: Dataset) -> None:
-    """UrbanSound8K's official folds do split a few recordings, which `FoldPlan` excludes; dealt folds may split none."""
+    """UrbanSound8K's official folds split a few recordings, which `FoldPlan` excludes; dealt folds may split none."""
     dealt = [i for i, source in enumerate(dataset["source"][:]) if source != URBANSOUND8K]
     folds, recordings = dataset["fold"][:], dataset["recording_id"][:]
     for recording, found in folds_of_recordings([folds[i] for i in dealt], [recordings[i] for i in dealt]).items():

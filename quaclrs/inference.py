@@ -37,9 +37,8 @@ def load_classifier(path_or_repo: str | os.PathLike, device: str | None = None) 
         if config.model_type != "quaclrs":
             raise QuaclrsError(f"{name} is a model of type {config.model_type}, not quaclrs; give a QUACLRS classifier")
         # float32 whatever the checkpoint stores: half precision is for disks, not for CPUs.
-        model, loading = QuaclrsForAudioClassification.from_pretrained(
-            name, dtype=torch.float32, output_loading_info=True
-        )
+        loaded: Any = QuaclrsForAudioClassification.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+        model, loading = loaded
         feature_extractor = QuaclrsFeatureExtractor.from_pretrained(name)
     except QuaclrsError:
         raise
@@ -47,12 +46,12 @@ def load_classifier(path_or_repo: str | os.PathLike, device: str | None = None) 
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise QuaclrsError(f"model {name} cannot be loaded ({reason}); give the model/ folder of a run") from error
     if loading["missing_keys"]:
-        raise QuaclrsError(f"model {name} lacks weights, first {min(loading['missing_keys'])}; it is no whole classifier")
+        raise QuaclrsError(f"model {name} lacks weights ({min(loading['missing_keys'])} …); it is no whole classifier")
     return AudioClassifier(model, feature_extractor, find_device(device))
 
 
 def find_device(name: str | None) -> torch.device:
-    """The device of that name, or without one the best at hand; a `QuaclrsError` where this machine has no such device."""
+    """The device of that name, or the best at hand; a `QuaclrsError` where this machine has no such device."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -73,7 +72,8 @@ class AudioClassifier:
         device: torch.device | None = None,
     ) -> None:
         self.device = device or torch.device("cpu")
-        self.model = model.to(self.device).eval()
+        self.model = model.eval()
+        self.model.to(device=self.device)
         self.feature_extractor = feature_extractor
 
     @property
@@ -97,7 +97,7 @@ class AudioClassifier:
             batch_size: sounds that go through the model at once.
 
         Returns:
-            `{"label", "score"}` dictionaries, best first, with scores in [0, 1]; a list of such lists for a list of sounds.
+            `{"label", "score"}` dictionaries, best first, scores in [0, 1]; a list of such lists for a list of sounds.
 
         Raises:
             QuaclrsError: a sound that cannot be decoded or holds no usable samples.

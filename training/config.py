@@ -46,7 +46,7 @@ class SupervisedConfig:
     lr_scheduler: str = option("cosine", "a schedule of transformers: cosine, linear, constant, …")
     warmup_epochs: float = option(1.0, "epochs over which the learning rate rises from 0")
     weight_decay: float = option(0.0, "L2 penalty of Adam")
-    image_size: int | None = option(None, "height and width of the spectrogram picture; the backbone's own where absent")
+    image_size: int | None = option(None, "height and width of the picture in pixels; the backbone's own where absent")
     protocol: Protocol = option("strict", "strict: no recording in two splits; paper: as the paper dealt, optimistic")
     max_clips_per_class: int | None = option(None, "keep at most this many training clips a class, drawn by seed")
     seed: int = option(0, "of weights, clip order and every draw")
@@ -65,7 +65,9 @@ class SupervisedConfig:
             "lr_scheduler": tuple(kind.value for kind in SchedulerType),
         }.items():
             if getattr(self, name) not in choices:
-                raise QuaclrsError(f"--{name.replace('_', '-')} is {getattr(self, name)!r}; choose {', '.join(choices)}")
+                raise QuaclrsError(
+                    f"--{name.replace('_', '-')} is {getattr(self, name)!r}; choose {', '.join(choices)}"
+                )
         for name in ("epochs", "batch_size", "learning_rate", "image_size", "max_clips_per_class"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise QuaclrsError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be above 0")
@@ -97,7 +99,7 @@ def parse_config(config_class: type[Config], arguments: list[str] | None = None)
     Raises:
         QuaclrsError: an unknown option or key, a value of the wrong type, or a file that is no YAML mapping.
     """
-    parser = _ConfigParser(config_class, description=config_class.__doc__)
+    parser = _ConfigParser(config_class, description=config_class.__doc__)  # type: ignore[arg-type]
     parser.add_argument("--config", metavar="FILE", help="YAML file of options; the command line wins over it")
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")

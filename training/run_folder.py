@@ -41,11 +41,12 @@ class RunFolder:
         """Raise a `QuaclrsError` where the folder holds something that neither resume nor overwrite allows to touch."""
         if self.path.exists() and not self.path.is_dir():
             raise QuaclrsError(f"{self.path} is a file; choose another --output-dir")
-        if self.path.is_dir() and any(self.path.iterdir()) and not resume and not overwrite:
+        if resume or not self.path.is_dir() or not any(self.path.iterdir()):
+            return
+        if not overwrite:
             raise QuaclrsError(f"{self.path} is not empty; choose another --output-dir, --resume auto or --overwrite")
-        if overwrite and not resume and self.path.is_dir() and any(self.path.iterdir()):
-            if not (self.path / "config.yaml").is_file():
-                raise QuaclrsError(f"{self.path} is no run of ours, so it is not overwritten; choose another --output-dir")
+        if not (self.path / "config.yaml").is_file():
+            raise QuaclrsError(f"{self.path} holds no run, so it is not overwritten; choose another --output-dir")
 
     def open(self, config: Any, environment: dict[str, Any], resume: bool) -> None:
         """Make the folder (anew, unless resuming) with its configuration and environment."""
@@ -85,7 +86,7 @@ class RunFolder:
         probabilities: np.ndarray,
         class_names: Sequence[str],
     ) -> None:
-        """`predictions.csv`: clip_id, fold, label and one probability a class, (clips, classes), for every test clip."""
+        """`predictions.csv`: clip_id, fold, label and one probability a class, for every test clip."""
         rows = (
             [clip_id, fold, label, *(f"{p:.6g}" for p in row)]
             for clip_id, fold, label, row in zip(clip_ids, folds, labels, probabilities, strict=True)

@@ -74,7 +74,9 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     weights = inverse_frequency_weights(splits.train.labels, len(splits.class_names)).to(accelerator.device)
     criterion = torch.nn.CrossEntropyLoss(weight=weights)
     optimizer = torch.optim.Adam(
-        [p for p in model.parameters() if p.requires_grad], lr=config.learning_rate, weight_decay=config.weight_decay
+        [p for p in model.parameters() if p.requires_grad],
+        lr=config.learning_rate or 0.0,
+        weight_decay=config.weight_decay,
     )
     model, optimizer, train_loader, validation_loader, test_loader = accelerator.prepare(
         model, optimizer, train_loader, validation_loader, test_loader
@@ -161,7 +163,9 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
             splits.test.clip_ids, splits.test.folds, [names[i] for i in splits.test.labels], probabilities, names
         )
         title = f"{config.backbone}, {config.mode}, test fold {config.test_fold} ({config.protocol})"
-        save_figure(confusion_matrix_figure(metrics["confusion_matrix"], names, title), run.plots / "confusion_matrix.png")
+        save_figure(
+            confusion_matrix_figure(metrics["confusion_matrix"], names, title), run.plots / "confusion_matrix.png"
+        )
         save_figure(training_curves_figure(history, title), run.plots / "training_curves.png")
         accelerator.unwrap_model(model).save_pretrained(run.model)
         feature_extractor.save_pretrained(run.model)
@@ -255,6 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def print_result(config: SupervisedConfig, metrics: dict[str, Any]) -> None:
     """The figures of the test fold, and where the run lies."""
+
     def share(value: float | None) -> str:
         return "none" if value is None else f"{value:.1%}"
 

@@ -27,9 +27,9 @@ def air_conditioner(rng: np.random.Generator, samples: int) -> np.ndarray:
     blades = rng.uniform(60, 240) * (1 + 0.004 * wandering(rng, samples, 0.5))
     hum = harmonic_tone(2 * mains, falling_harmonics(12, 1.0) * rng.uniform(0.1, 1.0, 12), rng.random())
     whirr = harmonic_tone(blades, falling_harmonics(10, 1.2) * rng.uniform(0.2, 1.0, 10), rng.random())
-    air = band(noise(rng, samples, rng.uniform(0.3, 1.3)), rng.uniform(80, 200), rng.uniform(2500, 9000), order=1)
+    air = band(noise(rng, samples, rng.uniform(0.0, 0.8)), rng.uniform(80, 200), rng.uniform(3500, 9000), order=1)
     beat = 1 + rng.uniform(0.0, 0.15) * np.sin(2 * np.pi * rng.uniform(2, 9) * np.arange(samples) / SYNTHESIS_RATE)
-    tonal = rng.uniform(0.1, 0.7) * hum / np.std(hum) + rng.uniform(0.1, 0.7) * whirr / np.std(whirr)
+    tonal = rng.uniform(0.3, 0.8) * hum / np.std(hum) + rng.uniform(0.3, 0.8) * whirr / np.std(whirr)
     return tonal + air / np.std(air) * beat
 
 
@@ -40,7 +40,7 @@ def drilling(rng: np.random.Generator, samples: int) -> np.ndarray:
     whine = harmonic_tone(motor, falling_harmonics(40, rng.uniform(0.3, 0.9)) * rng.uniform(0.1, 1.0, 40), rng.random())
     grind = band(noise(rng, samples), rng.uniform(900, 2200), rng.uniform(5000, 11000))
     grind *= 1 + 0.5 * harmonic_tone(motor / rng.integers(4, 9), np.array([1.0, 0.5]), rng.random())
-    if rng.random() < 0.35:  # hammer drill
+    if rng.random() < 0.25:  # hammer drill
         blows = impulses(rng, samples, motor / rng.integers(6, 12), 0.03)
         grind = grind / np.std(grind) + 8 * convolve(blows, _clank(rng, 0.03))
     balance = rng.uniform(0.3, 0.7)
@@ -50,7 +50,7 @@ def drilling(rng: np.random.Generator, samples: int) -> np.ndarray:
 
 def jackhammer(rng: np.random.Generator, samples: int) -> np.ndarray:
     """Hard periodic blows, each ringing in steel and stone, with exhaust air and the compressor behind."""
-    rate = rng.uniform(9, 26) * (1 + 0.05 * wandering(rng, samples, 1.5))
+    rate = rng.uniform(8, 18) * (1 + 0.05 * wandering(rng, samples, 1.5))
     blow = _clank(rng, rng.uniform(0.05, 0.16))
     knock = convolve(impulses(rng, samples, rate, rng.uniform(0.01, 0.05)), blow)
     hiss = band(noise(rng, samples), 1200, None, order=1)

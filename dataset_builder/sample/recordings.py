@@ -61,7 +61,7 @@ def record(rng: np.random.Generator, class_name: str, form: Format) -> Recording
     samples = samples_in(RECORDING_SECONDS)
     dry = SOURCES[class_name](rng, samples)
     dry = _tilt(rng, dry / np.sqrt(_loud_power(dry)))
-    snr = 5.0 + 20.0 * rng.random() ** 0.6
+    snr = 5.0 + 20.0 * rng.random() ** 0.4
     source = np.stack([convolve(dry, response) for response in _room(rng, form.channels)], axis=1)
     background = _background(rng, samples, form.channels)
     background *= np.sqrt(_loud_power(source.mean(axis=1)) / np.mean(background**2)) * 10 ** (-snr / 20)

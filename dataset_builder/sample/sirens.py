@@ -32,15 +32,15 @@ def ambulance(rng: np.random.Generator, samples: int) -> np.ndarray:
 
 
 def firetruck(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """A slow, low, rich mechanical wail, most often with bursts of an air horn; sometimes the horn prevails."""
+    """A slow, low, rich mechanical wail, more often than not with bursts of an air horn."""
     speed, loudness = _passage(rng, samples)
     low = rng.uniform(160, 320)
     pitch = _wail(samples, low, low * rng.uniform(2.0, 3.2), rng.uniform(3.5, 7.0), rng.uniform(0.3, 0.6), rng.random())
     chopped = falling_harmonics(30, rng.uniform(0.7, 1.1), even=rng.uniform(0.5, 1.0))
     tone = harmonic_tone(pitch * speed, chopped, rng.random())
     tone *= 1.0 + 0.25 * wandering(rng, samples, 6)
-    if rng.random() < 0.75:
-        tone = rng.uniform(0.3, 1.0) * tone / np.std(tone) + _air_horn(rng, samples)
+    if rng.random() < 0.6:
+        tone = rng.uniform(0.8, 1.4) * tone / np.std(tone) + _air_horn(rng, samples)
     return _on_the_road(rng, tone, loudness)
 
 

@@ -70,6 +70,7 @@ class Backbone(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
+        self.hidden_size: int
         spec = find_backbone(name)
         if name == "alexnet":
             self.network = alexnet(weights=None)
@@ -79,7 +80,7 @@ class Backbone(nn.Module):
         else:
             self.network = timm.create_model(spec.timm_name, pretrained=False, num_classes=0)
             # MobileNetV3 and VGG widen their features in the head: timm calls that size head_hidden_size.
-            self.hidden_size = getattr(self.network, "head_hidden_size", None) or self.network.num_features
+            self.hidden_size = int(getattr(self.network, "head_hidden_size", None) or self.network.num_features)
             self.image_mean, self.image_std = self.network.pretrained_cfg["mean"], self.network.pretrained_cfg["std"]
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,8 +95,8 @@ class Backbone(nn.Module):
         """Load ImageNet weights from a local file, or without one from the Hub (AlexNet's from torchvision's site).
 
         Args:
-            file: a .safetensors, or a .pth that holds tensors only, with the names of timm (of torchvision for alexnet).
-                A classifier in it is dropped.
+            file: a .safetensors, or a .pth of tensors only, with timm's names (torchvision's for alexnet). A classifier
+                in it is dropped.
 
         Raises:
             BackboneError: no weights exist, they cannot be reached, or they do not fit the network.
@@ -131,4 +132,4 @@ def read_weights(file: str | Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(file) if file.suffix == ".safetensors" else load_state_dict(str(file), weights_only=True)
     except Exception as error:
-        raise BackboneError(f"weights file {file} cannot be read as tensors; give a .safetensors or .pth file") from error
+        raise BackboneError(f"weights file {file} holds no plain tensors; give a .safetensors or .pth file") from error

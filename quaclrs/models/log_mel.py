@@ -133,7 +133,7 @@ class LogMelSpectrogram(nn.Module):
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         if waveform.ndim not in (1, 2) or waveform.shape[-1] == 0:
-            raise ValueError(f"waveforms must be (batch, samples) with at least one sample, not {tuple(waveform.shape)}")
+            raise ValueError(f"waveforms are (batch, samples) with at least one sample, not {tuple(waveform.shape)}")
         with torch.autocast(device_type=waveform.device.type, enabled=False):
             mel = self.mel_power(torch.atleast_2d(waveform.to(torch.float32)))
             log_mel = self.to_unit_decibels(mel)

@@ -21,11 +21,11 @@ class QuaclrsPreTrainedModel(PreTrainedModel):
     main_input_name = "input_values"
 
     def _init_weights(self, module: nn.Module) -> None:
-        # `from_pretrained` builds on the meta device: what a checkpoint does not hold is uninitialised memory until here.
+        # `from_pretrained` starts on the meta device: what a checkpoint lacks is uninitialised memory until here.
         if isinstance(module, LogMelSpectrogram):
             module.reset_parameters()
         elif hasattr(module, "init_non_persistent_buffers"):  # timm's position tables and the like
-            module.init_non_persistent_buffers()
+            module.init_non_persistent_buffers()  # type: ignore[operator]
         else:
             super()._init_weights(module)
 
@@ -46,7 +46,7 @@ class QuaclrsModel(QuaclrsPreTrainedModel):
         if not any(parameter.is_meta for parameter in self.backbone.parameters()):
             # Each architecture's own initialisation stays: `post_init` passes over modules with this mark.
             for module in self.backbone.modules():
-                module._is_hf_initialized = True
+                module._is_hf_initialized = True  # type: ignore[assignment]
         self.post_init()
 
     @property
@@ -98,10 +98,15 @@ class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
 
     Args:
         config: as for `QuaclrsModel`; `num_labels` or `id2label` sets the classes.
+
+    Raises:
+        ValueError: the configuration has no classes.
     """
 
     def __init__(self, config: QuaclrsConfig) -> None:
         super().__init__(config)
+        if not config.num_labels:
+            raise ValueError("the configuration has no classes; set num_labels or id2label")
         self.quaclrs = QuaclrsModel(config)
         self.classifier = nn.Linear(self.quaclrs.hidden_size, config.num_labels)
         self.post_init()
