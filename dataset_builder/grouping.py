@@ -8,6 +8,7 @@ simple to tell two recordings apart, such as a steady tone, is believed only if 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ class GroupingConfig:
     lowest_frequency: float = 20.0  # a constant offset or wind rumble below it would correlate with any other
     template_duration: float = 0.75  # also the shortest overlap of two slices that is certain to be found
     template_hop: float = 0.375
-    shortest_template: float = 0.25  # a clip between this and `template_duration` is one template, a shorter one is alone
+    shortest_template: float = 0.25  # a clip shorter than a template is one itself, down to this
     threshold: float = 0.9  # correlation from which two clips share a recording
     silence_db: float = -50.0  # quieter stretches, relative to the clip's loudest template, are not compared
     min_degrees_of_freedom: float = 16.0  # a template with fewer is a tone, compared whitened, or a click, not compared
@@ -68,7 +69,7 @@ class _Template:
     narrow: bool  # too few degrees of freedom to tell recordings apart by correlation alone
 
     def cut(self, waveforms: list[np.ndarray]) -> np.ndarray:
-        """Its samples (length,), float32, scaled to unit energy; cut anew each time, for all at once fill the memory."""
+        """Its samples (length,), float32, scaled to unit energy; cut anew each time, as all at once fill memory."""
         samples = waveforms[self.clip][self.start : self.start + self.length].astype(np.float32)
         return samples / np.linalg.norm(samples)
 
@@ -80,8 +81,8 @@ def group_recordings(clips: Iterable[tuple[np.ndarray, int]], config: GroupingCo
     recording that overlap by less than a template cannot be found.
 
     Args:
-        clips: pairs of a mono waveform, float (samples,), and its sampling rate in Hz. Read once, one at a time; what is
-            kept of each is its 4 kHz version in half precision (24 kB for 3 s).
+        clips: pairs of a mono waveform, float (samples,), and its sampling rate in Hz. Read once, one at a time;
+            what is kept of each is its 4 kHz version in half precision (24 kB for 3 s).
         config: parameters of the search.
 
     Raises:
@@ -89,11 +90,11 @@ def group_recordings(clips: Iterable[tuple[np.ndarray, int]], config: GroupingCo
     """
     config = config or GroupingConfig()
     waveforms = [_analysis_waveform(waveform, rate, i, config) for i, (waveform, rate) in enumerate(clips)]
-    # A template of the shorter clip is slid over the longer one: so a slice is found inside the recording it is cut from.
+    # Templates of the shorter clip are slid over the longer one, so a slice is found inside its recording.
     order = sorted(range(len(waveforms)), key=lambda i: (len(waveforms[i]), i))
     ranked = [waveforms[i] for i in order]
     templates = [template for clip, waveform in enumerate(ranked) for template in _templates(clip, waveform, config)]
-    best: dict[tuple[int, int], tuple[float, float]] = {}
+    best = {pair: (1.0, 0.0) for pair in _identical(waveforms)}
     for template, others in _candidates(ranked, templates, config):
         for other, correlation, lag in _matches(template, others, ranked, config):
             i, j = order[template.clip], order[other]
@@ -118,6 +119,14 @@ def _analysis_waveform(waveform: np.ndarray, rate: int, index: int, config: Grou
     peak = np.abs(low).max(initial=0.0)
     # 1e-5 is below the last bit of 16-bit audio: what is quieter is dither, or silence through a resampler.
     return (low / peak if peak > 1e-5 else np.zeros_like(low)).astype(np.float16)
+
+
+def _identical(waveforms: list[np.ndarray]) -> Iterator[tuple[int, int]]:
+    """Exact copies, each with the first of its kind: too short or too simple a clip is recognised by nothing else."""
+    first: dict[bytes, int] = {}
+    for i, waveform in enumerate(waveforms):
+        if waveform.any() and (original := first.setdefault(hashlib.sha256(waveform.tobytes()).digest(), i)) != i:
+            yield original, i
 
 
 def _starts(length: int, window: int, hop: int) -> list[int]:
@@ -212,7 +221,7 @@ def _matches(
         # No padding for the template: the lags at which it lies inside the clip do not wrap around.
         size = 2 * scipy.fft.next_fast_len((len(waveforms[batch[-1]]) + 1) // 2)
         clips = np.zeros((len(batch), size), dtype=np.float32)
-        for row, other in enumerate(batch):
+        for row, other in enumerate(batch.tolist()):
             clips[row, : len(waveforms[other])] = waveforms[other]
         cross, norms = _correlations(samples, clips, config)
         sought, sought_norms, least = cross, norms, config.threshold
@@ -223,7 +232,7 @@ def _matches(
         # Analytic signal at half the rate: its envelope, unlike the correlation, has no zeros between two lags.
         envelope = np.abs(scipy.fft.ifft(sought[:, :-1])) / sought_norms[:, ::2]
         peaks = 2 * envelope.argmax(axis=1)
-        for row in np.flatnonzero(envelope.max(axis=1) >= config.coarse_share * least):
+        for row in np.flatnonzero(envelope.max(axis=1) >= config.coarse_share * least).tolist():
             start, correlation = _refined(sought[row], int(peaks[row]), sought_norms[row])
             if correlation >= least and template.narrow:
                 start, correlation = _refined(cross[row], round(start), norms[row])

@@ -27,8 +27,7 @@ from .shards import shard_sets
 from .sources import SourceClip, SourceReport
 from .transcode import refuse_broken, transcode_clips
 
-#: The row contract. A `recording_id` must not be split over folds; `fold` is the strict dealing, `fold_paper` the paper's
-#: own, clip by clip.
+#: The row contract. A recording must not be split over folds: `fold` is the strict dealing, `fold_paper` the paper's.
 FEATURES = Features(
     {
         "audio": Audio(sampling_rate=STORED_SAMPLING_RATE),

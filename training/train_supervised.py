@@ -45,6 +45,7 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     Raises:
         QuaclrsError: wrong options, data set or weights. Nothing is written before all of them are known to be right.
     """
+    assert config.image_size is not None and config.learning_rate is not None  # settled by the config itself
     started = time.perf_counter()
     accelerator = Accelerator(
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed)
@@ -54,7 +55,7 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     run.refuse_existing(resume, config.overwrite)
 
     # Data and model.
-    log_mel = LogMelConfig(image_size=config.image_size or LogMelConfig.image_size)
+    log_mel = LogMelConfig(image_size=config.image_size)
     feature_extractor = QuaclrsFeatureExtractor(log_mel=log_mel.to_dict())
     splits = load_splits(config, feature_extractor)
     model = build_model(config, splits.class_names, log_mel)
@@ -73,11 +74,8 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     test_loader = splits.test.loader(config.batch_size, config.num_workers)
     weights = inverse_frequency_weights(splits.train.labels, len(splits.class_names)).to(accelerator.device)
     criterion = torch.nn.CrossEntropyLoss(weight=weights)
-    optimizer = torch.optim.Adam(
-        [p for p in model.parameters() if p.requires_grad],
-        lr=config.learning_rate or 0.0,
-        weight_decay=config.weight_decay,
-    )
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
     model, optimizer, train_loader, validation_loader, test_loader = accelerator.prepare(
         model, optimizer, train_loader, validation_loader, test_loader
     )
@@ -99,7 +97,9 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     for epoch in range(len(history) + 1, config.epochs + 1):
         epoch_started = time.perf_counter()
         train_loader.set_epoch(epoch)
-        set_training_mode(accelerator.unwrap_model(model), config)
+        model.train()
+        if config.mode == "linear_probe":
+            accelerator.unwrap_model(model).quaclrs.eval()  # a frozen encoder's BatchNorm must not drift with the clips
         loss_sum = torch.zeros((), device=accelerator.device)
         correct = torch.zeros((), device=accelerator.device)
         seen = 0
@@ -194,13 +194,6 @@ def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfi
     if config.mode == "linear_probe":
         model.quaclrs.requires_grad_(False)
     return model
-
-
-def set_training_mode(model: QuaclrsForAudioClassification, config: SupervisedConfig) -> None:
-    """Training mode, but for a frozen encoder: its BatchNorm must not drift with the clips."""
-    model.train()
-    if config.mode == "linear_probe":
-        model.quaclrs.eval()
 
 
 @torch.no_grad()

@@ -54,9 +54,12 @@ def cut(rng: np.random.Generator, recording: Recording, lengths: list[float], ov
             before, after = bounds[-1]
             shared = min(round(overlap * rate), length, after - before)
             first, last = max(first, before - length + shared), min(last, after - shared)
-        starts = rng.integers(first, last + 1, 6)
+        # On a grid of whole samples at every rate, so that related clips stay aligned when they are resampled.
+        step = rate // 50
+        grid = np.arange(-(-first // step), last // step + 1) * step
+        starts = rng.choice(grid, 6).tolist() if len(grid) else [first]
         start = max(starts, key=lambda s: _heard(recording, s, length))
-        bounds.append((int(start), int(start) + length))
+        bounds.append((start, start + length))
     return bounds
 
 

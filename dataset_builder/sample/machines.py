@@ -50,15 +50,15 @@ def drilling(rng: np.random.Generator, samples: int) -> np.ndarray:
 
 def jackhammer(rng: np.random.Generator, samples: int) -> np.ndarray:
     """Hard periodic blows, each ringing in steel and stone, with exhaust air and the compressor behind."""
-    rate = rng.uniform(8, 18) * (1 + 0.05 * wandering(rng, samples, 1.5))
-    blow = _clank(rng, rng.uniform(0.05, 0.16))
+    rate = rng.uniform(7, 15) * (1 + 0.05 * wandering(rng, samples, 1.5))
+    blow = _clank(rng, rng.uniform(0.03, 0.09))
     knock = convolve(impulses(rng, samples, rate, rng.uniform(0.01, 0.05)), blow)
     hiss = band(noise(rng, samples), 1200, None, order=1)
     hiss *= 1 + 0.8 * harmonic_tone(rate, np.array([1.0, 0.4]), rng.random())
     compressor = band(noise(rng, samples, 1.5), 30, 300)
-    sound = knock / np.std(knock) + rng.uniform(0.1, 0.4) * hiss / np.std(hiss)
+    sound = knock / np.std(knock) + rng.uniform(0.05, 0.25) * hiss / np.std(hiss)
     sound *= _presses(rng, samples) if rng.random() < 0.4 else 1.0
-    return sound + rng.uniform(0.1, 0.4) * compressor / np.std(compressor)
+    return sound + rng.uniform(0.05, 0.2) * compressor / np.std(compressor)
 
 
 def gun_shot(rng: np.random.Generator, samples: int) -> np.ndarray:

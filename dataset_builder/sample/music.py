@@ -1,4 +1,4 @@
-"""Street music: a plucked or blown melody over chords, at times with a drum."""
+"""Street music: a plucked or blown melody over chords, mostly with a drum."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 3, 5, 7, 10))
 
 
 def street_music(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """A busker's tune: strings (Karplus-Strong) or a reed instrument, chords under it, a drum in half of the cases."""
-    beat = samples_in(rng.uniform(0.28, 0.6))
+    """A busker's tune: strings (Karplus-Strong) or a reed instrument, chords under it, mostly with a drum."""
+    beat = samples_in(rng.uniform(0.3, 0.5))
     scale = np.array(SCALES[rng.integers(len(SCALES))])
     tonic = 110.0 * 2 ** (rng.integers(0, 12) / 12)
     voice = _pluck if rng.random() < 0.5 else _reed
@@ -32,9 +32,9 @@ def street_music(rng: np.random.Generator, samples: int) -> np.ndarray:
     tune = _melody(rng, samples, offset, beat, scale, 2 * tonic, voice)
     chords = _chords(rng, samples, offset, beat, scale, tonic)
     music = tune / np.std(tune) + rng.uniform(0.3, 0.9) * chords / np.std(chords)
-    if rng.random() < 0.5:
+    if rng.random() < 0.75:
         drums = _drums(rng, samples, offset, beat)
-        music += rng.uniform(0.3, 0.8) * drums / np.std(drums)
+        music += rng.uniform(0.5, 0.9) * drums / np.std(drums)
     return music
 
 

@@ -48,9 +48,9 @@ def engine_idling(rng: np.random.Generator, samples: int) -> np.ndarray:
     # One cylinder is stronger than the others, which is what makes an engine lope.
     pulses *= 1 + rng.uniform(0.1, 0.5) * harmonic_tone(firing / cylinders, np.array([1.0]), rng.random())
     length = samples_in(0.12)
-    thump = noise(rng, length, rng.uniform(0.5, 1.2)) * decay(length, rng.uniform(0.03, 0.1), 0.002)
+    thump = noise(rng, length, rng.uniform(1.0, 1.6)) * decay(length, rng.uniform(0.03, 0.1), 0.002)
     centres = np.array([rng.uniform(50, 120), rng.uniform(150, 350), rng.uniform(450, 1100), rng.uniform(1300, 2600)])
-    block = thump + resonances(thump, centres, centres / rng.uniform(2, 6, 4), np.array([4.0, 3.0, 1.5, 0.8]))
+    block = thump + resonances(thump, centres, centres / rng.uniform(2, 6, 4), np.array([4.0, 3.0, 1.2, 0.4]))
     engine = convolve(pulses, block)
     belt = harmonic_tone(firing * rng.integers(9, 30), falling_harmonics(6, 1.0), rng.random())
     intake = band(noise(rng, samples, 1.0), 100, rng.uniform(1000, 2500), order=1)

@@ -16,9 +16,7 @@ from quaclrs.errors import QuaclrsError
 
 
 def recordings_of_sizes(sizes: list[int], name: str = "ambulance") -> dict[str, list[str]]:
-    return {
-        f"{name}/recording_{i}": [f"{name}/sound_{i}_{cut}" for cut in range(size)] for i, size in enumerate(sizes)
-    }
+    return {f"{name}/recording_{i}": [f"{name}/sound_{i}_{cut}" for cut in range(size)] for i, size in enumerate(sizes)}
 
 
 def per_fold(groups: dict[str, list[str]], folds: dict[str, int], n_folds: int = 10) -> tuple[list[int], list[int]]:

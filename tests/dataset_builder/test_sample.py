@@ -185,7 +185,7 @@ def test_clips_of_one_siren_recording_share_a_second_or_the_whole_of_the_shorter
 
 
 def test_cross_correlation_finds_the_clips_of_one_siren_recording_and_no_others(clips):
-    """Highest normalised cross-correlation of 0.75 s from the middle of one clip with any stretch of another."""
+    """Highest normalised cross-correlation at 4 kHz of any 0.75 s of one clip (every 0.25 s) with another."""
     chosen = [c for c in clips if c.class_name in ("ambulance", "traffic") and soundfile.info(c.path).duration > 1.5]
     waves = []
     for clip in chosen:
@@ -194,18 +194,19 @@ def test_cross_correlation_finds_the_clips_of_one_siren_recording_and_no_others(
 
     def similarity(one: np.ndarray, other: np.ndarray) -> float:
         best = 0.0
-        for start in range(0, len(one) - 3000, 500):
+        total = np.cumsum(np.concatenate(([0.0], other**2)))
+        energy = total[3000:] - total[:-3000]
+        for start in range(0, len(one) - 3000, 1000):
             template = one[start : start + 3000] - one[start : start + 3000].mean()
-            energy = np.convolve(other**2, np.ones(3000), "valid")
             match = signal.correlate(other, template, "valid", method="fft")
             best = max(best, float(np.max(np.abs(match) / np.sqrt(energy * np.sum(template**2)))))
         return best
 
-    for i, one in enumerate(chosen[:12]):
-        for j, other in enumerate(chosen):
-            if i != j and one.class_name == other.class_name:
+    for i, one in enumerate(chosen):
+        for j, other in enumerate(chosen[:i]):
+            if one.class_name == other.class_name:
                 value = similarity(waves[i], waves[j])
-                assert (value > 0.9) == (one.recording == other.recording), (one, other, value)
+                assert (value > 0.75) == (one.recording == other.recording), (one, other, value)
 
 
 def test_every_source_sounds_different_from_recording_to_recording():

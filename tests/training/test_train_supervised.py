@@ -1,0 +1,253 @@
+"""End to end on the embedded sample, with the smallest network that shows the behaviour."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+
+from quaclrs import load_urbansound13
+from quaclrs.errors import QuaclrsError
+from quaclrs.labels import CLASS_NAMES, SIRENNET_CLASSES
+from training.config import SupervisedConfig
+from training.train_supervised import main, train
+
+ROOT = Path(__file__).parents[2]
+
+
+def config(dataset, output_dir, **options) -> SupervisedConfig:
+    smallest = {
+        "test_fold": 2,
+        "backbone": "mobilenetv3_small_050",
+        "image_size": 32,
+        "epochs": 2,
+        "batch_size": 16,
+        "max_clips_per_class": 6,
+    }
+    return SupervisedConfig(dataset=str(dataset), output_dir=str(output_dir), **{**smallest, **options})
+
+
+@pytest.fixture(scope="module")
+def run(sample_dataset, tmp_path_factory):
+    """A finished run: its folder and what `train` returned."""
+    folder = tmp_path_factory.mktemp("training") / "run"
+    return folder, train(config(sample_dataset, folder))
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def without_times(metrics: dict) -> dict:
+    return {key: value for key, value in metrics.items() if key != "seconds"}
+
+
+def test_a_run_leaves_every_file_of_its_folder_and_nothing_half_written(run):
+    folder, _ = run
+    names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    assert {
+        "config.yaml", "environment.json", "history.csv", "metrics.json", "predictions.csv",
+        "plots/confusion_matrix.png", "plots/training_curves.png",
+        "model/model.safetensors", "model/config.json", "model/preprocessor_config.json", "model/README.md",
+    } <= names  # fmt: skip
+    assert not [name for name in names if name.endswith(".partial")]
+    assert {p.name for p in (folder / "checkpoints").iterdir()} == {"best.safetensors", "epoch-0001", "epoch-0002"}
+
+
+def test_metrics_are_fractions_of_the_test_fold_that_its_predictions_give_again(run, sample_dataset):
+    folder, metrics = run
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    rows = list(csv.DictReader((folder / "predictions.csv").open()))
+    test_clips = load_urbansound13(sample_dataset, fold=2, split="test")
+    assert [row["clip_id"] for row in rows] == test_clips["clip_id"][:]
+    assert {row["fold"] for row in rows} == {"2"}
+    probabilities = np.array([[float(row[name]) for name in CLASS_NAMES] for row in rows])
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-4)
+    labels = np.array([row["label"] for row in rows])
+    correct = np.array(CLASS_NAMES)[probabilities.argmax(axis=1)] == labels
+    new = np.isin(labels, SIRENNET_CLASSES)
+    assert metrics["clips"] == len(rows)
+    assert metrics["accuracy"] == pytest.approx(correct.mean())
+    assert metrics["accuracy_sirennet"] == pytest.approx(correct[new].mean())
+    assert metrics["accuracy_urbansound8k"] == pytest.approx(correct[~new].mean())
+    assert 0 <= metrics["macro_f1"] <= 1
+
+
+def test_metrics_say_what_they_must_not_be_read_without(run):
+    _, metrics = run
+    assert (metrics["protocol"], metrics["test_fold"], metrics["validation_fold"]) == ("strict", 2, 1)
+    assert metrics["synthetic"] is True
+    assert any("synthetic" in warning for warning in metrics["warnings"])
+
+
+def test_the_saved_model_gives_the_probabilities_of_the_predictions(run, sample_dataset):
+    folder, _ = run
+    clip = load_urbansound13(sample_dataset, fold=2, split="test").select([0])
+    from quaclrs.data import ClipTransform
+
+    model = AutoModelForAudioClassification.from_pretrained(folder / "model").eval()
+    extractor = AutoFeatureExtractor.from_pretrained(folder / "model")
+    batch = clip.with_transform(ClipTransform(extractor))[:]
+    with torch.no_grad():
+        probabilities = model(torch.from_numpy(batch["input_values"])).logits.softmax(-1)[0]
+    row = next(csv.DictReader((folder / "predictions.csv").open()))
+    assert [model.config.id2label[i] for i in range(13)] == list(CLASS_NAMES)
+    np.testing.assert_allclose(probabilities.numpy(), [float(row[name]) for name in CLASS_NAMES], atol=1e-4)
+
+
+def test_history_has_a_row_an_epoch_and_the_best_is_the_first_of_highest_validation_accuracy(run):
+    folder, metrics = run
+    rows = list(csv.DictReader((folder / "history.csv").open()))
+    assert [int(row["epoch"]) for row in rows] == [1, 2]
+    accuracies = [float(row["validation_accuracy"]) for row in rows]
+    assert metrics["validation_accuracy"] == max(accuracies)
+    assert accuracies[metrics["best_epoch"] - 1] == max(accuracies)
+
+
+def test_the_saved_configuration_repeats_the_run_to_the_bit(run, tmp_path):
+    folder, metrics = run
+    again = yaml.safe_load((folder / "config.yaml").read_text()) | {"output_dir": str(tmp_path / "again")}
+    repeated = train(SupervisedConfig(**again))
+    assert without_times(repeated) == without_times(metrics)
+    first, second = weights(folder), weights(tmp_path / "again")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_resumed_after_its_first_epoch_equals_one_never_interrupted(run, sample_dataset, tmp_path, monkeypatch):
+    folder, metrics = run
+    interrupted = config(sample_dataset, tmp_path / "run", num_workers=1)
+
+    class Killed(BaseException):
+        pass
+
+    import training.train_supervised as module
+
+    real = module.save_checkpoint
+
+    def save_and_die(accelerator, checkpoints, epoch, state):
+        real(accelerator, checkpoints, epoch, state)
+        raise Killed
+
+    monkeypatch.setattr(module, "save_checkpoint", save_and_die)
+    with pytest.raises(Killed):
+        train(interrupted)
+    monkeypatch.setattr(module, "save_checkpoint", real)
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    resumed = train(config(sample_dataset, tmp_path / "run", resume="auto", num_workers=1))
+    assert without_times(resumed) == without_times(metrics)
+    first, second = weights(folder), weights(tmp_path / "run")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_linear_probe_trains_the_head_and_leaves_the_pretrained_encoder_as_it_was(sample_dataset, tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    network = timm.create_model("mobilenetv3_small_050")
+    save_file(network.state_dict(), tmp_path / "pretrained.safetensors")
+    options = {"mode": "linear_probe", "pretrained_file": str(tmp_path / "pretrained.safetensors"), "epochs": 1}
+    train(config(sample_dataset, tmp_path / "run", **options))
+    saved = weights(tmp_path / "run")
+    encoder = {name.removeprefix("quaclrs.backbone.network."): t for name, t in saved.items() if "network" in name}
+    pretrained = network.state_dict()
+    assert encoder
+    assert all(torch.equal(tensor, pretrained[name]) for name, tensor in encoder.items())
+
+
+def test_the_paper_protocol_deals_by_fold_paper_and_warns_in_every_output(sample_dataset, tmp_path, capsys):
+    status = main([
+        "--dataset", str(sample_dataset), "--test-fold", "2", "--output-dir", str(tmp_path / "run"),
+        "--protocol", "paper", "--backbone", "mobilenetv3_small_050", "--image-size", "32", "--epochs", "1",
+        "--max-clips-per-class", "3",
+    ])  # fmt: skip
+    assert status == 0
+    printed = capsys.readouterr().out
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert any("optimistic" in warning for warning in metrics["warnings"])
+    assert "optimistic" in printed
+    assert "optimistic" in (tmp_path / "run" / "model" / "README.md").read_text()
+    by_clip = load_urbansound13(sample_dataset)
+    dealt = {c for c, f in zip(by_clip["clip_id"], by_clip["fold_paper"], strict=True) if f == 2}
+    assert {row["clip_id"] for row in csv.DictReader((tmp_path / "run" / "predictions.csv").open())} == dealt
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"test_fold": 11}, "fold 11"),
+        ({"dataset": "nowhere/at/all"}, "nowhere/at/all"),
+        ({"mode": "finetune", "pretrained_file": "absent.pth"}, "absent.pth"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line_before_anything_is_written(sample_dataset, tmp_path, options, named):
+    with pytest.raises(QuaclrsError) as error:
+        train(config(**{"dataset": sample_dataset, "output_dir": tmp_path / "run", **options}))
+    assert named in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_not_overwritten_unasked(run, sample_dataset):
+    folder, metrics = run
+    with pytest.raises(QuaclrsError, match="--overwrite"):
+        train(config(sample_dataset, folder))
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+
+
+def test_a_folder_that_holds_no_run_is_not_removed_by_overwrite(sample_dataset, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(QuaclrsError, match="holds no run"):
+        train(config(sample_dataset, tmp_path, overwrite=True))
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def launch(arguments: list[str], processes: int) -> subprocess.CompletedProcess:
+    """`accelerate launch` as the README gives it, on CPUs."""
+    several = ["--multi_gpu"] if processes > 1 else []
+    return subprocess.run(
+        [
+            sys.executable, "-m", "accelerate.commands.launch", *several, "--num_processes", str(processes),
+            "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+            "-m", "training.train_supervised", *arguments,
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
+        env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def test_under_accelerate_launch_a_mistake_is_told_once_and_not_as_a_traceback_of_ours(sample_dataset, tmp_path):
+    result = launch(
+        ["--dataset", str(sample_dataset), "--test-fold", "11", "--output-dir", str(tmp_path / "run")], processes=2
+    )
+    assert result.returncode != 0
+    assert result.stderr.count("error: fold 11") == 1
+    assert "QuaclrsError" not in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_really_are_two_and_predict_every_clip_once(sample_dataset, tmp_path):
+    result = launch(
+        [
+            "--dataset", str(sample_dataset), "--test-fold", "2", "--output-dir", str(tmp_path / "run"),
+            "--backbone", "mobilenetv3_small_050", "--image-size", "32", "--epochs", "1", "--batch-size", "7",
+            "--max-clips-per-class", "6",
+        ],
+        processes=2,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-2000:]
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["num_processes"] == 2
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["num_processes"] == 2
+    clips = [row["clip_id"] for row in csv.DictReader((tmp_path / "run" / "predictions.csv").open())]
+    assert sorted(clips) == sorted(load_urbansound13(sample_dataset, fold=2, split="test")["clip_id"][:])
+    assert np.sum(metrics["confusion_matrix"]) == len(clips)
