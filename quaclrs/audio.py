@@ -63,7 +63,7 @@ def read_recording(file: str | Path | bytes, name: str | None = None) -> Recordi
         samples, sampling_rate = soundfile.read(
             io.BytesIO(file) if isinstance(file, bytes) else str(file), dtype="float32", always_2d=True
         )
-    except (soundfile.LibsndfileError, OSError) as error:
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: headerless audio, by its ending .raw
         raise AudioError(f"{name} cannot be decoded as audio ({error}); convert it to WAV or FLAC") from error
     if len(samples) == 0:
         raise AudioError(f"{name} holds no samples; replace or remove it")

@@ -25,3 +25,28 @@ def sample_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sample") / "sample"
     assert main(["sample", "--output", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved classifier of the 13 classes, random weights, with its feature extractor; do not write into it."""
+    import torch
+
+    from quaclrs.labels import CLASS_NAMES
+    from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification
+
+    torch.manual_seed(0)
+    front_end = {"image_size": 96}
+    config = QuaclrsConfig(
+        backbone="mobilenetv3_small_050",
+        log_mel=front_end,
+        id2label=dict(enumerate(CLASS_NAMES)),
+        label2id={name: i for i, name in enumerate(CLASS_NAMES)},
+    )
+    model = QuaclrsForAudioClassification(config)
+    # Random weights score every sound nearly alike: a steeper classifier lets a test tell two sounds apart.
+    torch.nn.init.normal_(model.classifier.weight, std=2.0)
+    folder = tmp_path_factory.mktemp("tiny_classifier")
+    model.save_pretrained(folder)
+    QuaclrsFeatureExtractor(log_mel=front_end).save_pretrained(folder)
+    return folder

@@ -29,7 +29,7 @@ class QuickstartConfig:
     test_fold: int = 1
     backbone: str = "resnet18"
     image_size: int = 96
-    epochs: int = 24
+    epochs: int = 20
     batch_size: int = 16
     example_clips: int = 3
 

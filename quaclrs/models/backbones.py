@@ -14,7 +14,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.models import load_state_dict
+from timm.models import get_pretrained_cfg, load_state_dict
 from torch import nn
 from torchvision.models import AlexNet_Weights, alexnet
 
@@ -48,9 +48,13 @@ def find_backbone(name: str) -> BackboneSpec:
     if name in PAPER_BACKBONES:
         return PAPER_BACKBONES[name]
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, [*PAPER_BACKBONES, *timm.list_models()], n=3)
+        near = difflib.get_close_matches(name, {*PAPER_BACKBONES, *timm.list_models()}, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose {', '.join(PAPER_BACKBONES)} or a timm name"
         raise BackboneError(f"unknown backbone {name!r}: {hint}")
+    try:
+        get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise BackboneError(f"unknown backbone {name!r}: timm has no weights of that tag; leave the tag out") from error
     return BackboneSpec(name)
 
 
@@ -103,7 +107,7 @@ class Backbone(nn.Module):
         """
         state = read_weights(file) if file else self._download_weights()
         wanted = self.network.state_dict()
-        missing = sorted(key for key in wanted if key not in state or state[key].shape != wanted[key].shape)
+        missing = sorted(key for key in wanted if getattr(state.get(key), "shape", None) != wanted[key].shape)
         if missing:
             raise BackboneError(
                 f"weights {file or 'from the Hub'} do not fit {self.name}: "

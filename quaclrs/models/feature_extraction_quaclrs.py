@@ -67,13 +67,13 @@ class QuaclrsFeatureExtractor(FeatureExtractionMixin):
         Raises:
             WaveformError: no samples, NaN or infinite samples, more than 64 channels, or another shape.
         """
-        clips = [self._prepare(np.asarray(clip), sampling_rate) for clip in _as_list_of_clips(raw_speech)]
+        clips = [self._prepare(_to_numpy(clip), sampling_rate) for clip in _as_list_of_clips(raw_speech)]
         return BatchFeature({"input_values": np.stack(clips)}, tensor_type=return_tensors)
 
     def _prepare(self, clip: np.ndarray, sampling_rate: int | None) -> np.ndarray:
         waveform = _to_mono(_to_float(clip))
         if sampling_rate is not None and sampling_rate != self.sampling_rate:
-            if sampling_rate <= 0:
+            if not sampling_rate > 0:  # NaN too
                 raise WaveformError(f"sampling_rate is {sampling_rate}; it must be above 0 Hz")
             resampled = soxr.resample(waveform, sampling_rate, self.sampling_rate)
             # A clip of a few samples can vanish on the way down; its first sample stands for it.
@@ -90,22 +90,27 @@ def fit_length(waveform: np.ndarray, n_samples: int) -> np.ndarray:
 
 
 def _as_list_of_clips(raw: Any) -> Sequence[Any]:
-    if hasattr(raw, "detach"):  # a torch tensor, perhaps on an accelerator
-        raw = raw.detach().cpu().numpy()
+    if hasattr(raw, "detach"):
+        raw = _to_numpy(raw)
     if isinstance(raw, np.ndarray):
         if raw.ndim not in (1, 2):
             raise WaveformError(f"an array of clips is (samples,) or (batch, samples), not {raw.shape}; pass a list")
-        return [raw] if raw.ndim == 1 else list(raw)
+        raw = [raw] if raw.ndim == 1 else list(raw)
     if not isinstance(raw, (list, tuple)) or len(raw) == 0:
         raise WaveformError("no clips: pass an array, or a list with at least one array")
     return [raw] if np.isscalar(raw[0]) else raw
 
 
+def _to_numpy(clip: Any) -> np.ndarray:
+    # A torch tensor may be on an accelerator, or need gradients.
+    return clip.detach().cpu().numpy() if hasattr(clip, "detach") else np.asarray(clip)
+
+
 def _to_float(clip: np.ndarray) -> np.ndarray:
-    if clip.dtype == np.uint8:  # 8-bit PCM is centred on 128
-        return (clip.astype(np.float32) - 128.0) / 128.0
     if np.issubdtype(clip.dtype, np.integer):
-        return clip.astype(np.float32) / -float(np.iinfo(clip.dtype).min or -1)
+        half_scale = np.float32(2.0 ** (8 * clip.dtype.itemsize - 1))
+        centre = half_scale if clip.dtype.kind == "u" else np.float32(0)  # 8-bit PCM is centred on 128
+        return (clip.astype(np.float32) - centre) / half_scale
     if not np.issubdtype(clip.dtype, np.floating):
         raise WaveformError(f"samples must be numbers, not {clip.dtype}")
     return clip.astype(np.float32)

@@ -49,6 +49,8 @@ class LogMelConfig:
         for field in dataclasses.fields(self):
             if field.name != "f_min" and not getattr(self, field.name) > 0:
                 raise ValueError(f"log-mel option {field.name} is {getattr(self, field.name)}; it must be above 0")
+        if self.n_fft % 2:  # the filterbank's bins reach half the sampling rate exactly, as an even transform's do
+            raise ValueError(f"log-mel option n_fft is {self.n_fft}; it must be even")
         if not 0 <= self.f_min < self.f_max <= self.sampling_rate / 2:
             raise ValueError(
                 f"log-mel options f_min {self.f_min:g} and f_max {self.f_max:g} Hz must satisfy "
@@ -132,7 +134,7 @@ class LogMelSpectrogram(nn.Module):
         return self
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        if waveform.ndim not in (1, 2) or waveform.shape[-1] == 0:
+        if waveform.ndim not in (1, 2) or waveform.numel() == 0:
             raise ValueError(f"waveforms are (batch, samples) with at least one sample, not {tuple(waveform.shape)}")
         with torch.autocast(device_type=waveform.device.type, enabled=False):
             mel = self.mel_power(torch.atleast_2d(waveform.to(torch.float32)))

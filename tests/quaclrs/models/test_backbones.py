@@ -1,0 +1,245 @@
+"""The image networks: sizes, names, weights from files, against timm, torchvision and the published architectures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torchvision.models import alexnet
+
+from quaclrs.models import PAPER_BACKBONES, Backbone, BackboneError, find_backbone
+
+# Length of the pooled vector as each architecture's paper has it, and a picture small enough for a test.
+PUBLISHED = {
+    "alexnet": (4096, 64),
+    "vgg16": (4096, 32),
+    "resnet18": (512, 32),
+    "mobilenet_v2": (1280, 32),
+    "inception_v3": (2048, 75),
+    "efficientnet_b0": (1280, 32),
+    "convnext_tiny": (768, 32),
+}
+
+
+def assert_one_line(error: BaseException, *words: str) -> None:
+    assert "\n" not in str(error)
+    for word in words:
+        assert word in str(error)
+
+
+def classifier_input(network: torch.nn.Module, pictures: torch.Tensor) -> torch.Tensor:
+    """What reaches the network's own classifier: the pooled vector, as the network itself computes it."""
+    seen = []
+    network.get_classifier().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        network.eval()(pictures)
+    return seen[0]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_papers_backbones_pool_to_their_published_size(name: str) -> None:
+    hidden_size, picture = PUBLISHED[name]
+    backbone = Backbone(name).eval()
+
+    with torch.no_grad():
+        feature_map, pooled = backbone(torch.rand(2, 3, picture, picture))
+
+    assert backbone.hidden_size == hidden_size
+    assert pooled.shape == (2, hidden_size)
+    assert (feature_map.ndim, len(feature_map)) == (4, 2)
+    assert torch.isfinite(pooled).all()
+
+
+def test_the_paper_has_seven_backbones_and_only_inception_takes_299_pixels() -> None:
+    assert set(PAPER_BACKBONES) == set(PUBLISHED)
+    for name in PUBLISHED:
+        assert find_backbone(name).image_size == (299 if name == "inception_v3" else 224)
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden_size", "picture"),
+    [("vit_tiny_patch16_224", 192, 224), ("mobilenetv3_small_050", 1024, 32), ("resnet10t", 512, 32)],
+)
+def test_any_timm_architecture_gives_the_vector_its_own_classifier_sees(
+    name: str, hidden_size: int, picture: int
+) -> None:
+    pictures = torch.rand(2, 3, picture, picture)
+    backbone = Backbone(name).eval()
+    reference = timm.create_model(name, pretrained=False)
+    reference.load_state_dict(backbone.network.state_dict(), strict=False)
+
+    with torch.no_grad():
+        _, pooled = backbone(pictures)
+
+    assert backbone.hidden_size == hidden_size == reference.get_classifier().in_features
+    torch.testing.assert_close(pooled, classifier_input(reference, pictures), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("resnet81", "resnet18"), ("efficientnet-b0", "efficientnet_b0"), ("alexnets", "alexnet"), ("zzzzz", "vgg16")],
+)
+def test_an_unknown_backbone_is_one_line_with_a_near_name(name: str, near: str) -> None:
+    for build in (find_backbone, Backbone):
+        with pytest.raises(BackboneError) as error:
+            build(name)
+        assert_one_line(error.value, repr(name), near)
+        assert isinstance(error.value, ValueError)
+
+
+def test_an_unknown_pretrained_tag_is_one_line_that_names_it() -> None:
+    with pytest.raises(BackboneError) as error:
+        Backbone("resnet18.no_such_tag")
+    assert_one_line(error.value, "resnet18.no_such_tag")
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050"])
+@pytest.mark.parametrize("ending", [".safetensors", ".pth"])
+def test_weights_from_a_file_give_the_features_of_the_network_that_wrote_it(
+    name: str, ending: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    writer = timm.create_model(name, pretrained=False)
+    for buffer_name, buffer in writer.named_buffers():
+        if buffer_name.endswith("running_mean"):
+            torch.nn.init.normal_(buffer, std=0.1)
+    file = tmp_path / f"weights{ending}"
+    save_file(writer.state_dict(), file) if ending == ".safetensors" else torch.save(writer.state_dict(), file)
+    pictures = torch.rand(2, 3, 64, 64)
+    backbone = Backbone(name).eval()
+
+    backbone.load_weights(file)
+
+    with torch.no_grad():
+        _, pooled = backbone(pictures)
+    torch.testing.assert_close(pooled, classifier_input(writer, pictures), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_alexnets_weights_have_torchvisions_names(tmp_path: Path) -> None:
+    writer = alexnet(weights=None).eval()
+    torch.save(writer.state_dict(), tmp_path / "alexnet.pth")
+    seen = []
+    writer.classifier[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    backbone = Backbone("alexnet").eval()
+
+    backbone.load_weights(tmp_path / "alexnet.pth")
+
+    pictures = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        writer(pictures)
+        torch.testing.assert_close(backbone(pictures)[1], seen[0])
+
+
+class RunsCode:
+    """A pickle that would make a folder when it is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_a_file_that_is_no_fitting_tensor_file_is_refused_in_one_line_and_changes_nothing(tmp_path: Path) -> None:
+    backbone = Backbone("test_resnet")
+    before = {key: value.clone() for key, value in backbone.network.state_dict().items()}
+    state = {key: value + 1 for key, value in before.items()}
+    first = min(key for key in state if key.endswith("weight"))
+    save_file({key: value for key, value in state.items() if key != first}, tmp_path / "lacking.safetensors")
+    save_file({**state, first: state[first][:-1].clone()}, tmp_path / "shape.safetensors")
+    save_file(timm.create_model("mobilenetv3_small_050").state_dict(), tmp_path / "another.safetensors")
+    torch.save(dict.fromkeys(state, 1.0), tmp_path / "numbers.pth")
+    torch.save([1, 2, 3], tmp_path / "list.pth")
+    (tmp_path / "text.pth").write_text("these are no tensors\n" * 10)
+    (tmp_path / "text.safetensors").write_text("these are no tensors\n" * 10)
+    (tmp_path / "empty.pth").touch()
+    (tmp_path / "folder.pth").mkdir()
+    torch.save({**state, "code": RunsCode(tmp_path / "executed")}, tmp_path / "code.pth")
+    words = {
+        "lacking.safetensors": first,
+        "shape.safetensors": first,
+        "another.safetensors": "do not fit",
+        "numbers.pth": "do not fit",
+        "list.pth": "no plain tensors",
+        "text.pth": "no plain tensors",
+        "text.safetensors": "no plain tensors",
+        "empty.pth": "no plain tensors",
+        "folder.pth": "does not exist",
+        "absent.pth": "does not exist",
+        "code.pth": "no plain tensors",
+    }
+
+    for name, reason in words.items():
+        with pytest.raises(BackboneError) as error:
+            backbone.load_weights(tmp_path / name)
+        assert_one_line(error.value, str(tmp_path / name), reason)
+
+    assert not (tmp_path / "executed").exists()
+    for key, value in backbone.network.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_the_trap_of_the_test_above_would_spring_if_the_pickle_were_executed(tmp_path: Path) -> None:
+    torch.save({"code": RunsCode(tmp_path / "executed")}, tmp_path / "code.pth")
+
+    torch.load(tmp_path / "code.pth", weights_only=False)
+
+    assert (tmp_path / "executed").is_dir()
+
+
+def test_a_failed_download_is_one_line_that_names_the_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = Backbone("test_resnet")
+    create_model = timm.create_model
+
+    def without_network(*args, pretrained: bool = False, **kwargs):
+        if pretrained:
+            raise OSError("We couldn't connect to the Hub\nto load the files.\n")
+        return create_model(*args, **kwargs)
+
+    monkeypatch.setattr(timm, "create_model", without_network)
+
+    with pytest.raises(BackboneError) as error:
+        backbone.load_weights()
+    assert_one_line(error.value, "test_resnet", "We couldn't connect to the Hub")
+
+
+def test_a_download_replaces_the_random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = Backbone("test_resnet")
+    published = timm.create_model("test_resnet", num_classes=0)
+    asked = []
+
+    def download(name: str, pretrained: bool = False, **kwargs):
+        asked.append((name, pretrained))
+        return published
+
+    monkeypatch.setattr(timm, "create_model", download)
+
+    backbone.load_weights()
+
+    assert asked == [("test_resnet", True)]
+    for key, value in published.state_dict().items():
+        assert torch.equal(backbone.network.state_dict()[key], value), key
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [
+        ("inception_v3", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("resnet18", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("vit_tiny_patch16_224", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        ("alexnet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ],
+)
+def test_pictures_are_normalised_as_the_pretrained_weights_were(name: str, mean: tuple, std: tuple) -> None:
+    backbone = Backbone(name)
+
+    if name != "alexnet":
+        cfg = timm.get_pretrained_cfg(find_backbone(name).timm_name)
+        assert (backbone.image_mean, backbone.image_std) == (cfg.mean, cfg.std)
+    assert backbone.image_mean == pytest.approx(mean)
+    assert backbone.image_std == pytest.approx(std)

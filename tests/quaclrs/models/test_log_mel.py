@@ -1,0 +1,272 @@
+"""The log-mel front end against librosa, on made and on real sound, and what its configuration refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+import soxr
+import torch
+
+from quaclrs.models import LogMelConfig, LogMelSpectrogram, QuaclrsFeatureExtractor
+
+SPEECH_FRONT_END = LogMelConfig(sampling_rate=16_000, n_fft=1024, hop_length=160, n_mels=64, f_min=50, f_max=7_500)
+
+
+def librosa_decibels(waveform: np.ndarray, config: LogMelConfig) -> np.ndarray:
+    mel = librosa.feature.melspectrogram(
+        y=waveform.astype(np.float32),
+        sr=config.sampling_rate,
+        n_fft=config.n_fft,
+        hop_length=config.hop_length,
+        n_mels=config.n_mels,
+        fmin=config.f_min,
+        fmax=config.f_max,
+        pad_mode="constant",
+    )
+    return librosa.power_to_db(mel, ref=np.max)
+
+
+def assert_equals_librosa(waveform: np.ndarray, config: LogMelConfig, name: str = "") -> None:
+    front_end = LogMelSpectrogram(config)
+    decibels = (front_end(torch.from_numpy(waveform.astype(np.float32))).numpy() - 1) * config.top_db
+    expected = librosa_decibels(waveform, config)
+    assert decibels.shape == expected.shape, name
+    difference = np.abs(decibels - expected)
+    assert np.mean(difference < 1e-3) >= 0.999, f"{name}: {np.mean(difference < 1e-3):.4%} within 1e-3 dB"
+    assert difference.max() < 5e-3, f"{name}: {difference.max()} dB"
+
+
+def made_sounds(rate: int) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(1)
+    seconds = np.arange(4 * rate) / rate
+    noise = generator.standard_normal(len(seconds)).astype(np.float32)
+    impulse = np.zeros(len(seconds), dtype=np.float32)
+    impulse[len(seconds) // 3] = 1
+    return {
+        "white noise": 0.3 * noise,
+        "chirp": 0.5 * scipy.signal.chirp(seconds, 30, seconds[-1], rate / 2.2).astype(np.float32),
+        "impulse": impulse,
+        "very quiet noise": 1e-4 * noise,
+        "noise just above nothing": 1e-6 * noise,
+        "noise beyond full scale": 50 * noise,
+        "noise with an offset": 0.1 * noise + 0.4,
+        "half a second": 0.3 * noise[: rate // 2],
+    }
+
+
+@pytest.mark.parametrize("name", made_sounds(100))
+@pytest.mark.parametrize("config", [LogMelConfig(), SPEECH_FRONT_END], ids=["paper", "16 kHz"])
+def test_made_sounds_have_librosas_log_mel(name: str, config: LogMelConfig) -> None:
+    assert_equals_librosa(made_sounds(config.sampling_rate)[name], config, name)
+
+
+def test_real_clips_through_the_feature_extractor_have_librosas_log_mel(shared_data: Path) -> None:
+    config = LogMelConfig()
+    feature_extractor = QuaclrsFeatureExtractor()
+    urban = sorted(p for p in shared_data.glob("UrbanSound8K/audio/fold*/*") if p.suffix in (".flac", ".ogg"))
+    sirens = [p for kind in sorted(shared_data.glob("sireNNet/*")) for p in sorted(kind.glob("*.ogg"))]
+    files = [*urban[::90], *sirens[::45], *sorted(shared_data.glob("formats/*.wav"))]
+    assert len(files) >= 40
+    for file in files:
+        samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+        given = feature_extractor([samples.T], sampling_rate=rate)["input_values"][0]
+        expected = soxr.resample(samples.mean(axis=1), rate, 48_000)
+        start = max(0, len(expected) - 192_000) // 2  # some police clips last 9 s
+        expected = np.pad(expected[start : start + 192_000], (0, max(0, 192_000 - len(expected))))
+        np.testing.assert_allclose(given, expected, atol=1e-6, err_msg=file.name)
+        assert_equals_librosa(given, config, file.name)
+
+
+def test_a_batch_gives_what_its_clips_give_alone() -> None:
+    clips = torch.from_numpy(np.stack(list(made_sounds(48_000).values())[:7]))
+    front_end = LogMelSpectrogram()
+
+    batch = front_end(clips)
+
+    assert batch.shape == (7, 128, 376)
+    torch.testing.assert_close(batch, torch.stack([front_end(clip) for clip in clips]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 511, 512, 2047, 2048, 192_000, 200_000])
+def test_any_length_gives_one_frame_more_than_its_hops_with_values_from_0_to_exactly_1(samples: int) -> None:
+    waveform = torch.from_numpy(np.random.default_rng(samples).uniform(0.1, 1, samples).astype(np.float32))
+
+    log_mel = LogMelSpectrogram()(waveform)
+
+    assert log_mel.shape == (128, 1 + samples // 512)
+    assert log_mel.dtype == torch.float32
+    assert log_mel.min() >= 0
+    assert log_mel.max() == 1
+
+
+@pytest.mark.parametrize("shape", [(1,), (192_000,), (3, 5_000)])
+def test_digital_silence_is_0_everywhere(shape: tuple[int, ...]) -> None:
+    assert torch.count_nonzero(LogMelSpectrogram()(torch.zeros(shape))) == 0
+
+
+def test_a_silent_clip_in_a_batch_leaves_the_others_alone() -> None:
+    noise = torch.from_numpy(made_sounds(48_000)["white noise"])
+
+    silent, loud = LogMelSpectrogram()(torch.stack([torch.zeros_like(noise), noise]))
+
+    assert torch.count_nonzero(silent) == 0
+    assert loud.max() == 1
+
+
+def test_the_gradient_reaches_the_waveform_and_equals_the_difference_quotient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    waveform = 0.3 * torch.randn(2, 4_096, generator=generator)
+    direction = 0.3 * torch.randn(2, 4_096, generator=generator)
+    front_end = LogMelSpectrogram()
+    waveform.requires_grad_()
+
+    front_end(waveform).mean().backward()
+
+    assert torch.isfinite(waveform.grad).all()
+    slope = (waveform.grad * direction).sum().item()
+    with torch.no_grad():
+        step = 1e-3
+        after, before = front_end(waveform + step * direction), front_end(waveform - step * direction)
+        quotient = ((after.double().mean() - before.double().mean()) / (2 * step)).item()
+    assert abs(slope) > 1e-4
+    assert slope == pytest.approx(quotient, rel=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int16, torch.int32, torch.uint8])
+def test_other_real_types_give_the_log_mel_of_their_values_as_float32(dtype: torch.dtype) -> None:
+    values = torch.arange(6_000) * 37 % 101
+    expected = librosa_decibels(values.numpy().astype(np.float32), LogMelConfig())
+
+    log_mel = LogMelSpectrogram()(values.to(dtype))
+
+    assert log_mel.dtype == torch.float32
+    np.testing.assert_allclose((log_mel.numpy() - 1) * 80, expected, atol=5e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_does_not_change_the_log_mel(dtype: torch.dtype) -> None:
+    noise = torch.from_numpy(made_sounds(48_000)["white noise"])
+    front_end = LogMelSpectrogram()
+    expected = front_end(noise)
+
+    with torch.autocast("cpu", dtype):
+        log_mel = front_end(noise)
+
+    assert log_mel.dtype == torch.float32
+    assert torch.equal(log_mel, expected)
+
+
+@pytest.mark.parametrize("cast", ["half", "bfloat16", "double"])
+def test_casting_the_module_leaves_its_constants_and_its_log_mel_alone(cast: str) -> None:
+    noise = torch.from_numpy(made_sounds(48_000)["white noise"])
+    expected = LogMelSpectrogram()(noise)
+
+    for front_end in (getattr(LogMelSpectrogram(), cast)(), getattr(torch.nn.Sequential(LogMelSpectrogram()), cast)()):
+        log_mel = front_end(noise)
+        assert log_mel.dtype == torch.float32
+        assert torch.equal(log_mel, expected)
+        assert all(buffer.dtype == torch.float32 for buffer in front_end.buffers())
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 1_000), (1, 2, 3_000), ()])
+def test_an_empty_or_misshapen_waveform_is_refused_with_its_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError) as error:
+        LogMelSpectrogram()(torch.zeros(shape))
+    assert str(shape) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("sampling_rate", 0),
+        ("sampling_rate", -48_000),
+        ("duration", 0.0),
+        ("duration", float("nan")),
+        ("n_fft", 0),
+        ("n_fft", 1023),  # transformers' filterbank would sit beside librosa's
+        ("hop_length", 0),
+        ("n_mels", -1),
+        ("amin", 0.0),
+        ("top_db", -80.0),
+        ("image_size", 0),
+        ("f_min", -1.0),
+        ("f_min", 8_000.0),
+        ("f_max", 24_001.0),
+        ("f_max", 10.0),
+    ],
+)
+def test_an_impossible_option_is_refused_by_name(option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=option):
+        LogMelConfig(**{option: value})
+    with pytest.raises(ValueError, match=option):
+        LogMelConfig.from_dict({option: value})
+
+
+def test_an_unknown_option_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="hop_lenght"):
+        LogMelConfig.from_dict({"hop_lenght": 512})
+
+
+def test_the_defaults_are_table_1_of_the_paper() -> None:
+    table_1 = {
+        "sampling_rate": 48_000,
+        "duration": 4.0,
+        "n_fft": 2048,
+        "hop_length": 512,
+        "n_mels": 128,
+        "f_min": 20.0,
+        "f_max": 8000.0,
+        "amin": 1e-10,
+        "top_db": 80.0,
+        "image_size": 224,
+    }
+
+    assert LogMelConfig().to_dict() == table_1
+    assert LogMelConfig().n_samples == 192_000
+
+
+def test_a_configuration_survives_its_dictionary_and_json() -> None:
+    saved = json.loads(json.dumps(SPEECH_FRONT_END.to_dict()))
+
+    assert LogMelConfig.from_dict(saved) == SPEECH_FRONT_END
+    assert LogMelConfig.from_dict(saved) != LogMelConfig()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        SPEECH_FRONT_END.n_mels = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LogMelConfig(),
+        SPEECH_FRONT_END,
+        LogMelConfig(f_max=24_000.0),
+        LogMelConfig(sampling_rate=22_050, f_max=11_025.0, n_fft=1022),
+        LogMelConfig(sampling_rate=44_100, n_mels=40, f_max=5_000.0, f_min=0.0),
+    ],
+)
+def test_the_kept_bins_hold_all_of_librosas_filterbank(config: LogMelConfig) -> None:
+    bank = librosa.filters.mel(
+        sr=config.sampling_rate, n_fft=config.n_fft, n_mels=config.n_mels, fmin=config.f_min, fmax=config.f_max
+    )
+
+    assert np.count_nonzero(bank[:, config.n_bins :]) == 0
+    np.testing.assert_allclose(
+        LogMelSpectrogram(config).filterbank.numpy().T, bank[:, : config.n_bins], atol=1e-6 * bank.max()
+    )
+
+
+def test_the_papers_front_end_needs_a_third_of_the_bins() -> None:
+    assert LogMelConfig().n_bins == 342  # 8000 Hz * 2048 / 48000 = 341.3, and bin 0
+
+
+def test_the_window_is_the_periodic_hann_window() -> None:
+    expected = scipy.signal.get_window("hann", 2048, fftbins=True)
+
+    np.testing.assert_allclose(LogMelSpectrogram().window.numpy(), expected, atol=1e-7)

@@ -1,0 +1,120 @@
+"""The package itself: light to import, complete in its names, and its errors one line long."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import quaclrs
+from quaclrs import labels
+from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+
+# Section 3 of the paper: UrbanSound8K without its siren class, and sireNNet's four.
+PAPER_URBANSOUND8K = {
+    "air_conditioner",
+    "car_horn",
+    "children_playing",
+    "dog_bark",
+    "drilling",
+    "engine_idling",
+    "gun_shot",
+    "jackhammer",
+    "street_music",
+}
+PAPER_SIRENNET = {"ambulance", "firetruck", "police", "traffic"}
+
+
+def test_importing_the_package_imports_no_heavy_library() -> None:
+    heavy = ["torch", "transformers", "datasets", "timm", "librosa", "soundfile"]
+    script = f"import sys, quaclrs; print([m for m in {heavy} if m in sys.modules], quaclrs.CLASS_NAMES[0])"
+    child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert child.stdout.strip() == "[] air_conditioner"
+
+
+@pytest.mark.parametrize("name", quaclrs.__all__)
+def test_every_public_name_resolves_to_the_object_of_that_name(name: str) -> None:
+    found = getattr(quaclrs, name)
+
+    if isinstance(found, type) or callable(found):
+        assert found.__name__ == name
+        assert found.__module__.split(".")[0] == "quaclrs"
+    else:
+        assert found
+    assert name in dir(quaclrs)
+
+
+def test_an_unknown_name_of_the_package_is_an_attribute_error_that_names_it() -> None:
+    with pytest.raises(AttributeError, match="load_clasifier"):
+        _ = quaclrs.load_clasifier
+    with pytest.raises(ImportError):
+        exec("from quaclrs import nothing_of_the_kind")
+
+
+def test_the_thirteen_classes_are_alphabetical_and_come_from_the_papers_two_sources() -> None:
+    names = list(labels.SOURCE_OF_CLASS)
+
+    assert names == sorted(PAPER_URBANSOUND8K | PAPER_SIRENNET)
+    assert len(names) == 13
+    assert {c for c, source in labels.SOURCE_OF_CLASS.items() if source == "urbansound8k"} == PAPER_URBANSOUND8K
+    assert {c for c, source in labels.SOURCE_OF_CLASS.items() if source == "sirennet"} == PAPER_SIRENNET
+    assert labels.CLASS_NAMES == tuple(names)
+    assert labels.URBANSOUND8K_CLASSES == tuple(sorted(PAPER_URBANSOUND8K))
+    assert labels.SIRENNET_CLASSES == tuple(sorted(PAPER_SIRENNET))
+
+
+@report_user_errors
+def command_with_a_mistake() -> int:
+    raise QuaclrsError("clip.wav holds\n  no samples")
+
+
+def test_a_users_mistake_becomes_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+
+    assert command_with_a_mistake() == 2
+    output = capsys.readouterr()
+    assert output.err == "error: clip.wav holds no samples\n"
+    assert output.out == ""
+
+
+@pytest.mark.parametrize(("rank", "lines"), [("0", 1), ("1", 0), ("3", 0)])
+def test_of_several_processes_only_the_first_prints_the_mistake(
+    rank: str, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+
+    assert command_with_a_mistake() == 2
+    assert len(capsys.readouterr().err.splitlines()) == lines
+
+
+def test_other_errors_keep_their_traceback_and_results_pass_through() -> None:
+    @report_user_errors
+    def command(status: int) -> int:
+        return 10 // status
+
+    assert command(5) == 2
+    assert command(10) == 1
+    with pytest.raises(ZeroDivisionError):
+        command(0)
+
+
+def test_a_wrong_option_is_one_line_that_names_the_option_and_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = CommandParser(prog="quaclrs")
+    parser.add_argument("--size", type=int)
+
+    with pytest.raises(QuaclrsError) as error:
+        parser.parse_args(["--size", "big"])
+    assert "--size" in str(error.value)
+    assert "'big'" in str(error.value)
+    assert "quaclrs --help" in str(error.value)
+    assert "\n" not in str(error.value)
+    output = capsys.readouterr()
+    assert output.err + output.out == ""
+
+
+def test_the_users_error_is_a_value_error() -> None:
+    assert issubclass(QuaclrsError, ValueError)
