@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -23,11 +25,21 @@ DEFAULT_REPO = "quaclrs/urbansound13"
 STORED_SAMPLING_RATE = 48_000
 
 
+#: Clips that a streamed data set decodes at a time.
+_STREAMED_CLIPS = 16
+
+#: A waveform (samples,), its sampling rate in Hz and a generator to draw from, to a waveform.
+Augmentation = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+
+
 class FeatureExtractor(Protocol):
-    """What `ClipTransform` needs of a feature extractor: its rate, and a call that makes `input_values`."""
+    """What `ClipTransform` needs of a feature extractor: rate and length, and a call that makes `input_values`."""
 
     @property
     def sampling_rate(self) -> int: ...
+
+    @property
+    def n_samples(self) -> int: ...
 
     def __call__(self, raw_speech: Any, sampling_rate: int | None = None) -> Any: ...
 
@@ -37,6 +49,7 @@ def load_urbansound13(
     fold: int | None = None,
     split: str | None = None,
     protocol: FoldProtocol = "strict",
+    streaming: bool = False,
 ) -> Any:
     """Load the data set with its audio still encoded, so that neither torchcodec nor FFmpeg is needed.
 
@@ -45,10 +58,11 @@ def load_urbansound13(
         fold: test fold; without it all clips come as one `Dataset`.
         split: `train`, `validation` or `test` of that fold; without it a `DatasetDict` of the three.
         protocol: `strict` or `paper` (see `FoldPlan`).
+        streaming: read rows as they are needed (`IterableDataset`), by the ready strict configs of the data set.
 
     Raises:
         QuaclrsError: the folder or repository is not there or is no such data set, the fold is unknown or incomplete,
-            or a recording lies in two folds that the builder dealt.
+            a recording lies in two folds that the builder dealt, or the paper protocol is asked of a stream.
     """
     from datasets import DatasetDict
 
@@ -56,7 +70,11 @@ def load_urbansound13(
         raise QuaclrsError(f"split {split!r} needs a test fold; pass fold=1 (or another complete fold)")
     if split is not None and split not in SPLITS:
         raise QuaclrsError(f"unknown split {split!r}; choose {', '.join(SPLITS)}")
-    dataset = _load_all_clips(path_or_repo)
+    if streaming:
+        if protocol != "strict":
+            raise QuaclrsError("a stream follows the strict protocol only; load without streaming for protocol 'paper'")
+        return _load(path_or_repo, config=f"fold{fold}" if fold else "default", split=split, streaming=True)
+    dataset = _load(path_or_repo, split="train")
     _refuse_split_recordings(dataset)
     if fold is None:
         return dataset
@@ -79,7 +97,9 @@ def class_names(dataset: Dataset) -> list[str]:
     return list(dataset.features["label"].names)
 
 
-def _load_all_clips(path_or_repo: str | os.PathLike) -> Dataset:
+def _load(
+    path_or_repo: str | os.PathLike, config: str = "default", split: str | None = None, streaming: bool = False
+) -> Any:
     from datasets import Audio, load_dataset
 
     name = os.fspath(path_or_repo)
@@ -88,11 +108,12 @@ def _load_all_clips(path_or_repo: str | os.PathLike) -> Dataset:
     if Path(name).is_dir() and not (Path(name) / "README.md").is_file():
         raise QuaclrsError(f"{name} holds no built data set (no README.md); run python -m dataset_builder build")
     try:
-        dataset = load_dataset(name, split="train")
+        dataset = load_dataset(name, config, split=split, streaming=streaming)
     except Exception as error:  # the Hub client and the Parquet reader fail in many ways
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise QuaclrsError(f"data set {name} cannot be loaded ({reason}); give a folder or a Hub repository") from error
-    missing = sorted({"audio", "label", "clip_id", "source", "recording_id", "fold"} - set(dataset.column_names))
+    first = dataset if split else next(iter(dataset.values()))
+    missing = sorted({"audio", "label", "clip_id", "source", "recording_id", "fold"} - set(first.column_names or ()))
     if missing:
         raise QuaclrsError(f"data set {name} has no column {', '.join(missing)}; run python -m dataset_builder build")
     return dataset.cast_column("audio", Audio(decode=False))
@@ -111,19 +132,94 @@ def _refuse_split_recordings(dataset: Dataset) -> None:
 
 
 class ClipTransform:
-    """Turns rows into `input_values` and `labels`: for `Dataset.with_transform`, in any number of workers.
+    """Turns rows into model input: decode, crop, augment. For `transform_clips`, in any number of worker processes.
+
+    Decoding is soundfile's, whatever else is installed. Every random draw is a function of (seed, epoch, clip_id), so
+    a clip comes out the same whichever worker, rank or batch it falls to.
 
     Args:
         feature_extractor: makes each clip mono, of its rate and of its length.
+        crop: `center` cuts clips longer than the model's from their centre (paper, section 3), `random` anywhere.
+        augment: takes a mono waveform (samples,), its sampling rate and a numpy generator, and returns a waveform.
+        seed: of every draw.
     """
 
-    def __init__(self, feature_extractor: FeatureExtractor) -> None:
+    def __init__(
+        self,
+        feature_extractor: FeatureExtractor,
+        crop: Literal["center", "random"] = "center",
+        augment: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        if crop not in ("center", "random"):
+            raise QuaclrsError(f"crop is {crop!r}; choose center or random")
         self.feature_extractor = feature_extractor
+        self.crop = crop
+        self.augment = augment
+        self.seed = seed
+        self._epoch = _SharedNumber()
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the data set that it needs."""
+        return ["audio", "label", "clip_id"] if self.draws else ["audio", "label"]
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything is random."""
+        return self.crop == "random" or self.augment is not None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch: draws change with it. Reaches workers that are running already."""
+        self._epoch.set(epoch)
 
     def __call__(self, rows: dict[str, list]) -> dict[str, Any]:
         rate = self.feature_extractor.sampling_rate
         clips = [load_audio(audio["bytes"], rate, name=audio.get("path")) for audio in rows["audio"]]
+        if self.draws:
+            clips = [self._draw(clip, rate, name) for clip, name in zip(clips, rows["clip_id"], strict=True)]
         batch: dict[str, Any] = {"input_values": self.feature_extractor(clips, sampling_rate=rate)["input_values"]}
         if "label" in rows:
             batch["labels"] = np.asarray(rows["label"], dtype=np.int64)
         return batch
+
+    def _draw(self, clip: np.ndarray, rate: int, clip_id: str) -> np.ndarray:
+        generator = clip_generator(self.seed, self._epoch.get(), clip_id)
+        if self.augment is not None:
+            clip = self.augment(clip, rate, generator)
+        surplus = len(clip) - self.feature_extractor.n_samples
+        if self.crop == "random" and surplus > 0:
+            start = int(generator.integers(surplus + 1))
+            clip = clip[start : start + self.feature_extractor.n_samples]
+        return clip
+
+
+def clip_generator(seed: int, epoch: int, clip_id: str) -> np.random.Generator:
+    """The generator of one clip in one epoch; the same on every machine."""
+    return np.random.default_rng([seed, epoch, *hashlib.sha256(clip_id.encode()).digest()])
+
+
+def transform_clips(dataset: Any, transform: ClipTransform) -> Any:
+    """Apply a transform on the fly to a `Dataset` (`with_transform`) or, streaming, to an `IterableDataset`.
+
+    Either can be handed to a PyTorch `DataLoader` with any number of workers.
+    """
+    chosen = dataset.select_columns(transform.columns)
+    if hasattr(chosen, "with_transform"):
+        return chosen.with_transform(transform)
+    return chosen.map(transform, batched=True, batch_size=_STREAMED_CLIPS, remove_columns=transform.columns)
+
+
+class _SharedNumber:
+    """An integer that every worker process sees, started before or after it was set."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self._value = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def get(self) -> int:
+        return int(self._value[0])
+
+    def set(self, value: int) -> None:
+        self._value[0] = value

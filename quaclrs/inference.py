@@ -47,13 +47,17 @@ def load_classifier(path_or_repo: str | os.PathLike, device: str | None = None) 
         raise QuaclrsError(f"model {name} cannot be loaded ({reason}); give the model/ folder of a run") from error
     if loading["missing_keys"]:
         raise QuaclrsError(f"model {name} lacks weights ({min(loading['missing_keys'])} …); it is no whole classifier")
+    if feature_extractor.log_mel != model.config.log_mel:
+        raise QuaclrsError(f"model {name}: preprocessor_config.json and config.json differ in log_mel; save both anew")
     return AudioClassifier(model, feature_extractor, find_device(device))
 
 
 def find_device(name: str | None) -> torch.device:
     """The device of that name, or the best at hand; a `QuaclrsError` where this machine has no such device."""
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)

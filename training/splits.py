@@ -10,7 +10,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from quaclrs.data import ClipTransform, FeatureExtractor, class_names, load_urbansound13, plan_folds
+from quaclrs.data import (
+    ClipTransform,
+    FeatureExtractor,
+    class_names,
+    load_urbansound13,
+    plan_folds,
+    transform_clips,
+)
 from quaclrs.folds import SPLITS, FoldPlan
 
 from .config import SupervisedConfig
@@ -73,7 +80,7 @@ def load_splits(config: SupervisedConfig, feature_extractor: FeatureExtractor) -
     def make(indices: np.ndarray) -> Split:
         part = dataset.select(indices)
         return Split(
-            dataset=part.select_columns(["audio", "label"]).with_transform(ClipTransform(feature_extractor)),
+            dataset=transform_clips(part, ClipTransform(feature_extractor)),
             labels=labels[indices],
             clip_ids=part["clip_id"][:],
             folds=part["fold_paper" if config.protocol == "paper" else "fold"][:],

@@ -59,7 +59,7 @@ class QuaclrsFeatureExtractor(FeatureExtractionMixin):
                 by their type's range to [-1, 1].
             sampling_rate (`int`, *optional*): rate of the clips in Hz, the model's own where absent; others are
                 resampled.
-            return_tensors (`str`, *optional*): `"pt"`, `"np"` or None for a list of arrays.
+            return_tensors (`str`, *optional*): `"pt"` for a tensor; `"np"` or None for an array.
 
         Returns:
             `BatchFeature` with `input_values` (batch, n_samples), float32.
@@ -102,12 +102,19 @@ def _as_list_of_clips(raw: Any) -> Sequence[Any]:
 
 
 def _to_numpy(clip: Any) -> np.ndarray:
-    # A torch tensor may be on an accelerator, or need gradients.
-    return clip.detach().cpu().numpy() if hasattr(clip, "detach") else np.asarray(clip)
+    if hasattr(clip, "detach"):  # a torch tensor may be on an accelerator, need gradients, or be bfloat16
+        clip = clip.detach().cpu()
+        return clip.float().numpy() if clip.is_floating_point() else clip.numpy()
+    try:
+        return np.asarray(clip)
+    except ValueError as error:
+        raise WaveformError("the channels of a clip differ in length; pass (channels, samples)") from error
 
 
 def _to_float(clip: np.ndarray) -> np.ndarray:
     if np.issubdtype(clip.dtype, np.integer):
+        if clip.dtype.itemsize > 4:  # what a list of Python numbers becomes: its full scale is anyone's guess
+            raise WaveformError(f"samples of type {clip.dtype} have no known full scale; pass int16, int32 or floats")
         half_scale = np.float32(2.0 ** (8 * clip.dtype.itemsize - 1))
         centre = half_scale if clip.dtype.kind == "u" else np.float32(0)  # 8-bit PCM is centred on 128
         return (clip.astype(np.float32) - centre) / half_scale

@@ -6,6 +6,7 @@ This file travels with every pushed model, so it imports nothing from the rest o
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +48,14 @@ class LogMelConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if field.name != "f_min" and not getattr(self, field.name) > 0:
-                raise ValueError(f"log-mel option {field.name} is {getattr(self, field.name)}; it must be above 0")
+            value, lowest = getattr(self, field.name), "0 or more" if field.name == "f_min" else "above 0"
+            whole = field.type == "int"
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+                raise ValueError(f"log-mel option {field.name} is {value!r}; it must be a {'whole ' * whole}number")
+            if not 0 <= value < math.inf or (value == 0 and lowest != "0 or more"):
+                raise ValueError(f"log-mel option {field.name} is {value}; it must be {lowest} and finite")
+        if self.n_samples == 0:
+            raise ValueError(f"log-mel option duration is {self.duration} s; it must last a sample at least")
         if self.n_fft % 2:  # the filterbank's bins reach half the sampling rate exactly, as an even transform's do
             raise ValueError(f"log-mel option n_fft is {self.n_fft}; it must be even")
         if not 0 <= self.f_min < self.f_max <= self.sampling_rate / 2:

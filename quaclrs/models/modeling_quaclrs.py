@@ -80,8 +80,8 @@ class QuaclrsModel(QuaclrsPreTrainedModel):
             input_features: instead of waveforms, log-mels (batch, mels, frames) in [0, 1].
 
         Returns:
-            `last_hidden_state`, the feature map (batch, channels, height, width), and `pooler_output`
-            (batch, hidden_size).
+            `last_hidden_state`, the backbone's feature map ((batch, channels, height, width) for a CNN), and
+            `pooler_output` (batch, hidden_size).
 
         Raises:
             ValueError: neither or both inputs are given.

@@ -60,9 +60,9 @@ def test_the_thirteen_classes_are_alphabetical_and_come_from_the_papers_two_sour
     assert len(names) == 13
     assert {c for c, source in labels.SOURCE_OF_CLASS.items() if source == "urbansound8k"} == PAPER_URBANSOUND8K
     assert {c for c, source in labels.SOURCE_OF_CLASS.items() if source == "sirennet"} == PAPER_SIRENNET
-    assert labels.CLASS_NAMES == tuple(names)
-    assert labels.URBANSOUND8K_CLASSES == tuple(sorted(PAPER_URBANSOUND8K))
-    assert labels.SIRENNET_CLASSES == tuple(sorted(PAPER_SIRENNET))
+    assert tuple(names) == labels.CLASS_NAMES
+    assert tuple(sorted(PAPER_URBANSOUND8K)) == labels.URBANSOUND8K_CLASSES
+    assert tuple(sorted(PAPER_SIRENNET)) == labels.SIRENNET_CLASSES
 
 
 @report_user_errors

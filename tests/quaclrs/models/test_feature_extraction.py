@@ -199,3 +199,19 @@ def test_a_saved_feature_extractor_with_an_unknown_option_is_refused(tmp_path: P
 
     with pytest.raises(ValueError, match="hop"):
         QuaclrsFeatureExtractor.from_pretrained(tmp_path)
+
+
+def test_whole_numbers_without_a_known_full_scale_are_refused():
+    with pytest.raises(WaveformError, match="int64"):
+        QuaclrsFeatureExtractor()([100, -100, 3000])
+
+
+def test_channels_of_different_lengths_are_refused():
+    with pytest.raises(WaveformError, match="differ in length"):
+        QuaclrsFeatureExtractor()([[np.zeros(3, np.float32), np.zeros(4, np.float32)]])
+
+
+def test_a_half_precision_tensor_is_taken_as_the_numbers_it_holds():
+    clip = torch.linspace(-1, 1, 500, dtype=torch.bfloat16)
+    prepared = QuaclrsFeatureExtractor()(clip)["input_values"][0]
+    np.testing.assert_array_equal(prepared[:500], clip.float().numpy())

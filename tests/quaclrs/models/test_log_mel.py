@@ -270,3 +270,11 @@ def test_the_window_is_the_periodic_hann_window() -> None:
     expected = scipy.signal.get_window("hann", 2048, fftbins=True)
 
     np.testing.assert_allclose(LogMelSpectrogram().window.numpy(), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "values", [{"n_mels": 12.5}, {"n_fft": "2048"}, {"duration": None}, {"duration": float("inf")}, {"duration": 1e-9}]
+)
+def test_a_value_that_is_no_such_number_is_refused_by_its_name(values):
+    with pytest.raises(ValueError, match=next(iter(values))):
+        LogMelConfig(**values)
