@@ -51,7 +51,8 @@ def splits(dataset, kind: str, seed: int) -> Iterator[tuple[np.ndarray, np.ndarr
 
 @report_user_errors
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.random_splits", description=(__doc__ or "").split("\n")[0])
+    description = (__doc__ or "").split("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.random_splits", description=description)
     parser.add_argument("--dataset", required=True, metavar="DIR", help="a built data set")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random split")
     options = parser.parse_args(arguments)

@@ -1,16 +1,16 @@
 """Which clips are cut from one recording, found from the sound alone: sireNNet names no recordings.
 
 Two clips belong together when a short template of one appears in the other: the highest normalised cross-correlation
-over all lags, J. P. Lewis, "Fast Normalized Cross-Correlation" (1995), section 5. Three stages keep it affordable:
-magnitude spectra, which no lag can change, name the candidates; an FFT correlation finds the lag; and a template too
-simple to tell two recordings apart, such as a steady tone, is believed only if what lies under the tone agrees too.
+over all lags. Three stages keep it affordable: magnitude spectra, which no lag can change, name the candidates; an FFT
+correlation finds the lag; and a template too simple to tell two recordings apart, such as a steady tone, is believed
+only if what lies under the tone agrees too. Clips that share no sound are found where one goes on as another ends.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.fft
@@ -21,6 +21,9 @@ from scipy.sparse.csgraph import connected_components
 
 from quaclrs.errors import QuaclrsError
 
+from .correlation import correlations, degrees_of_freedom, refined, whitened, whitening_filter
+from .seams import ClipEnds, SeamConfig, clip_ends, find_seams
+
 
 @dataclass(frozen=True)
 class GroupingConfig:
@@ -28,8 +31,9 @@ class GroupingConfig:
 
     sampling_rate: int = 4000  # sirens and engines have their energy below 2 kHz
     lowest_frequency: float = 20.0  # a constant offset or wind rumble below it would correlate with any other
-    template_duration: float = 0.75  # also the shortest overlap of two slices that is certain to be found
+    template_duration: float = 0.75
     template_hop: float = 0.375
+    end_duration: float = 0.5  # of the templates at both ends: the shortest overlap of two slices that is found
     shortest_template: float = 0.25  # a clip shorter than a template is one itself, down to this
     threshold: float = 0.9  # correlation from which two clips share a recording
     silence_db: float = -50.0  # quieter stretches, relative to the clip's loudest template, are not compared
@@ -41,10 +45,13 @@ class GroupingConfig:
     sketch_threshold: float = 0.86  # cosine of two sketches from which the waveforms are compared
     coarse_share: float = 0.55  # of a correlation that its envelope at half rate shows; white noise keeps 0.64
     batch_clips: int = 64
+    seams: SeamConfig | None = field(default_factory=SeamConfig)  # None: clips that share no sound stay apart
 
     def __post_init__(self) -> None:
         if not 0 < self.shortest_template <= self.template_duration:
             raise QuaclrsError("shortest_template must lie between 0 and template_duration")
+        if not 0 < self.end_duration <= self.template_duration:
+            raise QuaclrsError("end_duration must lie between 0 and template_duration")
         if not (self.template_hop > 0 and self.frame_hop > 0):
             raise QuaclrsError("template_hop and frame_hop must be positive")
         if not 0 < self.threshold <= 1:
@@ -59,6 +66,8 @@ class Grouping:
     labels: np.ndarray
     #: (i, j, correlation, lag in seconds), i < j: what clip i plays at t, clip j plays at t + lag. Sorted.
     pairs: list[tuple[int, int, float, float]]
+    #: (i, j, similarity): clip j goes on where clip i ends, though they share no sound. Sorted.
+    seams: list[tuple[int, int, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ def group_recordings(clips: Iterable[tuple[np.ndarray, int]], config: GroupingCo
     """Group clips that hold a stretch of the same recording, at whatever lag, gain, polarity, rate or encoding.
 
     Groups are transitive: two clips that share nothing are in one group when a third overlaps both. Slices of one
-    recording that overlap by less than a template cannot be found.
+    recording that overlap by less than `end_duration` cannot be found, except parts of one odd length (see `seams`).
 
     Args:
         clips: pairs of a mono waveform, float (samples,), and its sampling rate in Hz. Read once, one at a time;
@@ -89,20 +98,26 @@ def group_recordings(clips: Iterable[tuple[np.ndarray, int]], config: GroupingCo
         QuaclrsError: a waveform is not one-dimensional or holds NaN or infinity.
     """
     config = config or GroupingConfig()
-    waveforms = [_analysis_waveform(waveform, rate, i, config) for i, (waveform, rate) in enumerate(clips)]
+    waveforms: list[np.ndarray] = []
+    ends: list[ClipEnds] = []
+    for i, (waveform, rate) in enumerate(clips):
+        waveforms.append(_analysis_waveform(waveform, rate, i, config))
+        if config.seams:
+            ends.append(clip_ends(waveform, rate, config.seams))
     # Templates of the shorter clip are slid over the longer one, so a slice is found inside its recording.
     order = sorted(range(len(waveforms)), key=lambda i: (len(waveforms[i]), i))
     ranked = [waveforms[i] for i in order]
-    templates = [template for clip, waveform in enumerate(ranked) for template in _templates(clip, waveform, config)]
     best = {pair: (1.0, 0.0) for pair in _identical(waveforms)}
-    for template, others in _candidates(ranked, templates, config):
+    for template, others in _candidates(ranked, config):
         for other, correlation, lag in _matches(template, others, ranked, config):
             i, j = order[template.clip], order[other]
             key, lag = ((i, j), lag) if i < j else ((j, i), -lag)
             if correlation > best.get(key, (0.0, 0.0))[0]:
                 best[key] = (correlation, lag)
     pairs = [(i, j, correlation, lag) for (i, j), (correlation, lag) in sorted(best.items())]
-    return Grouping(_connected_groups(pairs, len(waveforms)), pairs)
+    seams = find_seams(ends, config.seams) if config.seams else []
+    links = [(i, j) for i, j, _, _ in pairs] + [(i, j) for i, j, _ in seams]
+    return Grouping(_connected_groups(links, len(waveforms)), pairs, seams)
 
 
 def _analysis_waveform(waveform: np.ndarray, rate: int, index: int, config: GroupingConfig) -> np.ndarray:
@@ -134,12 +149,10 @@ def _starts(length: int, window: int, hop: int) -> list[int]:
     return sorted({*range(0, length - window + 1, hop), length - window})
 
 
-def _templates(clip: int, waveform: np.ndarray, config: GroupingConfig) -> list[_Template]:
-    rate = config.sampling_rate
-    if len(waveform) < config.shortest_template * rate:
-        return []
-    window = min(round(config.template_duration * rate), len(waveform))
-    starts = _starts(len(waveform), window, round(config.template_hop * rate))
+def _templates(
+    clip: int, waveform: np.ndarray, window: int, starts: list[int], config: GroupingConfig
+) -> list[_Template]:
+    """Those of a clip's windows that can tell recordings apart."""
     cuts = [waveform[start : start + window].astype(np.float32) for start in starts]
     norms = [float(np.linalg.norm(cut)) for cut in cuts]
     floor = max(max(norms) * 10 ** (config.silence_db / 20), 1e-6)
@@ -147,24 +160,33 @@ def _templates(clip: int, waveform: np.ndarray, config: GroupingConfig) -> list[
     for start, cut, norm in zip(starts, cuts, norms, strict=True):
         if norm <= floor:
             continue
-        spectral, lasting = _degrees_of_freedom(cut)
+        spectral, lasting = degrees_of_freedom(cut)
         narrow = spectral < config.min_degrees_of_freedom
         if narrow or spectral * lasting >= config.min_degrees_of_freedom:  # else a click, and any two clicks are alike
             templates.append(_Template(clip, start, window, narrow))
     return templates
 
 
-def _degrees_of_freedom(samples: np.ndarray) -> tuple[float, float]:
-    """How many independent numbers the sound amounts to, about 4 for a steady tone, and the share of time it lasts.
-
-    Two unrelated sounds with n of them correlate by about 1 / sqrt(n) at a given lag, so with few of them some lag
-    reaches any threshold. The participation ratio of the spectrum counts them, that of the energy is the share of time.
-    """
-    power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2
-    spectral = 2 * power.sum() ** 2 / (power**2).sum()
-    energy = samples.astype(np.float64) ** 2
-    lasting = energy.sum() ** 2 / (energy**2).sum() / (len(samples) / 3)  # 1 for Gaussian noise
-    return float(spectral), float(min(1.0, lasting))
+def _candidates(waveforms: list[np.ndarray], config: GroupingConfig) -> Iterator[tuple[_Template, np.ndarray]]:
+    """Each template with the later clips (others,) worth a correlation."""
+    rate = config.sampling_rate
+    window, end = round(config.template_duration * rate), round(config.end_duration * rate)
+    template_hop, frame_hop = round(config.template_hop * rate), round(config.frame_hop * rate)
+    short, full, at_ends = [], [], []
+    for clip, x in enumerate(waveforms):
+        if len(x) >= window:
+            full += _templates(clip, x, window, _starts(len(x), window, template_hop), config)
+            at_ends += _templates(clip, x, end, sorted({0, len(x) - end}), config)
+        elif len(x) >= config.shortest_template * rate:
+            short += _templates(clip, x, len(x), [0], config)
+    for template in short:  # its spectrum is coarser: every longer clip is a candidate
+        yield template, np.arange(template.clip + 1, len(waveforms))
+    frames = [_starts(len(x), window, frame_hop) if len(x) >= window else [] for x in waveforms]
+    yield from _alike(waveforms, full, window, frames, config)
+    # Two slices that overlap by less than a template share the end of the one and the start of the other.
+    reach = range(0, window - end + 1, max(frame_hop * end // window, 1))
+    frames = [sorted({s for r in reach for s in (r, len(x) - end - r)}) if len(x) >= window else [] for x in waveforms]
+    yield from _alike(waveforms, at_ends, end, frames, config)
 
 
 def _sketches(frames: np.ndarray, projection: np.ndarray) -> np.ndarray:
@@ -177,33 +199,36 @@ def _sketches(frames: np.ndarray, projection: np.ndarray) -> np.ndarray:
     return sketches / np.maximum(np.linalg.norm(sketches, axis=1, keepdims=True), 1e-12)
 
 
-def _candidates(
-    waveforms: list[np.ndarray], templates: list[_Template], config: GroupingConfig
+def _alike(
+    waveforms: list[np.ndarray],
+    templates: list[_Template],
+    window: int,
+    frames: list[list[int]],
+    config: GroupingConfig,
 ) -> Iterator[tuple[_Template, np.ndarray]]:
-    """Each template with the later clips (others,) worth a correlation: one of their spectra resembles its spectrum."""
-    window = round(config.template_duration * config.sampling_rate)
+    """Each template with the later clips (others,) that have a spectrum like its own at one of their frames.
+
+    Args:
+        waveforms, templates: all templates are `window` samples long.
+        frames: for each waveform the first samples of its frames.
+    """
     projection = np.random.default_rng(0).standard_normal((window // 2 + 1, config.sketch_size), dtype=np.float32)
-    hop = round(config.frame_hop * config.sampling_rate)
-    owners, blocks = [], []
-    for clip, waveform in enumerate(waveforms):
-        if len(waveform) >= window:
-            frames = np.stack([waveform[s : s + window] for s in _starts(len(waveform), window, hop)])
-            blocks.append(_sketches(frames.astype(np.float32), projection))
-            owners.append(np.full(len(frames), clip))
-    owner = np.concatenate(owners) if owners else np.zeros(0, dtype=np.int64)
-    library = np.concatenate(blocks) if blocks else np.zeros((0, config.sketch_size), dtype=np.float32)
-    for template in templates:
-        if template.length < window:  # its spectrum is coarser: every longer clip is a candidate
-            yield template, np.arange(template.clip + 1, len(waveforms))
-    full = [template for template in templates if template.length == window]
-    rows = 128  # with 200,000 spectra in the library, as of 10,000 clips, a block of cosines is 100 MB
-    for first in range(0, len(full), rows):
-        block = full[first : first + rows]
+    owner = np.repeat(np.arange(len(waveforms), dtype=np.int32), [len(starts) for starts in frames])
+    library = np.empty((len(owner), config.sketch_size), dtype=np.float32)  # filled in place: it is the largest array
+    row = 0
+    for waveform, starts in zip(waveforms, frames, strict=True):
+        if starts:
+            cuts = np.stack([waveform[s : s + window] for s in starts]).astype(np.float32)
+            library[row : row + len(starts)] = _sketches(cuts, projection)
+            row += len(starts)
+    rows = 64  # with 200,000 spectra in the library, as of 10,000 clips, a block of cosines is 50 MB
+    for first in range(0, len(templates), rows):
+        block = templates[first : first + rows]
         begin = int(np.searchsorted(owner, block[0].clip, side="right"))
         queries = _sketches(np.stack([template.cut(waveforms) for template in block]), projection)
-        row, column = np.nonzero(queries @ library[begin:].T >= config.sketch_threshold)
-        cuts = np.searchsorted(row, np.arange(1, len(block)))
-        for template, columns in zip(block, np.split(owner[begin + column], cuts), strict=True):
+        of_query, column = np.nonzero(queries @ library[begin:].T >= config.sketch_threshold)
+        bounds = np.searchsorted(of_query, np.arange(1, len(block)))
+        for template, columns in zip(block, np.split(owner[begin + column], bounds), strict=True):
             others = np.unique(columns)
             yield template, others[others > template.clip]
 
@@ -213,8 +238,8 @@ def _matches(
 ) -> Iterator[tuple[int, float, float]]:
     """The clips that hold the template: (clip, absolute correlation, lag in seconds)."""
     samples = template.cut(waveforms)
-    whitening = _whitening_filter(samples, config) if template.narrow else np.ones(1)
-    if template.narrow and _degrees_of_freedom(_whitened(samples, whitening))[0] < config.min_degrees_of_freedom:
+    whitening = whitening_filter(samples, config.whitening_order) if template.narrow else np.ones(1)
+    if template.narrow and degrees_of_freedom(whitened(samples, whitening))[0] < config.min_degrees_of_freedom:
         return  # a synthetic tone with nothing under it
     for first in range(0, len(others), config.batch_clips):
         batch = others[first : first + config.batch_clips]
@@ -223,78 +248,28 @@ def _matches(
         clips = np.zeros((len(batch), size), dtype=np.float32)
         for row, other in enumerate(batch.tolist()):
             clips[row, : len(waveforms[other])] = waveforms[other]
-        cross, norms = _correlations(samples, clips, config)
+        cross, norms = correlations(samples, clips, config.silence_db)
         sought, sought_norms, least = cross, norms, config.threshold
         if template.narrow:  # a tone fits at each of its periods: what lies under it says at which
             white = scipy.signal.lfilter(whitening, 1.0, clips).astype(np.float32)
-            sought, sought_norms = _correlations(_whitened(samples, whitening), white, config)
+            sought, sought_norms = correlations(whitened(samples, whitening), white, config.silence_db)
             least = config.whitened_threshold
         # Analytic signal at half the rate: its envelope, unlike the correlation, has no zeros between two lags.
         envelope = np.abs(scipy.fft.ifft(sought[:, :-1])) / sought_norms[:, ::2]
         peaks = 2 * envelope.argmax(axis=1)
         for row in np.flatnonzero(envelope.max(axis=1) >= config.coarse_share * least).tolist():
-            start, correlation = _refined(sought[row], int(peaks[row]), sought_norms[row])
+            start, correlation = refined(sought[row], int(peaks[row]), sought_norms[row])
             if correlation >= least and template.narrow:
-                start, correlation = _refined(cross[row], round(start), norms[row])
+                start, correlation = refined(cross[row], round(start), norms[row])
             if correlation >= config.threshold:
                 yield int(batch[row]), correlation, (start - template.start) / config.sampling_rate
 
 
-def _correlations(samples: np.ndarray, clips: np.ndarray, config: GroupingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Cross-spectra (clips, frequencies) of a unit-energy template and the clips, and the norms that scale them."""
-    cross = scipy.fft.rfft(clips) * scipy.fft.rfft(samples, clips.shape[1]).conj()
-    return cross, _local_norms(clips, len(samples), config)
-
-
-def _whitening_filter(samples: np.ndarray, config: GroupingConfig) -> np.ndarray:
-    """Prediction-error filter (order + 1,) of the template by linear prediction, the covariance method.
-
-    Unlike the autocorrelation method it needs no taper, which would widen a tone beyond what the filter can remove.
-    """
-    delayed = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), config.whitening_order + 1)[:, ::-1]
-    past, present = delayed[:, 1:], delayed[:, 0]
-    return np.concatenate([[1.0], -np.linalg.lstsq(past, present, rcond=None)[0]])
-
-
-def _whitened(samples: np.ndarray, whitening: np.ndarray) -> np.ndarray:
-    """The filtered template at unit energy, without the start where the filter lacks the clip's past."""
-    white = scipy.signal.lfilter(whitening, 1.0, samples)
-    white[: len(whitening) - 1] = 0.0
-    return (white / max(np.linalg.norm(white), 1e-12)).astype(np.float32)
-
-
-def _local_norms(clips: np.ndarray, window: int, config: GroupingConfig) -> np.ndarray:
-    """Root of the energy under a window that starts at each sample, infinite where silent or past the end."""
-    energy = np.cumsum(clips.astype(np.float64) ** 2, axis=1)
-    energy = np.concatenate([np.zeros((len(clips), 1)), energy], axis=1)
-    under = energy[:, window:] - energy[:, :-window]
-    norms = np.full(clips.shape, np.inf, dtype=np.float32)
-    floor = np.maximum(under.max(axis=1, keepdims=True) * 10 ** (config.silence_db / 10), 1e-12)
-    norms[:, : under.shape[1]] = np.where(under >= floor, np.sqrt(np.maximum(under, 1e-12)), np.inf)
-    return norms
-
-
-def _refined(cross: np.ndarray, start: int, norms: np.ndarray) -> tuple[float, float]:
-    """The best start within 2 samples of a coarse one, in eighths of a sample, and the correlation (at most 1) there.
-
-    A copy is rarely shifted by whole samples of the analysis rate, and half a sample off halves a 1.3 kHz tone.
-    """
-    taps = np.arange(-16, 17)
-    near = scipy.fft.irfft(cross)[(start + taps) % len(norms)]  # band-limited: a sinc interpolates it
-    offsets = np.arange(-16, 17) / 8
-    distances = offsets[:, None] - taps
-    correlations = np.abs((np.sinc(distances) * np.cos(np.pi * distances / 38) ** 2) @ near)
-    starts = start + offsets
-    correlations /= norms[np.clip(np.round(starts).astype(int), 0, len(norms) - 1)]
-    best = int(correlations.argmax())
-    return float(max(starts[best], 0.0)), float(min(correlations[best], 1.0))
-
-
-def _connected_groups(pairs: list[tuple[int, int, float, float]], count: int) -> np.ndarray:
+def _connected_groups(links: list[tuple[int, int]], count: int) -> np.ndarray:
     if count == 0:
         return np.zeros(0, dtype=np.int64)
-    rows, columns = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    graph = coo_array((np.ones(len(pairs), dtype=bool), (rows, columns)), shape=(count, count))
+    rows, columns = [i for i, _ in links], [j for _, j in links]
+    graph = coo_array((np.ones(len(links), dtype=bool), (rows, columns)), shape=(count, count))
     components = connected_components(graph, directed=False)[1]
     _, first, inverse = np.unique(components, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse].astype(np.int64)

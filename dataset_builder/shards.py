@@ -12,7 +12,7 @@ from .sources import SourceClip
 
 @dataclass(frozen=True, order=True)
 class ShardSet:
-    """Clips of one fold whose recordings also lie in the folds `shared_with` (nearly always none).
+    """Clips of one fold whose recordings also lie in the folds `shared_with` (nearly always none), or augmented copies.
 
     UrbanSound8K's official folds split four recordings of the nine classes. A config that tests or validates on one of
     their folds must not train on the other, so those clips have files of their own.
@@ -20,11 +20,13 @@ class ShardSet:
 
     fold: int
     shared_with: tuple[int, ...] = ()
+    copies: bool = False
 
     @property
     def name(self) -> str:
-        """Start of the set's file names, `fold04` or `fold04-shared01`."""
-        return f"fold{self.fold:02d}" + "".join(f"-shared{fold:02d}" for fold in self.shared_with)
+        """Start of the set's file names, `fold04`, `fold04-shared01` or `fold04-copies`."""
+        shared = "".join(f"-shared{fold:02d}" for fold in self.shared_with)
+        return f"fold{self.fold:02d}{shared}{'-copies' if self.copies else ''}"
 
     @property
     def pattern(self) -> str:
@@ -44,12 +46,13 @@ def shard_sets(clips: Sequence[SourceClip]) -> dict[str, ShardSet]:
 
 
 def files_of_split(split: str, sets: Sequence[ShardSet], plan: FoldPlan) -> list[str]:
-    """Globs of the shard sets that make up a split of a plan under the strict protocol."""
+    """Globs of the shard sets that make up a split of a plan under the strict protocol; copies only train."""
     held_out = {plan.test_fold, plan.validation_fold}
     if split == "test":
-        chosen = [s for s in sets if s.fold == plan.test_fold]
+        chosen = [s for s in sets if s.fold == plan.test_fold and not s.copies]
     elif split == "validation":
-        chosen = [s for s in sets if s.fold == plan.validation_fold and plan.test_fold not in s.shared_with]
+        originals = [s for s in sets if s.fold == plan.validation_fold and not s.copies]
+        chosen = [s for s in originals if plan.test_fold not in s.shared_with]
     else:
         chosen = [s for s in sets if s.fold not in held_out and not held_out & set(s.shared_with)]
     return [s.pattern for s in sorted(chosen)]

@@ -1,19 +1,17 @@
-"""Find the clips of UrbanSound8K and sireNNet in folders, and say which ones are missing."""
+"""What every source of clips gives to the builder: its clips, and what is missing, broken or noteworthy about it."""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from quaclrs.audio import find_audio_files
 from quaclrs.errors import QuaclrsError
-from quaclrs.labels import SIRENNET, SIRENNET_CLASSES, URBANSOUND8K, URBANSOUND8K_CLASSES
-
-#: Clips of each class in the published sireNNet (Mendeley Data j4ydzzv4kb, version 1); only these bear its licence.
-SIRENNET_PUBLISHED_COUNTS = {"ambulance": 400, "firetruck": 400, "police": 454, "traffic": 421}
+from quaclrs.labels import CLASS_NAMES
 
 #: The embedded sample puts a file of this name into its folders; what is built from them says that it is synthetic.
 SYNTHETIC_MARKER = "SYNTHETIC.md"
@@ -23,7 +21,7 @@ SYNTHETIC_ATTRIBUTION = "synthesised by quaclrs, not a recording: it proves plum
 
 @dataclass(frozen=True)
 class SourceClip:
-    """A clip on disk before it is decoded. Recording and folds of sireNNet clips are found later, by content."""
+    """A clip on disk before it is decoded. Clips that come without recording and fold get them later, by content."""
 
     clip_id: str
     path: Path
@@ -41,12 +39,23 @@ class SourceClip:
 
 @dataclass
 class SourceReport:
-    """What a source folder holds: its clips, and the clips that should be there but are not."""
+    """What a source holds: its clips, and the clips that should be there but are not.
+
+    Attributes:
+        source: `urbansound8k`, `sirennet` or `extra`.
+        clips: what is built.
+        synthetic: whether the folder says that it was synthesised.
+        missing: (class, fold or "") -> number of clips.
+        notes: lines to print: what a reader must know about this source.
+        broken: clip_id -> reason, of the clips that cannot be decoded and were left out of `clips`.
+    """
 
     source: str
     clips: list[SourceClip]
     synthetic: bool = False
-    missing: Counter[tuple[str, str]] = field(default_factory=Counter)  # (class, fold or "") -> clips
+    missing: Counter[tuple[str, str]] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
 
     def describe_missing(self) -> str:
         """One line a class with the missing clips by fold; empty where nothing is missing."""
@@ -56,100 +65,75 @@ class SourceReport:
         return "\n".join(f"  {label:<18}{', '.join(folds)}" for label, folds in by_class.items())
 
 
-def scan_urbansound8k(folder: Path) -> SourceReport:
-    """List the clips of UrbanSound8K's nine classes (without `siren`) with their official folds.
-
-    Clips may have another ending than in the metadata (transcoded to .flac, .ogg); absent ones are counted.
-
-    Args:
-        folder: holds `metadata/UrbanSound8K.csv` and `audio/fold1` to `fold10`, or a folder `UrbanSound8K` that does.
-
-    Raises:
-        QuaclrsError: the folder, its metadata or every clip is missing.
-    """
-    root = _source_root(folder, "UrbanSound8K", "--urbansound8k")
-    metadata = root / "metadata" / "UrbanSound8K.csv"
-    if not metadata.is_file():
-        raise QuaclrsError(f"{metadata} does not exist; give --urbansound8k a folder with metadata/ and audio/")
-    synthetic = (root / SYNTHETIC_MARKER).is_file()
-    report = SourceReport(URBANSOUND8K, [], synthetic)
-    files = {(p.parent.name, p.stem): p for p in find_audio_files(root / "audio")}
-    for row in _read_metadata(metadata):
-        if row["class"] not in URBANSOUND8K_CLASSES:
-            continue
-        stem = Path(row["slice_file_name"]).stem
-        path = files.get((f"fold{row['fold']}", stem))
-        if path is None:
-            report.missing[row["class"], row["fold"]] += 1
-            continue
-        report.clips.append(
-            SourceClip(
-                clip_id=f"{URBANSOUND8K}/{stem}",
-                path=path,
-                label=row["class"],
-                source=URBANSOUND8K,
-                licence=SYNTHETIC_LICENCE if synthetic else "CC BY-NC 3.0",
-                attribution=SYNTHETIC_ATTRIBUTION
-                if synthetic
-                else f"freesound.org sound {row['fsID']}, from UrbanSound8K (Salamon, Jacoby and Bello, 2014)",
-                recording_id=f"{URBANSOUND8K}/{row['fsID']}",
-                fold=int(row["fold"]),
-                fold_paper=int(row["fold"]),
-                start=float(row["start"]),
-                end=float(row["end"]),
-                salience=int(row["salience"]),
-            )
-        )
-    if not report.clips:
-        raise QuaclrsError(f"{root / 'audio'} holds no clip that {metadata.name} lists; check --urbansound8k")
-    return report
+def class_names_of(reports: Iterable[SourceReport]) -> list[str]:
+    """The 13 classes, whether or not clips of them were found, and every further class of the reports, sorted."""
+    return sorted({*CLASS_NAMES, *(clip.label for report in reports for clip in report.clips)})
 
 
-def scan_sirennet(folder: Path) -> SourceReport:
-    """List the clips of the four sireNNet classes; clips short of the published counts are reported as missing.
+def find_root(folder: Path, is_root: Callable[[Path], bool], option: str, depth: int = 3) -> Path:
+    """The folder that has a source's layout: the given one, or the first below it, as archives wrap it in others.
 
     Args:
-        folder: holds one folder a class (`ambulance`, `firetruck`, `police`, `traffic`), or a `sireNNet` that does.
+        folder: where to look.
+        is_root: tells the folder by its layout.
+        option: how to name the folder's command line option in an error.
+        depth: how many levels of folders are looked into.
+
+    Returns:
+        The folder with the layout; the given one where none has it.
 
     Raises:
-        QuaclrsError: the folder is missing, holds no clip, or holds two clips of one name and class.
+        QuaclrsError: `folder` is no folder.
     """
-    root = _source_root(folder, "sireNNet", "--sirennet")
-    synthetic = (root / SYNTHETIC_MARKER).is_file()
-    paths = {label: find_audio_files(root / label) for label in SIRENNET_CLASSES}
-    counts = {label: len(found) for label, found in paths.items()}
-    if not any(counts.values()):
-        raise QuaclrsError(f"{root} holds no clip in {', '.join(SIRENNET_CLASSES)}; check --sirennet")
-    licence, attribution = "unknown", "siren clips of unstated origin: not the published sireNNet"
-    if synthetic:
-        licence, attribution = SYNTHETIC_LICENCE, SYNTHETIC_ATTRIBUTION
-    elif counts == SIRENNET_PUBLISHED_COUNTS:
-        licence, attribution = "CC BY 4.0", "sireNNet (Shah and Singh, 2023), Mendeley Data j4ydzzv4kb, version 1"
-    report = SourceReport(SIRENNET, [], synthetic)
-    for label, found in paths.items():
-        doubled = [stem for stem, count in Counter(p.stem for p in found).items() if count > 1]
-        if doubled:
-            raise QuaclrsError(f"{root / label} holds {doubled[0]} twice with different endings; keep one of them")
-        report.clips += [
-            SourceClip(f"{SIRENNET}/{label}/{p.stem}", p, label, SIRENNET, licence, attribution) for p in found
-        ]
-        lacking = SIRENNET_PUBLISHED_COUNTS[label] - counts[label]
-        if lacking > 0 and not synthetic:
-            report.missing[label, ""] = lacking
-    return report
-
-
-def _source_root(folder: Path, usual_name: str, option: str) -> Path:
     if not folder.is_dir():
         raise QuaclrsError(f"folder {folder} does not exist; check {option}")
-    return folder / usual_name if (folder / usual_name).is_dir() else folder
+    level = [folder]
+    for _ in range(depth + 1):
+        for candidate in level:
+            if is_root(candidate):
+                return candidate
+        level = list(chain.from_iterable(_folders_in(parent) for parent in level))
+    return folder
 
 
-def _read_metadata(metadata: Path) -> Iterable[dict[str, str]]:
-    wanted = {"slice_file_name", "fsID", "start", "end", "salience", "fold", "class"}
-    with metadata.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = sorted(wanted - set(reader.fieldnames or ()))
-        if missing:
-            raise QuaclrsError(f"{metadata} has no column {', '.join(missing)}; restore the official file")
-        yield from reader
+def _folders_in(parent: Path) -> list[Path]:
+    """The folders in another, without hidden ones and macOS's `__MACOSX`; none where it may not be read."""
+    try:
+        return sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+    except PermissionError:
+        return []
+
+
+def find_clips(folder: Path) -> list[Path]:
+    """Sound files below a folder, sorted by path, without hidden ones (macOS leaves `._name.wav` beside `name.wav`)."""
+    return [
+        path
+        for path in find_audio_files(folder)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
+def refuse_doubled_names(folder: Path, clips: Iterable[Path]) -> None:
+    """Raise where two clips differ in nothing but their ending, as they would get one clip_id."""
+    counts = Counter(path.with_suffix("") for path in clips)
+    for path in sorted(path for path, count in counts.items() if count > 1):
+        name = path.relative_to(folder)
+        raise QuaclrsError(f"{folder} holds {name} twice with different endings; keep one of them")
+
+
+def read_table(path: Path, wanted: Iterable[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file, with empty text for cells that are absent.
+
+    Raises:
+        QuaclrsError: the file is no UTF-8 text, is malformed, or lacks a column of `wanted`.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
+            reader = csv.DictReader(file, restval="")
+            rows = list(reader)
+            columns = set(reader.fieldnames or ())
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise QuaclrsError(f"{path} cannot be read as a CSV file in UTF-8 ({error}); save it as one") from error
+    if missing := sorted(set(wanted) - columns):
+        raise QuaclrsError(f"{path} has no column {', '.join(missing)}; add it or restore the original file")
+    return rows

@@ -3,66 +3,63 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from quaclrs.audio import AudioError, encode_flac, read_recording
+from quaclrs.audio import encode_flac, read_recording
 from quaclrs.data import STORED_SAMPLING_RATE
-from quaclrs.errors import QuaclrsError
-from quaclrs.labels import CLASS_NAMES
 
 from .sources import SourceClip
 
 _CLIPS_PER_TASK = 16
 
+#: A clip and its row with audio to the rows that stand for it instead, for instance with pictures.
+RowDrawer = Callable[[SourceClip, dict[str, Any]], list[dict[str, Any]]]
 
-def transcode_clips(clips: Sequence[SourceClip], num_proc: int = 1) -> Iterator[dict[str, Any]]:
+
+def transcode_clips(
+    clips: Sequence[SourceClip], class_names: Sequence[str], num_proc: int = 1, draw: RowDrawer | None = None
+) -> Iterator[dict[str, Any]]:
     """Yield the data set's rows in the order of `clips`, whatever the number of processes.
 
+    Args:
+        clips: with recording and fold.
+        class_names: a row's `label` is the index of the clip's label in these.
+        num_proc: processes that transcode.
+        draw: called in those processes, so it can be pickled; without it every clip is one row with audio.
+
     Raises:
-        QuaclrsError: at the end, when clips could not be decoded; it names the first and says how many more.
+        AudioError: a clip cannot be decoded (`leave_out_broken` finds such clips before).
     """
-    progress = tqdm(total=len(clips), desc="transcoding", unit="clip")
-    broken: list[str] = []
-    with progress:
-        for result in _map(clips, num_proc):
+    transcode = partial(transcode_clip, class_names=tuple(class_names), draw=draw)
+    with tqdm(total=len(clips), desc="transcoding", unit="clip") as progress:
+        for rows in _map(transcode, clips, num_proc):
             progress.update()
-            if isinstance(result, str):
-                broken.append(result)
-            else:
-                yield result
-    refuse_broken(broken)
+            yield from rows
 
 
-def refuse_broken(reasons: Sequence[str]) -> None:
-    """Raise the first reason why a clip cannot be decoded, with the number of other clips; none raises nothing."""
-    if reasons:
-        others = f" ({len(reasons) - 1} more files are broken too)" if len(reasons) > 1 else ""
-        raise QuaclrsError(f"{reasons[0]}{others}")
-
-
-def _map(clips: Sequence[SourceClip], num_proc: int) -> Iterator[dict[str, Any] | str]:
+def _map(
+    transcode: Callable[[SourceClip], list[dict[str, Any]]], clips: Sequence[SourceClip], num_proc: int
+) -> Iterator[list[dict[str, Any]]]:
     if num_proc == 1:
-        yield from map(_transcode, clips)
+        yield from map(transcode, clips)
         return
     # Fresh interpreters: forking a process that holds threads of Arrow or BLAS can deadlock.
     with ProcessPoolExecutor(num_proc, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_transcode, clips, chunksize=_CLIPS_PER_TASK)
+        yield from pool.map(transcode, clips, chunksize=_CLIPS_PER_TASK)
 
 
-def _transcode(clip: SourceClip) -> dict[str, Any] | str:
-    """A row of the data set, or the reason why the clip cannot be decoded."""
-    try:
-        recording = read_recording(clip.path)
-    except AudioError as error:
-        return str(error)
+def transcode_clip(clip: SourceClip, class_names: Sequence[str], draw: RowDrawer | None = None) -> list[dict[str, Any]]:
+    """The rows of a clip, one unless `draw` makes several."""
+    recording = read_recording(clip.path)
     flac = encode_flac(recording.mono(STORED_SAMPLING_RATE), STORED_SAMPLING_RATE)
-    return {
+    row = {
         "audio": {"bytes": flac, "path": f"{clip.clip_id.replace('/', '_')}.flac"},
-        "label": CLASS_NAMES.index(clip.label),
+        "label": class_names.index(clip.label),
         "clip_id": clip.clip_id,
         "source": clip.source,
         "recording_id": clip.recording_id,
@@ -77,3 +74,4 @@ def _transcode(clip: SourceClip) -> dict[str, Any] | str:
         "licence": clip.licence,
         "attribution": clip.attribution,
     }
+    return [row] if draw is None else draw(clip, row)

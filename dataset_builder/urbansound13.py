@@ -7,61 +7,31 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import Audio, ClassLabel, Features, Value
+from datasets import Features
 
-from quaclrs.audio import AudioError, read_recording
-from quaclrs.data import STORED_SAMPLING_RATE
+from quaclrs import __version__
+from quaclrs.audio import read_recording
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 
+from .broken import leave_out_broken
 from .card import write_card
+from .fingerprint import fingerprint
 from .folds import deal_paper_folds, deal_strict_folds
 from .grouping import group_recordings
+from .inputs import Inputs, scan_inputs
+from .rows import BuildConfig, make_features, plan_rows
 from .shards import shard_sets
-from .sources import SourceClip, SourceReport
-from .transcode import refuse_broken, transcode_clips
-
-#: The row contract. A recording must not be split over folds: `fold` is the strict dealing, `fold_paper` the paper's.
-FEATURES = Features(
-    {
-        "audio": Audio(sampling_rate=STORED_SAMPLING_RATE),
-        "label": ClassLabel(names=list(CLASS_NAMES)),
-        "clip_id": Value("string"),
-        "source": Value("string"),
-        "recording_id": Value("string"),
-        "fold": Value("int8"),
-        "fold_paper": Value("int8"),
-        "start": Value("float32"),
-        "end": Value("float32"),
-        "salience": Value("int8"),
-        "duration": Value("float32"),
-        "original_sampling_rate": Value("int32"),
-        "original_channels": Value("int8"),
-        "licence": Value("string"),
-        "attribution": Value("string"),
-    }
-)
-
-
-@dataclass(frozen=True)
-class BuildConfig:
-    """How the Parquet folder is written.
-
-    Args:
-        num_proc: processes that transcode.
-        shard_bytes: a shard is closed once its audio exceeds this many bytes.
-        rows_per_group: rows of a Parquet row group, the unit in which readers stream.
-    """
-
-    num_proc: int = 1
-    shard_bytes: int = 450_000_000
-    rows_per_group: int = 100
+from .sources import SourceClip, SourceReport, class_names_of
+from .spectrograms import CONTENT_OF_KIND
+from .transcode import RowDrawer, transcode_clip, transcode_clips
 
 
 def build_urbansound13(reports: list[SourceReport], output: Path, config: BuildConfig | None = None) -> dict[str, Any]:
@@ -76,17 +46,29 @@ def build_urbansound13(reports: list[SourceReport], output: Path, config: BuildC
         The figures that the card shows: clips by class, fold and source.
 
     Raises:
-        QuaclrsError: the folder exists, or clips cannot be decoded (the message names the first and their number).
+        QuaclrsError: the folder exists, or clips cannot be decoded and are not skipped (see `leave_out_broken`).
     """
     config = config or BuildConfig()
     with written_at_once(output) as partial:
-        clips = assign_recordings_and_folds([clip for report in reports for clip in report.clips])
+        reports, clips = check_and_deal(reports, config)
+        plan = plan_rows(clips, class_names_of(reports), config)
         (partial / "data").mkdir()
-        sets = shard_sets(clips)
-        rows = transcode_clips(clips, config.num_proc)
-        for name, rows_of_set in groupby(rows, key=lambda row: sets[row["clip_id"]].name):
-            _write_shards(partial / "data", name, rows_of_set, config)
-        return write_card(partial, clips, set(sets.values()), reports)
+        rows = transcode_clips(plan.tasks, plan.class_names, config.num_proc, plan.draw)
+        written = set()
+        for shard_set, rows_of_set in groupby(rows, key=plan.set_of):
+            _write_shards(partial / "data", shard_set.name, rows_of_set, plan.features, config)
+            written.add(shard_set)
+        return write_card(partial, written, reports, config)
+
+
+def check_and_deal(reports: list[SourceReport], config: BuildConfig) -> tuple[list[SourceReport], list[SourceClip]]:
+    """All that comes before the first row, for the Parquet folder and the `datasets` builder alike.
+
+    Returns:
+        The reports, with what was left out, and the clips with recording and fold in the order of their shards.
+    """
+    reports = leave_out_broken(reports, config.num_proc, config.skip_broken)
+    return reports, assign_recordings_and_folds([clip for report in reports for clip in report.clips])
 
 
 def assign_recordings_and_folds(clips: list[SourceClip]) -> list[SourceClip]:
@@ -119,31 +101,35 @@ def _group_and_deal(clips: list[SourceClip]) -> list[SourceClip]:
 
 
 def _decode_mono(clips: list[SourceClip]) -> list[Any]:
-    waveforms, broken = [], []
+    waveforms = []
     for clip in clips:
-        try:
-            recording = read_recording(clip.path)
-            waveforms.append((recording.waveform.mean(axis=0), recording.sampling_rate))
-        except AudioError as error:
-            broken.append(str(error))
-    refuse_broken(broken)
+        recording = read_recording(clip.path)
+        waveforms.append((recording.waveform.mean(axis=0), recording.sampling_rate))
     return waveforms
 
 
-def _write_shards(folder: Path, name: str, rows: Iterable[dict[str, Any]], config: BuildConfig) -> None:
+def _write_shards(
+    folder: Path, name: str, rows: Iterable[dict[str, Any]], features: Features, config: BuildConfig
+) -> None:
     """Write rows as shards `fold01-00000.parquet`, …, each at most about `shard_bytes` large."""
     writer, shard, written = None, 0, 0
-    rows = iter(rows)
-    while batch := list(islice(rows, config.rows_per_group)):
+    for table in _tables(rows, features, config.rows_per_group):
         if writer is None or written > config.shard_bytes:
             if writer is not None:
                 writer.close()
-            writer = pq.ParquetWriter(folder / f"{name}-{shard:05d}.parquet", FEATURES.arrow_schema)
+            writer = pq.ParquetWriter(folder / f"{name}-{shard:05d}.parquet", features.arrow_schema)
             shard, written = shard + 1, 0
-        writer.write_table(pa.Table.from_pylist(batch, schema=FEATURES.arrow_schema))
-        written += sum(len(row["audio"]["bytes"]) for row in batch)
+        writer.write_table(table)
+        written += table.nbytes
     if writer is not None:
         writer.close()
+
+
+def _tables(rows: Iterable[dict[str, Any]], features: Features, rows_per_table: int) -> Iterator[pa.Table]:
+    """Rows as Arrow tables. The bytes of audio and pictures go in as they are, which needs no torchcodec."""
+    rows = iter(rows)
+    while batch := list(islice(rows, rows_per_table)):
+        yield pa.Table.from_pylist(batch, schema=features.arrow_schema)
 
 
 @contextmanager
@@ -168,3 +154,95 @@ def written_at_once(output: Path) -> Iterator[Path]:
         partial.rename(output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@dataclass
+class UrbanSound13Config(datasets.BuilderConfig):
+    """Sources and rows of `UrbanSound13`.
+
+    Args:
+        urbansound8k: folder or archive of UrbanSound8K, or `download`; None goes without.
+        sirennet: likewise of sireNNet.
+        extras: class name -> folder of recordings of one's own.
+        keep_siren, skip_broken: as the options of the command line.
+        kind, image_size, seed, fill_per_fold: see `BuildConfig`.
+    """
+
+    urbansound8k: str | None = None
+    sirennet: str | None = None
+    extras: dict[str, str] | None = None
+    keep_siren: bool = False
+    skip_broken: bool = False
+    kind: str = "audio"
+    image_size: int | None = None
+    seed: int = 0
+    fill_per_fold: int | None = None
+
+
+class UrbanSound13(datasets.ArrowBasedBuilder):
+    """The data set as a `datasets` builder, from recordings on this machine: the rows that the Parquet folder holds.
+
+    ```python
+    builder = UrbanSound13("spectrogram", urbansound8k="UrbanSound8K", sirennet="sireNNet")
+    builder.download_and_prepare(num_proc=2)
+    pictures = builder.as_dataset("train")
+    ```
+
+    There is one split, `train`, with every clip and its folds; `quaclrs.data.plan_folds` divides it. Audio stays
+    encoded until it is read: `cast_column("audio", datasets.Audio(decode=False))` reads it without torchcodec.
+
+    Args:
+        config_name: `audio` (default), `spectrogram` or `augmented`.
+        cache_dir: where the Arrow files go; sources that have changed give others.
+        config_kwargs: fields of `UrbanSound13Config`.
+
+    Raises:
+        QuaclrsError: an option is out of range, or, while preparing, no source is given or a source is not in order.
+    """
+
+    BUILDER_CONFIG_CLASS = UrbanSound13Config
+    BUILDER_CONFIGS = [  # noqa: RUF012 - the name and form that datasets reads
+        UrbanSound13Config(name=kind, description=description, kind=kind)
+        for kind, description in CONTENT_OF_KIND.items()
+    ]
+    DEFAULT_CONFIG_NAME = "audio"
+
+    def __init__(self, config_name: str | None = None, cache_dir: str | None = None, **config_kwargs: Any) -> None:
+        super().__init__(cache_dir=cache_dir, config_name=config_name, **config_kwargs)
+
+    def _info(self) -> datasets.DatasetInfo:
+        c = self.config
+        extras = c.extras or {}
+        self._build_config = BuildConfig(
+            skip_broken=c.skip_broken,
+            kind=c.kind,
+            image_size=c.image_size,
+            seed=c.seed,
+            fill_per_fold=c.fill_per_fold,
+        )
+        sources = [source for source in (c.urbansound8k, c.sirennet, *extras.values()) if source is not None]
+        # The cache folder is named after `hash` when this returns: changed recordings must not give the old rows.
+        self.hash = fingerprint([*sources, __version__])
+        names = sorted({*CLASS_NAMES, *extras, *(["siren"] if c.keep_siren else [])})
+        return datasets.DatasetInfo(
+            description="UrbanSound8K without `siren`, and four classes of sirens and traffic",
+            features=make_features(names, c.kind),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        c = self.config
+        if c.urbansound8k is None and c.sirennet is None and not c.extras:
+            raise QuaclrsError("no source given; pass urbansound8k=FOLDER, sirennet=FOLDER or extras={NAME: FOLDER}")
+        extras = {name: Path(folder) for name, folder in (c.extras or {}).items()}
+        reports = scan_inputs(Inputs(c.urbansound8k, c.sirennet, extras, c.keep_siren))
+        _, clips = check_and_deal(reports, self._build_config)
+        plan = plan_rows(clips, self.info.features["label"].names, self._build_config)
+        # Of these only the list is divided among processes.
+        rows = {"tasks": plan.tasks, "class_names": tuple(plan.class_names), "draw": plan.draw}
+        return [datasets.SplitGenerator(name="train", gen_kwargs=rows)]
+
+    def _generate_tables(
+        self, tasks: list[SourceClip], class_names: tuple[str, ...], draw: RowDrawer | None
+    ) -> Iterator[tuple[int, pa.Table]]:
+        rows = chain.from_iterable(transcode_clip(task, class_names, draw) for task in tasks)
+        yield from enumerate(_tables(rows, self.info.features, self._build_config.rows_per_group))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -53,6 +54,8 @@ def load_urbansound13(
 ) -> Any:
     """Load the data set with its audio still encoded, so that neither torchcodec nor FFmpeg is needed.
 
+    A data set of pictures (`--config spectrogram` or `augmented`) comes with its `image` column as it is.
+
     Args:
         path_or_repo: a folder that the builder wrote, or a repository id on the Hub.
         fold: test fold; without it all clips come as one `Dataset`.
@@ -85,10 +88,24 @@ def load_urbansound13(
 
 
 def plan_folds(dataset: Dataset, test_fold: int, protocol: FoldProtocol = "strict") -> FoldPlan:
-    """The `FoldPlan` of a loaded data set; errors as `FoldPlan.for_fold`."""
+    """The `FoldPlan` of a loaded data set; errors as `FoldPlan.for_fold`.
+
+    Augmented copies (rows whose `variant` is not `original`) train, and under the strict protocol are never validated
+    or tested on: those of held-out clips are excluded. The paper's own protocol has copies in every split.
+    """
     column = "fold_paper" if protocol == "paper" else "fold"
-    return FoldPlan.for_fold(
+    plan = FoldPlan.for_fold(
         test_fold, dataset[column][:], dataset["source"][:], dataset["recording_id"][:], protocol=protocol
+    )
+    if protocol == "paper" or "variant" not in dataset.column_names:
+        return plan
+    is_copy = np.asarray(dataset["variant"][:]) != "original"
+    held_out = np.concatenate([plan.validation, plan.test])
+    return replace(
+        plan,
+        validation=plan.validation[~is_copy[plan.validation]],
+        test=plan.test[~is_copy[plan.test]],
+        excluded=np.sort(np.concatenate([plan.excluded, held_out[is_copy[held_out]]])),
     )
 
 
@@ -113,10 +130,12 @@ def _load(
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise QuaclrsError(f"data set {name} cannot be loaded ({reason}); give a folder or a Hub repository") from error
     first = dataset if split else next(iter(dataset.values()))
-    missing = sorted({"audio", "label", "clip_id", "source", "recording_id", "fold"} - set(first.column_names or ()))
+    columns = set(first.column_names or ())
+    content = "image" if "image" in columns else "audio"
+    missing = sorted({content, "label", "clip_id", "source", "recording_id", "fold"} - columns)
     if missing:
         raise QuaclrsError(f"data set {name} has no column {', '.join(missing)}; run python -m dataset_builder build")
-    return dataset.cast_column("audio", Audio(decode=False))
+    return dataset if content == "image" else dataset.cast_column("audio", Audio(decode=False))
 
 
 def _refuse_split_recordings(dataset: Dataset) -> None:
@@ -203,7 +222,12 @@ def transform_clips(dataset: Any, transform: ClipTransform) -> Any:
     """Apply a transform on the fly to a `Dataset` (`with_transform`) or, streaming, to an `IterableDataset`.
 
     Either can be handed to a PyTorch `DataLoader` with any number of workers.
+
+    Raises:
+        QuaclrsError: the data set holds pictures instead of audio.
     """
+    if "image" in (dataset.column_names or ()):
+        raise QuaclrsError("the data set holds pictures, not audio; give one that was built with --config audio")
     chosen = dataset.select_columns(transform.columns)
     if hasattr(chosen, "with_transform"):
         return chosen.with_transform(transform)

@@ -106,7 +106,7 @@ class FoldPlan:
             lines.append(f"{name:<18}" + "".join(f"{counts[split][name]:>12}" for split in SPLITS))
         lines.append(f"{'all':<18}" + "".join(f"{len(getattr(self, split)):>12}" for split in SPLITS))
         if len(self.excluded):
-            lines.append(f"{len(self.excluded)} clips in no split: their recordings are held out in another fold")
+            lines.append(f"{len(self.excluded)} rows in no split: recordings held out in another fold, or their copies")
         if self.protocol == "paper":
             lines.append(f"warning: {PAPER_PROTOCOL_WARNING}")
         return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""One module a question, each against its peers in the same run."""

@@ -1,0 +1,80 @@
+"""Decode every clip once before anything is built, so that all broken files are known before a byte is written."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from quaclrs.audio import AudioError, read_recording
+from quaclrs.errors import QuaclrsError
+
+from .sources import SourceReport
+
+_CLIPS_PER_TASK = 64
+
+
+def leave_out_broken(
+    reports: Sequence[SourceReport], num_proc: int = 1, skip_broken: bool = False
+) -> list[SourceReport]:
+    """Decode all clips and leave out those that cannot be decoded, each with its reason on stderr.
+
+    Args:
+        reports: what was found of each source.
+        num_proc: processes that decode.
+        skip_broken: go on without the broken clips.
+
+    Returns:
+        The reports with whole clips only; `broken` of each names what was left out and why.
+
+    Raises:
+        QuaclrsError: a clip is broken and not to be skipped, or no clip is left.
+    """
+    paths = [clip.path for report in reports for clip in report.clips]
+    reasons = dict(zip(paths, _reasons(paths, num_proc), strict=True))
+    broken = [reason for reason in reasons.values() if reason is not None]
+    for line in broken:
+        print(f"broken: {' '.join(line.split())}", file=sys.stderr)
+    if broken and not skip_broken:
+        others = f" ({len(broken) - 1} more broken files are listed above)" if len(broken) > 1 else ""
+        raise QuaclrsError(f"{broken[0]}{others}, or leave broken files out by --skip-broken")
+    if len(broken) == len(paths):
+        raise QuaclrsError("no clip can be decoded, so there is nothing to build; check the sources")
+    return [
+        replace(
+            report,
+            clips=[clip for clip in report.clips if reasons[clip.path] is None],
+            broken={clip.clip_id: reason for clip in report.clips if (reason := reasons[clip.path])},
+        )
+        for report in reports
+    ]
+
+
+def _reasons(paths: Sequence[Path], num_proc: int) -> Iterator[str | None]:
+    """Why each file cannot be decoded; None for one that can."""
+    with tqdm(total=len(paths), desc="checking", unit="clip") as progress:
+        for reason in _map(paths, num_proc):
+            progress.update()
+            yield reason
+
+
+def _map(paths: Sequence[Path], num_proc: int) -> Iterator[str | None]:
+    if num_proc == 1:
+        yield from map(_reason, paths)
+        return
+    # Fresh interpreters: forking a process that holds threads of Arrow or BLAS can deadlock.
+    with ProcessPoolExecutor(num_proc, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_reason, paths, chunksize=_CLIPS_PER_TASK)
+
+
+def _reason(path: Path) -> str | None:
+    try:
+        read_recording(path)
+    except AudioError as error:
+        return str(error)
+    return None

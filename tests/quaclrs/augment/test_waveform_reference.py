@@ -1,0 +1,113 @@
+"""Waveform augmentations against librosa, spectra and power ratios, on made and on real sound."""
+
+from __future__ import annotations
+
+import warnings
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+
+from quaclrs.augment import add_gaussian_noise, pitch_shift, time_stretch
+from quaclrs.errors import QuaclrsError
+
+RATE = 48_000
+
+
+def tone(hertz: float, seconds: float) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE)).astype(np.float32)
+
+
+def loudest_hertz(waveform: np.ndarray) -> float:
+    spectrum = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform))))
+    return float(np.argmax(spectrum) * RATE / len(waveform))
+
+
+@pytest.mark.parametrize("rate", [0.8, 1.2])
+def test_a_stretched_tone_changes_its_length_and_keeps_its_pitch(rate):
+    stretched = time_stretch(tone(440, 1.0), rate)
+    assert len(stretched) == round(RATE / rate)
+    assert stretched.dtype == np.float32
+    assert loudest_hertz(stretched) == pytest.approx(440, abs=2)
+
+
+@pytest.mark.parametrize("semitones", [-2, 2])
+def test_a_shifted_tone_keeps_its_length_and_moves_by_its_semitones(semitones):
+    shifted = pitch_shift(tone(440, 1.0), RATE, semitones)
+    assert len(shifted) == RATE
+    assert shifted.dtype == np.float32
+    assert loudest_hertz(shifted) == pytest.approx(440 * 2 ** (semitones / 12), abs=2)
+
+
+def test_real_clips_are_stretched_and_shifted_as_by_librosa(shared_data):
+    for file in sorted((shared_data / "UrbanSound8K" / "audio" / "fold1").iterdir())[::300]:
+        waveform, rate = soundfile.read(file, dtype="float32")
+        kept = waveform.copy()
+        for speed in (0.8, 1.2):
+            expected = librosa.effects.time_stretch(waveform, rate=speed)
+            np.testing.assert_allclose(time_stretch(waveform, speed), expected, atol=1e-6)
+        for semitones in (-2, 2):
+            expected = librosa.effects.pitch_shift(waveform, sr=rate, n_steps=semitones)
+            np.testing.assert_allclose(pitch_shift(waveform, rate, semitones), expected, atol=1e-6)
+        np.testing.assert_array_equal(waveform, kept)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 100, 2_047, 2_400])
+def test_clips_shorter_than_a_window_are_stretched_and_shifted_without_a_warning(samples):
+    clip = np.random.default_rng(samples).uniform(-0.5, 0.5, samples).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(time_stretch(clip, 0.8)) == round(samples / 0.8)
+        assert len(time_stretch(clip, 1.2)) == max(1, round(samples / 1.2))
+        assert len(time_stretch(clip, 3.0)) == max(1, round(samples / 3))
+        for semitones in (-2, 2):
+            shifted = pitch_shift(clip, RATE, semitones)
+            assert len(shifted) == samples
+            assert np.isfinite(shifted).all()
+
+
+@pytest.mark.parametrize("snr_db", [5.0, 15.0, 0.0, -3.0])
+@pytest.mark.parametrize("samples", [1, 2_400, 192_000])
+def test_noise_has_the_asked_ratio_to_the_clip(snr_db, samples):
+    clip = 0.3 * tone(300, 4.0)[100 : 100 + samples]
+    noisy = add_gaussian_noise(clip, snr_db, np.random.default_rng(3))
+    noise = noisy.astype(np.float64) - clip
+    assert noisy.dtype == np.float32
+    assert 10 * np.log10(np.mean(clip.astype(np.float64) ** 2) / np.mean(noise**2)) == pytest.approx(snr_db, abs=0.01)
+
+
+def test_noise_is_white_gaussian_and_differs_from_draw_to_draw():
+    clip = tone(300, 4.0)
+    generator = np.random.default_rng(0)
+    first, second = (add_gaussian_noise(clip, 5.0, generator) - clip for _ in range(2))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
+    standard = first / first.std()
+    assert np.mean(np.abs(standard) < 1) == pytest.approx(0.6827, abs=0.01)
+    power = np.abs(np.fft.rfft(first)[:96_000].reshape(3, -1)) ** 2  # low, middle and high third of the band
+    np.testing.assert_allclose(power.mean(axis=1) / power.mean(), 1, atol=0.03)
+
+
+def test_silence_stays_silent_under_every_augmentation():
+    silence = np.zeros(RATE, dtype=np.float32)
+    assert not add_gaussian_noise(silence, 5.0, np.random.default_rng(0)).any()
+    assert not time_stretch(silence, 0.8).any()
+    assert not pitch_shift(silence, RATE, 2).any()
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 100)])
+def test_a_misshapen_waveform_is_refused(shape):
+    waveform = np.zeros(shape, dtype=np.float32)
+    for call in (
+        lambda: time_stretch(waveform, 0.8),
+        lambda: pitch_shift(waveform, RATE, 2),
+        lambda: add_gaussian_noise(waveform, 5.0, np.random.default_rng(0)),
+    ):
+        with pytest.raises(QuaclrsError, match="at least one sample"):
+            call()
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_that_is_no_speed_is_refused(rate):
+    with pytest.raises(QuaclrsError, match="rate"):
+        time_stretch(tone(440, 0.1), rate)
