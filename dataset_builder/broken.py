@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from quaclrs.audio import AudioError, read_recording
 from quaclrs.errors import QuaclrsError
 
+from .duplicates import pcm_fingerprint
 from .sources import SourceReport
 
 _CLIPS_PER_TASK = 64
@@ -30,14 +31,15 @@ def leave_out_broken(
         skip_broken: go on without the broken clips.
 
     Returns:
-        The reports with whole clips only; `broken` of each names what was left out and why.
+        The reports with whole clips only; `broken` of each names what was left out and why, and `fingerprints` tells
+        clips of equal samples.
 
     Raises:
         QuaclrsError: a clip is broken and not to be skipped, or no clip is left.
     """
     paths = [clip.path for report in reports for clip in report.clips]
-    reasons = dict(zip(paths, _reasons(paths, num_proc), strict=True))
-    broken = [reason for reason in reasons.values() if reason is not None]
+    checked = dict(zip(paths, _check_all(paths, num_proc), strict=True))
+    broken = [found for found in checked.values() if isinstance(found, str)]
     for line in broken:
         print(f"broken: {' '.join(line.split())}", file=sys.stderr)
     if broken and not skip_broken:
@@ -48,33 +50,36 @@ def leave_out_broken(
     return [
         replace(
             report,
-            clips=[clip for clip in report.clips if reasons[clip.path] is None],
-            broken={clip.clip_id: reason for clip in report.clips if (reason := reasons[clip.path])},
+            clips=[clip for clip in report.clips if isinstance(checked[clip.path], bytes)],
+            broken={clip.clip_id: found for clip in report.clips if isinstance(found := checked[clip.path], str)},
+            fingerprints={
+                clip.clip_id: found for clip in report.clips if isinstance(found := checked[clip.path], bytes)
+            },
         )
         for report in reports
     ]
 
 
-def _reasons(paths: Sequence[Path], num_proc: int) -> Iterator[str | None]:
-    """Why each file cannot be decoded; None for one that can."""
+def _check_all(paths: Sequence[Path], num_proc: int) -> Iterator[bytes | str]:
     with tqdm(total=len(paths), desc="checking", unit="clip") as progress:
-        for reason in _map(paths, num_proc):
+        for found in _map(paths, num_proc):
             progress.update()
-            yield reason
+            yield found
 
 
-def _map(paths: Sequence[Path], num_proc: int) -> Iterator[str | None]:
+def _map(paths: Sequence[Path], num_proc: int) -> Iterator[bytes | str]:
     if num_proc == 1:
-        yield from map(_reason, paths)
+        yield from map(_check, paths)
         return
     # Fresh interpreters: forking a process that holds threads of Arrow or BLAS can deadlock.
     with ProcessPoolExecutor(num_proc, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_reason, paths, chunksize=_CLIPS_PER_TASK)
+        yield from pool.map(_check, paths, chunksize=_CLIPS_PER_TASK)
 
 
-def _reason(path: Path) -> str | None:
+def _check(path: Path) -> bytes | str:
+    """The fingerprint of a clip's samples, or why it cannot be decoded."""
     try:
-        read_recording(path)
+        recording = read_recording(path)
     except AudioError as error:
         return str(error)
-    return None
+    return pcm_fingerprint(recording.waveform, recording.sampling_rate)

@@ -4,11 +4,46 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from .folds import _natural_order
+from quaclrs.labels import URBANSOUND8K
+
+from .folds import natural_order
+from .sources import SourceReport
+
+
+def leave_out_duplicates(reports: Sequence[SourceReport]) -> list[SourceReport]:
+    """Keep one of the clips of equal samples in the sources whose recordings are not known, and note the others.
+
+    UrbanSound8K is never deduplicated, and neither are clips that came with a recording of their own.
+
+    Args:
+        reports: with `fingerprints`.
+
+    Returns:
+        The reports without duplicates; `duplicates` lists them, `notes` what a person should look at: equal clips in
+        two classes, and clips that UrbanSound8K holds too.
+    """
+    found = [clip for report in reports for clip in report.clips if clip.recording_id is None]
+    prints = {clip_id: value for report in reports for clip_id, value in report.fingerprints.items()}
+    duplicates = find_exact_duplicates({clip.clip_id: prints[clip.clip_id] for clip in found})
+    conflicts = conflicting_labels(duplicates, {clip.clip_id: clip.label for clip in found})
+    official = {name: value for name, value in prints.items() if name.startswith(f"{URBANSOUND8K}/")}
+    copies = copies_of_reference({clip.clip_id: prints[clip.clip_id] for clip in found}, official)
+    return [
+        replace(
+            report,
+            clips=[clip for clip in report.clips if clip.clip_id not in duplicates],
+            duplicates={c: kept for c, kept in duplicates.items() if c in report.fingerprints},
+            notes=report.notes
+            + [f"{c} and {k} are one sound in two classes" for c, k in conflicts.items() if c in report.fingerprints]
+            + [f"{c} is also {k}, in its official fold" for c, k in copies.items() if c in report.fingerprints],
+        )
+        for report in reports
+    ]
 
 
 def pcm_fingerprint(waveform: np.ndarray, rate: int) -> bytes:
@@ -41,10 +76,10 @@ def find_exact_duplicates(fingerprints: Mapping[str, bytes]) -> dict[str, str]:
         Clip_id of a duplicate -> clip_id of the one that is kept, in natural order.
     """
     clips_of: dict[bytes, list[str]] = defaultdict(list)
-    for clip_id in sorted(fingerprints, key=_natural_order):
+    for clip_id in sorted(fingerprints, key=natural_order):
         clips_of[fingerprints[clip_id]].append(clip_id)
     kept_of = {duplicate: kept for kept, *duplicates in clips_of.values() for duplicate in duplicates}
-    return {clip_id: kept_of[clip_id] for clip_id in sorted(kept_of, key=_natural_order)}
+    return {clip_id: kept_of[clip_id] for clip_id in sorted(kept_of, key=natural_order)}
 
 
 def conflicting_labels(duplicates: Mapping[str, str], label_of_clip: Mapping[str, str]) -> dict[str, str]:
@@ -74,6 +109,6 @@ def copies_of_reference(fingerprints: Mapping[str, bytes], reference: Mapping[st
         Clip_id -> clip_id in the reference, the first in natural order.
     """
     first: dict[bytes, str] = {}
-    for clip_id in sorted(reference, key=_natural_order):
+    for clip_id in sorted(reference, key=natural_order):
         first.setdefault(reference[clip_id], clip_id)
-    return {c: first[fingerprints[c]] for c in sorted(fingerprints, key=_natural_order) if fingerprints[c] in first}
+    return {c: first[fingerprints[c]] for c in sorted(fingerprints, key=natural_order) if fingerprints[c] in first}

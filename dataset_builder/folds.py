@@ -64,7 +64,7 @@ def deal_paper_folds(clip_ids: Iterable[str], n_folds: int = 10) -> dict[str, in
         QuaclrsError: `n_folds` is below 1.
     """
     _check_fold_count(n_folds)
-    return {clip: turn % n_folds + 1 for turn, clip in enumerate(sorted(set(clip_ids), key=_natural_order))}
+    return {clip: turn % n_folds + 1 for turn, clip in enumerate(sorted(set(clip_ids), key=natural_order))}
 
 
 def _check_fold_count(n_folds: int) -> None:
@@ -77,7 +77,7 @@ def _fold_preference(name: str, n_folds: int) -> list[int]:
     return sorted(range(1, n_folds + 1), key=lambda fold: hashlib.sha256(f"{name}:{fold}".encode()).digest())
 
 
-def _natural_order(clip: str) -> tuple[list[tuple[int, int, str]], str]:
+def natural_order(clip: str) -> tuple[list[tuple[int, int, str]], str]:
     """Sort key that compares runs of digits as numbers; the id itself decides between `sound_1` and `sound_01`."""
     parts = re.split(r"([0-9]+)", clip)
     return [(0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts], clip

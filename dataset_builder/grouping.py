@@ -24,6 +24,8 @@ from quaclrs.errors import QuaclrsError
 from .correlation import correlations, degrees_of_freedom, refined, whitened, whitening_filter
 from .seams import ClipEnds, SeamConfig, clip_ends, find_seams
 
+_SAMPLES_PER_COEFFICIENT = 24
+
 
 @dataclass(frozen=True)
 class GroupingConfig:
@@ -35,7 +37,7 @@ class GroupingConfig:
     template_hop: float = 0.375
     end_duration: float = 0.5  # of the templates at both ends: the shortest overlap of two slices that is found
     shortest_template: float = 0.25  # a clip shorter than a template is one itself, down to this
-    threshold: float = 0.9  # correlation from which two clips share a recording
+    threshold: float = 0.88  # correlation from which two clips share a recording: 0.9 and a margin for other grids
     silence_db: float = -50.0  # quieter stretches, relative to the clip's loudest template, are not compared
     min_degrees_of_freedom: float = 16.0  # a template with fewer is a tone, compared whitened, or a click, not compared
     whitened_threshold: float = 0.4  # correlation of whitened tones: a codec spoils the noise under them
@@ -238,7 +240,9 @@ def _matches(
 ) -> Iterator[tuple[int, float, float]]:
     """The clips that hold the template: (clip, absolute correlation, lag in seconds)."""
     samples = template.cut(waveforms)
-    whitening = whitening_filter(samples, config.whitening_order) if template.narrow else np.ones(1)
+    # Fitted to few samples a long filter predicts their noise too, and leaves nothing to recognise them by.
+    order = min(config.whitening_order, len(samples) // _SAMPLES_PER_COEFFICIENT)
+    whitening = whitening_filter(samples, order) if template.narrow else np.ones(1)
     if template.narrow and degrees_of_freedom(whitened(samples, whitening))[0] < config.min_degrees_of_freedom:
         return  # a synthetic tone with nothing under it
     for first in range(0, len(others), config.batch_clips):

@@ -48,6 +48,8 @@ class SourceReport:
         missing: (class, fold or "") -> number of clips.
         notes: lines to print: what a reader must know about this source.
         broken: clip_id -> reason, of the clips that cannot be decoded and were left out of `clips`.
+        fingerprints: clip_id -> hash of the decoded samples, of `clips`, once they have been decoded.
+        duplicates: clip_id -> clip_id that is kept, of the clips that were left out as another holds their samples.
     """
 
     source: str
@@ -56,6 +58,8 @@ class SourceReport:
     missing: Counter[tuple[str, str]] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
+    fingerprints: dict[str, bytes] = field(default_factory=dict, repr=False)
+    duplicates: dict[str, str] = field(default_factory=dict)
 
     def describe_missing(self) -> str:
         """One line a class with the missing clips by fold; empty where nothing is missing."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
@@ -23,6 +24,7 @@ from quaclrs.labels import CLASS_NAMES
 
 from .broken import leave_out_broken
 from .card import write_card
+from .duplicates import leave_out_duplicates
 from .fingerprint import fingerprint
 from .folds import deal_paper_folds, deal_strict_folds
 from .grouping import group_recordings
@@ -67,7 +69,10 @@ def check_and_deal(reports: list[SourceReport], config: BuildConfig) -> tuple[li
     Returns:
         The reports, with what was left out, and the clips with recording and fold in the order of their shards.
     """
-    reports = leave_out_broken(reports, config.num_proc, config.skip_broken)
+    reports = leave_out_duplicates(leave_out_broken(reports, config.num_proc, config.skip_broken))
+    for report in reports:
+        if report.duplicates:
+            print(f"{report.source}: {len(report.duplicates)} exact duplicates left out; the data card lists them")
     return reports, assign_recordings_and_folds([clip for report in reports for clip in report.clips])
 
 
@@ -100,12 +105,11 @@ def _group_and_deal(clips: list[SourceClip]) -> list[SourceClip]:
     ]
 
 
-def _decode_mono(clips: list[SourceClip]) -> list[Any]:
-    waveforms = []
+def _decode_mono(clips: list[SourceClip]) -> Iterator[tuple[np.ndarray, int]]:
+    """One at a time, as grouping keeps only a small version of each."""
     for clip in clips:
         recording = read_recording(clip.path)
-        waveforms.append((recording.waveform.mean(axis=0), recording.sampling_rate))
-    return waveforms
+        yield recording.waveform.mean(axis=0), recording.sampling_rate
 
 
 def _write_shards(

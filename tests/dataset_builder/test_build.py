@@ -284,3 +284,23 @@ def test_the_real_recordings_build_with_folds_1_to_3_complete_and_no_recording_i
     assert set(load_urbansound13(tmp_path / "built", fold=1)["validation"]["fold"]) == {3}
     with pytest.raises(QuaclrsError, match="fold 4 is not complete"):
         load_urbansound13(tmp_path / "built", fold=4)
+
+
+def test_equal_clips_are_kept_once_and_the_others_listed(sources, tmp_path):
+    old, new = sources
+    shutil.copy(new / "traffic" / "sound_3.wav", new / "traffic" / "sound_21.wav")
+    samples, rate = soundfile.read(new / "traffic" / "sound_3.wav", dtype="int16")
+    soundfile.write(new / "ambulance" / "sound_22.flac", samples, rate)  # the same samples in another coding and class
+    clip = next(old.rglob("180937-7-0-0.wav"))
+    shutil.copy(clip, new / "ambulance" / "sound_23.wav")
+    shutil.copy(clip, clip.with_name("31-1-0-0.wav"))  # within UrbanSound8K nothing is left out
+    assert build(old, new, tmp_path / "built") == 0
+    ids = {row["clip_id"] for row in rows_of(tmp_path / "built")}
+    assert len(ids) == 8 + 20 + 1
+    card = (tmp_path / "built" / "README.md").read_text()
+    kept = {"sirennet/traffic/sound_3", "sirennet/traffic/sound_21", "sirennet/ambulance/sound_22"} & ids
+    assert len(kept) == 1
+    assert f"sirennet/traffic/sound_21 (as {kept.pop()})" in card
+    assert "are one sound in two classes" in card
+    assert "sirennet/ambulance/sound_23 is also urbansound8k/180937-7-0-0" in card
+    assert "sirennet/ambulance/sound_23" in ids
