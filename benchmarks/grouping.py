@@ -59,8 +59,8 @@ def compare_with_direct_correlation(clips: list[tuple[np.ndarray, int]], labels:
 def leave_one_recording_out(ends: list[ClipEnds], recordings: np.ndarray) -> tuple[int, int, int]:
     """As `pair_counts`, with each recording judged by a threshold that was chosen on the others.
 
-    For each recording the lowest threshold is taken at which no two of the other recordings are linked. The rule and its
-    other parameters were chosen on all of them, so this too is optimistic.
+    For each recording the lowest threshold is taken at which no two of the other recordings are linked. The rule and
+    its other parameters were chosen on all of them, so this too is optimistic.
     """
     seams_at = {t: find_seams(ends, SeamConfig(threshold=t, most_by_chance=1.0)) for t in THRESHOLDS}
     total = found = false = 0

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,18 +14,19 @@ from quaclrs.errors import QuaclrsError
 
 from .duplicates import pcm_fingerprint
 from .sources import SourceReport
+from .workers import OrderedMap, map_in_this_process
 
 _CLIPS_PER_TASK = 64
 
 
 def leave_out_broken(
-    reports: Sequence[SourceReport], num_proc: int = 1, skip_broken: bool = False
+    reports: Sequence[SourceReport], ordered_map: OrderedMap = map_in_this_process, skip_broken: bool = False
 ) -> list[SourceReport]:
     """Decode all clips and leave out those that cannot be decoded, each with its reason on stderr.
 
     Args:
         reports: what was found of each source.
-        num_proc: processes that decode.
+        ordered_map: runs the decoding in other processes (see `workers`).
         skip_broken: go on without the broken clips.
 
     Returns:
@@ -38,7 +37,7 @@ def leave_out_broken(
         QuaclrsError: a clip is broken and not to be skipped, or no clip is left.
     """
     paths = [clip.path for report in reports for clip in report.clips]
-    checked = dict(zip(paths, _check_all(paths, num_proc), strict=True))
+    checked = dict(zip(paths, _check_all(paths, ordered_map), strict=True))
     broken = [found for found in checked.values() if isinstance(found, str)]
     for line in broken:
         print(f"broken: {' '.join(line.split())}", file=sys.stderr)
@@ -60,20 +59,11 @@ def leave_out_broken(
     ]
 
 
-def _check_all(paths: Sequence[Path], num_proc: int) -> Iterator[bytes | str]:
+def _check_all(paths: Sequence[Path], ordered_map: OrderedMap) -> Iterator[bytes | str]:
     with tqdm(total=len(paths), desc="checking", unit="clip") as progress:
-        for found in _map(paths, num_proc):
+        for found in ordered_map(_check, paths, _CLIPS_PER_TASK):
             progress.update()
             yield found
-
-
-def _map(paths: Sequence[Path], num_proc: int) -> Iterator[bytes | str]:
-    if num_proc == 1:
-        yield from map(_check, paths)
-        return
-    # Fresh interpreters: forking a process that holds threads of Arrow or BLAS can deadlock.
-    with ProcessPoolExecutor(num_proc, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_check, paths, chunksize=_CLIPS_PER_TASK)
 
 
 def _check(path: Path) -> bytes | str:

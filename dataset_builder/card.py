@@ -18,13 +18,13 @@ from datasets.splits import SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 
 from quaclrs.folds import SPLITS, FoldPlan, find_complete_folds
+from quaclrs.front_end import make_log_mel_config
 
 from .card_text import describe
 from .class_pictures import draw_classes
 from .rows import BuildConfig
 from .shards import ShardSet, files_of_split
 from .sources import SourceReport
-from .spectrograms import read_log_mel_config
 
 
 def write_card(
@@ -42,7 +42,7 @@ def write_card(
         Figures of the build: `clips`, `clips_by_class`, `recordings`, `complete_folds`, `synthetic`.
     """
     config = config or BuildConfig()
-    log_mel = read_log_mel_config(config.image_size, in_child=True)
+    log_mel = make_log_mel_config(config.image_size).to_dict()
     clips = read_clips(folder)
     originals = clips[clips["variant"] == "original"]
     complete = find_complete_folds(originals["fold"].tolist(), originals["source"].tolist())

@@ -111,12 +111,12 @@ def _folds(clips: pd.DataFrame, figures: dict) -> str:
         "before it and train on all the rest."
     )
     text += (
-        "\n\nHow well the grouping works, measured on 518 public siren and traffic clips (`python -m benchmarks.grouping "
-        "--sirennet DIR`): all 240 pairs whose waveforms correlate above 0.9 by direct computation are in one group. "
-        "**The known remaining leak** is parts of one recording that do not overlap. Of 296 such pairs of police clips, "
-        "whose file names tell, overlap finds none; equal odd lengths with a matching spectrum where one part ends and "
-        "the next begins find 254, with no false pair. That cue was chosen on these very clips, so expect less of it "
-        "elsewhere, and nothing where clips were cut to a round length such as 3.00 s."
+        "\n\nHow well the grouping works, measured on 518 public siren and traffic clips (`python -m "
+        "benchmarks.grouping --sirennet DIR`): all 240 pairs whose waveforms correlate above 0.9 by direct computation "
+        "are in one group. **The known remaining leak** is parts of one recording that do not overlap. Of 296 such "
+        "pairs of police clips, whose file names tell, overlap finds none; equal odd lengths with a matching spectrum "
+        "where one part ends and the next begins find 254, with no false pair. That cue was chosen on these clips, "
+        "so expect less of it elsewhere, and nothing where clips were cut to a round length such as 3.00 s."
     )
     text += (
         "\n\nWhat a random split does: logistic regression on means and deviations of the mel bands scores 85.0 % when "

@@ -10,6 +10,7 @@ from datasets import Audio, ClassLabel, Features, Image, Value
 
 from quaclrs.augment import ORIGINAL
 from quaclrs.data import STORED_SAMPLING_RATE
+from quaclrs.front_end import make_log_mel_config
 
 from .shards import ShardSet, shard_sets
 from .sources import SourceClip
@@ -20,7 +21,6 @@ from .spectrograms import (
     check_kind,
     choose_copies,
     picture_columns,
-    read_log_mel_config,
 )
 from .transcode import RowDrawer
 
@@ -119,7 +119,7 @@ def plan_rows(clips: list[SourceClip], class_names: list[str], config: BuildConf
     sets = shard_sets(clips)
     tasks, draw = list(clips), None
     if config.kind != "audio":
-        log_mel = read_log_mel_config(config.image_size, in_child=config.num_proc > 1)
+        log_mel = make_log_mel_config(config.image_size).to_dict()
         named = config.kind == "augmented"
         draw = PictureRows(LibrosaFrontEnd(log_mel), log_mel["image_size"], config.seed, named)
     if config.kind == "augmented":

@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
-import os
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,7 +75,7 @@ class LibrosaFrontEnd:
     """The models' front end by librosa, without torch. Equal to `LogMelSpectrogram`; a test holds it to that.
 
     Args:
-        log_mel: every field of `quaclrs.LogMelConfig`, as `read_log_mel_config` gives them.
+        log_mel: every field of `quaclrs.LogMelConfig`, as a dictionary.
     """
 
     log_mel: Mapping[str, Any]
@@ -175,26 +171,6 @@ def draw_picture(log_mel: np.ndarray, image_size: int) -> bytes:
     buffer = io.BytesIO()
     Image.merge("RGB", [channel] * 3).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def read_log_mel_config(image_size: int | None = None, in_child: bool = False) -> dict[str, Any]:
-    """The front end's parameters from the one place that states them: the fields of `LogMelConfig`.
-
-    Args:
-        image_size: another picture than the default's.
-        in_child: read in a process that ends at once, as the import takes 0.8 GB (torch, transformers and timm).
-    """
-    if in_child and "quaclrs.models" not in sys.modules:
-        # Not multiprocessing: it would run a user's unguarded script a second time.
-        code = f"import json, {__name__} as s; print(json.dumps(s.read_log_mel_config({image_size!r})))"
-        path = os.pathsep.join(p or os.getcwd() for p in sys.path)
-        child = subprocess.run(
-            [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, check=True
-        )
-        return json.loads(child.stdout.splitlines()[-1])
-    from quaclrs.models import LogMelConfig
-
-    return LogMelConfig(**({} if image_size is None else {"image_size": image_size})).to_dict()
 
 
 def choose_copies(clips: Sequence[SourceClip], fill_per_fold: int | None) -> tuple[dict[str, list[str]], list[str]]:

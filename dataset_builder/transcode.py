@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -14,6 +12,7 @@ from quaclrs.audio import encode_flac, read_recording
 from quaclrs.data import STORED_SAMPLING_RATE
 
 from .sources import SourceClip
+from .workers import OrderedMap, map_in_this_process
 
 _CLIPS_PER_TASK = 16
 
@@ -22,14 +21,17 @@ RowDrawer = Callable[[SourceClip, dict[str, Any]], list[dict[str, Any]]]
 
 
 def transcode_clips(
-    clips: Sequence[SourceClip], class_names: Sequence[str], num_proc: int = 1, draw: RowDrawer | None = None
+    clips: Sequence[SourceClip],
+    class_names: Sequence[str],
+    ordered_map: OrderedMap = map_in_this_process,
+    draw: RowDrawer | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the data set's rows in the order of `clips`, whatever the number of processes.
 
     Args:
         clips: with recording and fold.
         class_names: a row's `label` is the index of the clip's label in these.
-        num_proc: processes that transcode.
+        ordered_map: runs it in other processes (see `workers`).
         draw: called in those processes, so it can be pickled; without it every clip is one row with audio.
 
     Raises:
@@ -37,20 +39,9 @@ def transcode_clips(
     """
     transcode = partial(transcode_clip, class_names=tuple(class_names), draw=draw)
     with tqdm(total=len(clips), desc="transcoding", unit="clip") as progress:
-        for rows in _map(transcode, clips, num_proc):
+        for rows in ordered_map(transcode, clips, _CLIPS_PER_TASK):
             progress.update()
             yield from rows
-
-
-def _map(
-    transcode: Callable[[SourceClip], list[dict[str, Any]]], clips: Sequence[SourceClip], num_proc: int
-) -> Iterator[list[dict[str, Any]]]:
-    if num_proc == 1:
-        yield from map(transcode, clips)
-        return
-    # Fresh interpreters: forking a process that holds threads of Arrow or BLAS can deadlock.
-    with ProcessPoolExecutor(num_proc, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(transcode, clips, chunksize=_CLIPS_PER_TASK)
 
 
 def transcode_clip(clip: SourceClip, class_names: Sequence[str], draw: RowDrawer | None = None) -> list[dict[str, Any]]:

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
 from quaclrs import __version__
-from quaclrs.audio import read_recording
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 
 from .broken import leave_out_broken
 from .card import write_card
+from .dealing import assign_recordings_and_folds
 from .duplicates import leave_out_duplicates
 from .fingerprint import fingerprint
-from .folds import deal_paper_folds, deal_strict_folds
-from .grouping import group_recordings
 from .inputs import Inputs, scan_inputs
 from .rows import BuildConfig, make_features, plan_rows
-from .shards import shard_sets
 from .sources import SourceClip, SourceReport, class_names_of
 from .spectrograms import CONTENT_OF_KIND
 from .transcode import RowDrawer, transcode_clip, transcode_clips
+from .workers import OrderedMap, map_in_this_process, workers
 
 
 def build_urbansound13(reports: list[SourceReport], output: Path, config: BuildConfig | None = None) -> dict[str, Any]:
@@ -51,11 +47,11 @@ def build_urbansound13(reports: list[SourceReport], output: Path, config: BuildC
         QuaclrsError: the folder exists, or clips cannot be decoded and are not skipped (see `leave_out_broken`).
     """
     config = config or BuildConfig()
-    with written_at_once(output) as partial:
-        reports, clips = check_and_deal(reports, config)
+    with written_at_once(output) as partial, workers(config.num_proc) as ordered_map:
+        reports, clips = check_and_deal(reports, config, ordered_map)
         plan = plan_rows(clips, class_names_of(reports), config)
         (partial / "data").mkdir()
-        rows = transcode_clips(plan.tasks, plan.class_names, config.num_proc, plan.draw)
+        rows = transcode_clips(plan.tasks, plan.class_names, ordered_map, plan.draw)
         written = set()
         for shard_set, rows_of_set in groupby(rows, key=plan.set_of):
             _write_shards(partial / "data", shard_set.name, rows_of_set, plan.features, config)
@@ -63,53 +59,19 @@ def build_urbansound13(reports: list[SourceReport], output: Path, config: BuildC
         return write_card(partial, written, reports, config)
 
 
-def check_and_deal(reports: list[SourceReport], config: BuildConfig) -> tuple[list[SourceReport], list[SourceClip]]:
+def check_and_deal(
+    reports: list[SourceReport], config: BuildConfig, ordered_map: OrderedMap = map_in_this_process
+) -> tuple[list[SourceReport], list[SourceClip]]:
     """All that comes before the first row, for the Parquet folder and the `datasets` builder alike.
 
     Returns:
         The reports, with what was left out, and the clips with recording and fold in the order of their shards.
     """
-    reports = leave_out_duplicates(leave_out_broken(reports, config.num_proc, config.skip_broken))
+    reports = leave_out_duplicates(leave_out_broken(reports, ordered_map, config.skip_broken))
     for report in reports:
         if report.duplicates:
             print(f"{report.source}: {len(report.duplicates)} exact duplicates left out; the data card lists them")
-    return reports, assign_recordings_and_folds([clip for report in reports for clip in report.clips])
-
-
-def assign_recordings_and_folds(clips: list[SourceClip]) -> list[SourceClip]:
-    """Give clips without a known recording one by content, deal whole recordings to folds, and sort by fold and id."""
-    assigned = [clip for clip in clips if clip.recording_id is not None]
-    clips_of_class: dict[tuple[str, str], list[SourceClip]] = defaultdict(list)
-    for clip in sorted(clips, key=lambda clip: clip.clip_id):
-        if clip.recording_id is None:
-            clips_of_class[clip.source, clip.label].append(clip)
-    for of_class in clips_of_class.values():
-        assigned += _group_and_deal(of_class)
-    sets = shard_sets(assigned)
-    return sorted(assigned, key=lambda clip: (sets[clip.clip_id], clip.clip_id))
-
-
-def _group_and_deal(clips: list[SourceClip]) -> list[SourceClip]:
-    groups = group_recordings(_decode_mono(clips)).labels.tolist()
-    # A recording is named after its first clip, so its name depends on nothing but the set of clips.
-    clips_of_group: dict[int, list[str]] = defaultdict(list)
-    for clip, group in zip(clips, groups, strict=True):
-        clips_of_group[group].append(clip.clip_id)
-    clips_of_recording = {clip_ids[0]: clip_ids for clip_ids in clips_of_group.values()}
-    strict, paper = deal_strict_folds(clips_of_recording), deal_paper_folds(clip.clip_id for clip in clips)
-    recording_of_clip = {clip_id: name for name, clip_ids in clips_of_recording.items() for clip_id in clip_ids}
-    return [
-        replace(clip, recording_id=recording, fold=strict[recording], fold_paper=paper[clip.clip_id])
-        for clip in clips
-        for recording in [recording_of_clip[clip.clip_id]]
-    ]
-
-
-def _decode_mono(clips: list[SourceClip]) -> Iterator[tuple[np.ndarray, int]]:
-    """One at a time, as grouping keeps only a small version of each."""
-    for clip in clips:
-        recording = read_recording(clip.path)
-        yield recording.waveform.mean(axis=0), recording.sampling_rate
+    return reports, assign_recordings_and_folds([clip for report in reports for clip in report.clips], ordered_map)
 
 
 def _write_shards(

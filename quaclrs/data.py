@@ -15,6 +15,7 @@ from .audio import load_audio
 from .errors import QuaclrsError
 from .folds import SPLITS, FoldPlan, folds_of_recordings
 from .folds import Protocol as FoldProtocol
+from .front_end import make_log_mel_config
 from .labels import URBANSOUND8K
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 DEFAULT_REPO = "quaclrs/urbansound13"
 
-#: Sampling rate in Hz at which clips are stored; equal to the front end's default (paper, Table 1).
-STORED_SAMPLING_RATE = 48_000
+#: Sampling rate in Hz at which clips are stored: the front end's (paper, Table 1).
+STORED_SAMPLING_RATE = make_log_mel_config().sampling_rate
 
 
 #: Clips that a streamed data set decodes at a time.

@@ -3,9 +3,10 @@
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification
 
 from .backbones import PAPER_BACKBONES, Backbone, BackboneError, find_backbone
+from .configuration_log_mel import LogMelConfig
 from .configuration_quaclrs import QuaclrsConfig
 from .feature_extraction_quaclrs import QuaclrsFeatureExtractor, WaveformError
-from .log_mel import LogMelConfig, LogMelSpectrogram
+from .log_mel import LogMelSpectrogram
 from .modeling_quaclrs import QuaclrsForAudioClassification, QuaclrsModel, QuaclrsPreTrainedModel
 
 AutoConfig.register("quaclrs", QuaclrsConfig, exist_ok=True)

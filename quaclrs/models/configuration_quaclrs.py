@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from .log_mel import LogMelConfig
+from .configuration_log_mel import LogMelConfig
 
 
 class QuaclrsConfig(PreTrainedConfig):

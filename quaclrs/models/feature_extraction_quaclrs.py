@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 from transformers import BatchFeature, FeatureExtractionMixin
 
-from .log_mel import LogMelConfig
+from .configuration_log_mel import LogMelConfig
 
 _MOST_CHANNELS = 64
 

@@ -1,89 +1,18 @@
-"""Log-mel spectrograms in PyTorch, equal to librosa's (paper, Table 1), and the one dataclass of front-end parameters.
+"""Log-mel spectrograms in PyTorch, equal to librosa's (paper, Table 1).
 
 This file travels with every pushed model, so it imports nothing from the rest of the package.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from dataclasses import dataclass
-from typing import Any
-
 import torch
 from torch import nn
 from transformers.audio_utils import mel_filter_bank, window_function
 
+from .configuration_log_mel import LogMelConfig
+
 #: Frames per pass on a CPU: windowed frames and spectrum of 32 frames (0.5 MB) stay in a core's own cache.
 _FRAMES_PER_CHUNK = 32
-
-
-@dataclass(frozen=True)
-class LogMelConfig:
-    """Everything between a waveform and the picture that a backbone sees; the defaults are the paper's Table 1.
-
-    Args:
-        sampling_rate: Hz.
-        duration: seconds of every clip: longer ones are cut from the centre, shorter ones padded with silence.
-        n_fft: length of the Hann window and of the FFT, in samples.
-        hop_length: samples from one frame to the next.
-        n_mels: mel bands (Slaney's scale and area normalisation, as in librosa).
-        f_min: lower edge of the lowest band, Hz.
-        f_max: upper edge of the highest band, Hz.
-        amin: smallest mel power that is told apart; a clip that never exceeds it is silent.
-        top_db: decibels kept below the loudest cell; they are scaled to [0, 1].
-        image_size: height and width of the picture that the backbone sees, in pixels.
-    """
-
-    sampling_rate: int = 48_000
-    duration: float = 4.0
-    n_fft: int = 2048
-    hop_length: int = 512
-    n_mels: int = 128
-    f_min: float = 20.0
-    f_max: float = 8000.0
-    amin: float = 1e-10
-    top_db: float = 80.0
-    image_size: int = 224
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value, lowest = getattr(self, field.name), "0 or more" if field.name == "f_min" else "above 0"
-            whole = field.type == "int"
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-                raise ValueError(f"log-mel option {field.name} is {value!r}; it must be a {'whole ' * whole}number")
-            if not 0 <= value < math.inf or (value == 0 and lowest != "0 or more"):
-                raise ValueError(f"log-mel option {field.name} is {value}; it must be {lowest} and finite")
-        if self.n_samples == 0:
-            raise ValueError(f"log-mel option duration is {self.duration} s; it must last a sample at least")
-        if self.n_fft % 2:  # the filterbank's bins reach half the sampling rate exactly, as an even transform's do
-            raise ValueError(f"log-mel option n_fft is {self.n_fft}; it must be even")
-        if not 0 <= self.f_min < self.f_max <= self.sampling_rate / 2:
-            raise ValueError(
-                f"log-mel options f_min {self.f_min:g} and f_max {self.f_max:g} Hz must satisfy "
-                f"0 <= f_min < f_max <= {self.sampling_rate / 2:g}, half the sampling rate"
-            )
-
-    @property
-    def n_samples(self) -> int:
-        """Samples of a clip of `duration` seconds."""
-        return round(self.duration * self.sampling_rate)
-
-    @property
-    def n_bins(self) -> int:
-        """FFT bins that reach `f_max`; the filterbank is zero in all others."""
-        return min(int(self.f_max * self.n_fft / self.sampling_rate) + 1, self.n_fft // 2 + 1)
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> LogMelConfig:
-        """Build from a saved dictionary; a `ValueError` names options that do not exist."""
-        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
-        if unknown:
-            raise ValueError(f"unknown log-mel option {', '.join(unknown)}")
-        return cls(**values)
 
 
 class LogMelSpectrogram(nn.Module):

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import quaclrs.models  # noqa: F401 - so that no build of a test reads the front end in a child process
-
 from dataset_builder.sample import write_sample
 
 

@@ -278,7 +278,7 @@ def test_the_real_recordings_build_with_folds_1_to_3_complete_and_no_recording_i
     expected = Counter(
         row["class"] for row in metadata if Path(row["slice_file_name"]).stem in on_disk and row["class"] != "siren"
     )
-    expected |= Counter({"ambulance": 150, "firetruck": 150, "police": 63, "traffic": 155})
+    expected |= Counter({"ambulance": 150 - 4, "firetruck": 150, "police": 63, "traffic": 155})  # 4 exact duplicates
     names = clips.features["label"].names
     assert Counter(names[label] for label in clips["label"]) == expected
     assert set(load_urbansound13(tmp_path / "built", fold=1)["validation"]["fold"]) == {3}

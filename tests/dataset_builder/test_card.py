@@ -11,7 +11,6 @@ from datasets import Audio, load_dataset
 from huggingface_hub import DatasetCard
 from PIL import Image
 
-import quaclrs.models  # noqa: F401 - so that the builder need not read the front end's parameters in a child
 from dataset_builder.__main__ import main
 
 

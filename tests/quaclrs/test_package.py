@@ -118,3 +118,12 @@ def test_a_wrong_option_is_one_line_that_names_the_option_and_the_help(capsys: p
 
 def test_the_users_error_is_a_value_error() -> None:
     assert issubclass(QuaclrsError, ValueError)
+
+
+def test_the_front_ends_parameters_are_one_class_that_can_be_had_without_torch():
+    code = (
+        "import sys; from quaclrs.front_end import make_log_mel_config as make; c = make(299); "
+        "assert 'torch' not in sys.modules and c.image_size == 299; "
+        "from quaclrs import LogMelConfig; assert type(c) is LogMelConfig; assert make() == LogMelConfig()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
