@@ -92,9 +92,13 @@ def local_rows(dataset: Path) -> dict[str, list]:
     """clip_id -> label, digest of the audio's bytes and fold, read from the Parquet files with Arrow alone."""
     tables = [pq.read_table(file) for file in sorted((dataset / "data").glob("*.parquet"))]
     return {
-        row["clip_id"]: [row["label"], hashlib.md5(row["audio"]["bytes"]).hexdigest(), row["fold"]]
+        row["clip_id"]: [row["label"], digest(row["audio"]["bytes"]), row["fold"]]
         for row in pa.concat_tables(tables).to_pylist()
     }
+
+
+def digest(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
 
 
 def error_line(process) -> str:
@@ -117,12 +121,12 @@ def test_the_sample_is_pushed_in_one_commit_and_read_back_row_by_row_also_offlin
     assert 'load_dataset("ns/name", "fold1")' in process.stdout
     repo = hub_stand_in.repos["datasets", "ns/name"]
     assert len(repo.commits) == 2  # the Hub's own first, and ours
-    pushed = {name: blob.content for name, blob in repo.commits[-1].files.items() if name != ".gitattributes"}
-    local_files = [sample_dataset / "README.md", *(sample_dataset / "data").iterdir()]
-    assert pushed == {str(file.relative_to(sample_dataset)): file.read_bytes() for file in local_files}
+    pushed = {name: digest(blob.content) for name, blob in repo.commits[-1].files.items() if name != ".gitattributes"}
+    local_files = [sample_dataset / "README.md", sample_dataset / "classes.png", *(sample_dataset / "data").iterdir()]
+    assert pushed == {str(file.relative_to(sample_dataset)): digest(file.read_bytes()) for file in local_files}
 
     expected = local_rows(sample_dataset)
-    in_order = [[clip_id, label, digest] for clip_id, (label, digest, _) in expected.items()]
+    in_order = [[clip_id, label, md5] for clip_id, (label, md5, _) in expected.items()]
     # The sample's recordings lie in one fold each, so the strict splits are whole folds.
     split_of = {clip_id: {3: "test", 2: "validation"}.get(row[2], "train") for clip_id, row in expected.items()}
     of_split = {s: [row for row in in_order if split_of[row[0]] == s] for s in ("train", "validation", "test")}
