@@ -125,7 +125,7 @@ def test_the_sample_does_not_leak(sample_dataset: Path):
 def test_no_two_real_clips_of_different_folds_correlate_above_09(shared_data: Path, tmp_path: Path):
     assert build(["build", "--sirennet", str(shared_data), "--output", str(tmp_path / "built")]) == 0
     found = cross_fold_correlations(tmp_path / "built", LeakCheck(sampling_rate=4000))
-    assert len(found.clip_ids) == 518
+    assert len(found.clip_ids) == 518 - 4  # exact duplicates are kept once
     for measure in MEASURES:
         assert found.pairs(measure, least=0.9) == []
 
