@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from .audio import load_audio
-from .errors import QuaclrsError
+from .errors import QuaclrsError, first_line_of
 from .folds import SPLITS, FoldPlan, folds_of_recordings
 from .folds import Protocol as FoldProtocol
 from .front_end import make_log_mel_config
+from .hub import may_be_repo_id
 from .labels import URBANSOUND8K
 
 if TYPE_CHECKING:
@@ -121,15 +122,16 @@ def _load(
     from datasets import Audio, load_dataset
 
     name = os.fspath(path_or_repo)
-    if not Path(name).is_dir() and (Path(name).is_absolute() or name.count("/") != 1 or name.startswith(".")):
+    if not Path(name).is_dir() and not may_be_repo_id(name):
         raise QuaclrsError(f"data set folder {name} does not exist; build one with python -m dataset_builder build")
     if Path(name).is_dir() and not (Path(name) / "README.md").is_file():
         raise QuaclrsError(f"{name} holds no built data set (no README.md); run python -m dataset_builder build")
     try:
         dataset = load_dataset(name, config, split=split, streaming=streaming)
     except Exception as error:  # the Hub client and the Parquet reader fail in many ways
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise QuaclrsError(f"data set {name} cannot be loaded ({reason}); give a folder or a Hub repository") from error
+        raise QuaclrsError(
+            f"data set {name} cannot be loaded ({first_line_of(error)}); give a folder or a Hub repository"
+        ) from error
     first = dataset if split else next(iter(dataset.values()))
     columns = set(first.column_names or ())
     content = "image" if "image" in columns else "audio"

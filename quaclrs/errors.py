@@ -14,6 +14,11 @@ class QuaclrsError(ValueError):
     """A mistake of the caller: its message is one line that names the file or option and says what to do."""
 
 
+def first_line_of(error: BaseException) -> str:
+    """What an error of another library says, without what it adds in further lines; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class CommandParser(argparse.ArgumentParser):
     """An argument parser that reports a wrong option as a `QuaclrsError` instead of printing its whole usage."""
 

@@ -108,6 +108,11 @@ def push_folder(
     return PushedFolder(str(url), str(commit.oid), names, deleted)
 
 
+def may_be_repo_id(name: str) -> bool:
+    """Whether a name that is no folder on this machine has the form `namespace/name` and not that of a path."""
+    return name.count("/") == 1 and not name.startswith(".") and not Path(name).is_absolute()
+
+
 def check_repo_id(repo_id: str, repo_type: str) -> None:
     """Refuse what can be no repository of the Hub, before anything is sent.
 

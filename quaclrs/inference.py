@@ -13,7 +13,8 @@ import torch
 from transformers import AutoConfig
 
 from .audio import Recording, read_recording
-from .errors import QuaclrsError
+from .errors import QuaclrsError, first_line_of
+from .hub import may_be_repo_id
 from .models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification, WaveformError
 
 Prediction = list[dict[str, Any]]
@@ -30,7 +31,7 @@ def load_classifier(path_or_repo: str | os.PathLike, device: str | None = None) 
         QuaclrsError: the model is not there, is no QUACLRS classifier, lacks weights, or the device does not exist.
     """
     name = os.fspath(path_or_repo)
-    if not Path(name).is_dir() and (Path(name).is_absolute() or name.count("/") != 1 or name.startswith(".")):
+    if not Path(name).is_dir() and not may_be_repo_id(name):
         raise QuaclrsError(f"model folder {name} does not exist; give the model/ folder of a run or a Hub repository")
     try:
         config = AutoConfig.from_pretrained(name)
@@ -43,8 +44,9 @@ def load_classifier(path_or_repo: str | os.PathLike, device: str | None = None) 
     except QuaclrsError:
         raise
     except Exception as error:  # files, JSON, tensors and the Hub client fail in many ways
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise QuaclrsError(f"model {name} cannot be loaded ({reason}); give the model/ folder of a run") from error
+        raise QuaclrsError(
+            f"model {name} cannot be loaded ({first_line_of(error)}); give the model/ folder of a run"
+        ) from error
     if loading["missing_keys"]:
         raise QuaclrsError(f"model {name} lacks weights ({min(loading['missing_keys'])} …); it is no whole classifier")
     if feature_extractor.log_mel != model.config.log_mel:
