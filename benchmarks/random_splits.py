@@ -19,10 +19,11 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from quaclrs import LogMelSpectrogram, QuaclrsFeatureExtractor, load_urbansound13
-from quaclrs.data import ClipTransform, plan_folds, transform_clips
+from quaclrs.data import plan_folds
 from quaclrs.errors import report_user_errors
 from quaclrs.folds import find_complete_folds
 from quaclrs.labels import URBANSOUND8K
+from quaclrs.transforms import ClipTransform, transform_clips
 
 
 def describe_clips(dataset) -> np.ndarray:

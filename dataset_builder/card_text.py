@@ -160,7 +160,7 @@ def _remarks(reports: list[SourceReport]) -> str:
 def _rows(figures: dict) -> str:
     text = f"Each row holds {CONTENT_OF_KIND[figures['kind']]}"
     text += f" (random draws by seed {figures['seed']})." if figures["kind"] == "augmented" else "."
-    parameters = ", ".join(f"`{name}` {value:g}" for name, value in figures["log_mel"].items())
+    parameters = ", ".join(f"`{name}` {value}" for name, value in figures["log_mel"].items())
     purpose = "The front end it is meant for" if figures["kind"] == "audio" else "The front end that drew it"
     return f"{text} {purpose}: {parameters}."
 

@@ -18,6 +18,7 @@ import numpy as np
 from quaclrs.audio import load_audio
 from quaclrs.augment import ORIGINAL, VARIANTS, FrontEnd, make_variant
 from quaclrs.errors import QuaclrsError
+from quaclrs.front_end import fit_length
 
 from .sources import SourceClip
 
@@ -91,7 +92,7 @@ class LibrosaFrontEnd:
 
         c = self.log_mel
         mel = librosa.feature.melspectrogram(
-            y=_fit_length(waveform, round(c["duration"] * c["sampling_rate"])),
+            y=fit_length(waveform, c),
             sr=c["sampling_rate"],
             n_fft=c["n_fft"],
             hop_length=c["hop_length"],
@@ -218,10 +219,3 @@ def picture_columns(audio_columns: Mapping[str, Any], image: Any, string: Any, n
         if name == "clip_id" and named:
             columns |= {"parent_clip_id": string, "variant": string}
     return columns
-
-
-def _fit_length(waveform: np.ndarray, n_samples: int) -> np.ndarray:
-    """As the feature extractor, which imports torch: cut from the centre, or pad the end with silence."""
-    start = max(0, len(waveform) - n_samples) // 2
-    kept = waveform[start : start + n_samples]
-    return np.pad(kept, (0, n_samples - len(kept)))

@@ -85,6 +85,16 @@ def encode_flac(waveform: np.ndarray, sampling_rate: int) -> bytes:
     return buffer.getvalue()
 
 
+def encode_pcm(waveform: np.ndarray) -> bytes:
+    """A mono waveform (samples,) in [-1, 1] as 16-bit samples without a header; `decode_pcm` reads them."""
+    return np.rint(waveform * 32768).clip(-32768, 32767).astype("<i2").tobytes()
+
+
+def decode_pcm(samples: bytes) -> np.ndarray:
+    """What `encode_pcm` wrote: float32 (samples,)."""
+    return np.frombuffer(samples, "<i2").astype(np.float32) * np.float32(1 / 32768)
+
+
 def find_audio_files(folder: str | Path) -> list[Path]:
     """Every sound file below a folder, by its ending, sorted by path."""
     return sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in AUDIO_ENDINGS and p.is_file())

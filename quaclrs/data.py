@@ -1,17 +1,14 @@
-"""Load UrbanSound13, split it by fold without leaks, and turn its rows into model input."""
+"""Load UrbanSound13 and split it by fold without leaks. What makes model input of its rows is in `transforms.py`."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .audio import load_audio
 from .errors import QuaclrsError, first_line_of
 from .folds import SPLITS, FoldPlan, folds_of_recordings
 from .folds import Protocol as FoldProtocol
@@ -26,25 +23,6 @@ DEFAULT_REPO = "quaclrs/urbansound13"
 
 #: Sampling rate in Hz at which clips are stored: the front end's (paper, Table 1).
 STORED_SAMPLING_RATE = make_log_mel_config().sampling_rate
-
-
-#: Clips that a streamed data set decodes at a time.
-_STREAMED_CLIPS = 16
-
-#: A waveform (samples,), its sampling rate in Hz and a generator to draw from, to a waveform.
-Augmentation = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
-
-
-class FeatureExtractor(Protocol):
-    """What `ClipTransform` needs of a feature extractor: rate and length, and a call that makes `input_values`."""
-
-    @property
-    def sampling_rate(self) -> int: ...
-
-    @property
-    def n_samples(self) -> int: ...
-
-    def __call__(self, raw_speech: Any, sampling_rate: int | None = None) -> Any: ...
 
 
 def load_urbansound13(
@@ -151,102 +129,3 @@ def _refuse_split_recordings(dataset: Dataset) -> None:
                 f"recording {recording} lies in folds {', '.join(map(str, found))}, so training would see test "
                 "recordings; build the data set again with python -m dataset_builder build"
             )
-
-
-class ClipTransform:
-    """Turns rows into model input: decode, crop, augment. For `transform_clips`, in any number of worker processes.
-
-    Decoding is soundfile's, whatever else is installed. Every random draw is a function of (seed, epoch, clip_id), so
-    a clip comes out the same whichever worker, rank or batch it falls to.
-
-    Args:
-        feature_extractor: makes each clip mono, of its rate and of its length.
-        crop: `center` cuts clips longer than the model's from their centre (paper, section 3), `random` anywhere.
-        augment: takes a mono waveform (samples,), its sampling rate and a numpy generator, and returns a waveform.
-        seed: of every draw.
-    """
-
-    def __init__(
-        self,
-        feature_extractor: FeatureExtractor,
-        crop: Literal["center", "random"] = "center",
-        augment: Augmentation | None = None,
-        seed: int = 0,
-    ) -> None:
-        if crop not in ("center", "random"):
-            raise QuaclrsError(f"crop is {crop!r}; choose center or random")
-        self.feature_extractor = feature_extractor
-        self.crop = crop
-        self.augment = augment
-        self.seed = seed
-        self._epoch = _SharedNumber()
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns of the data set that it needs."""
-        return ["audio", "label", "clip_id"] if self.draws else ["audio", "label"]
-
-    @property
-    def draws(self) -> bool:
-        """Whether anything is random."""
-        return self.crop == "random" or self.augment is not None
-
-    def set_epoch(self, epoch: int) -> None:
-        """Begin an epoch: draws change with it. Reaches workers that are running already."""
-        self._epoch.set(epoch)
-
-    def __call__(self, rows: dict[str, list]) -> dict[str, Any]:
-        rate = self.feature_extractor.sampling_rate
-        clips = [load_audio(audio["bytes"], rate, name=audio.get("path")) for audio in rows["audio"]]
-        if self.draws:
-            clips = [self._draw(clip, rate, name) for clip, name in zip(clips, rows["clip_id"], strict=True)]
-        batch: dict[str, Any] = {"input_values": self.feature_extractor(clips, sampling_rate=rate)["input_values"]}
-        if "label" in rows:
-            batch["labels"] = np.asarray(rows["label"], dtype=np.int64)
-        return batch
-
-    def _draw(self, clip: np.ndarray, rate: int, clip_id: str) -> np.ndarray:
-        generator = clip_generator(self.seed, self._epoch.get(), clip_id)
-        if self.augment is not None:
-            clip = self.augment(clip, rate, generator)
-        surplus = len(clip) - self.feature_extractor.n_samples
-        if self.crop == "random" and surplus > 0:
-            start = int(generator.integers(surplus + 1))
-            clip = clip[start : start + self.feature_extractor.n_samples]
-        return clip
-
-
-def clip_generator(seed: int, epoch: int, clip_id: str) -> np.random.Generator:
-    """The generator of one clip in one epoch; the same on every machine."""
-    return np.random.default_rng([seed, epoch, *hashlib.sha256(clip_id.encode()).digest()])
-
-
-def transform_clips(dataset: Any, transform: ClipTransform) -> Any:
-    """Apply a transform on the fly to a `Dataset` (`with_transform`) or, streaming, to an `IterableDataset`.
-
-    Either can be handed to a PyTorch `DataLoader` with any number of workers.
-
-    Raises:
-        QuaclrsError: the data set holds pictures instead of audio.
-    """
-    if "image" in (dataset.column_names or ()):
-        raise QuaclrsError("the data set holds pictures, not audio; give one that was built with --config audio")
-    chosen = dataset.select_columns(transform.columns)
-    if hasattr(chosen, "with_transform"):
-        return chosen.with_transform(transform)
-    return chosen.map(transform, batched=True, batch_size=_STREAMED_CLIPS, remove_columns=transform.columns)
-
-
-class _SharedNumber:
-    """An integer that every worker process sees, started before or after it was set."""
-
-    def __init__(self) -> None:
-        import torch
-
-        self._value = torch.zeros(1, dtype=torch.int64).share_memory_()
-
-    def get(self) -> int:
-        return int(self._value[0])
-
-    def set(self, value: int) -> None:
-        self._value[0] = value

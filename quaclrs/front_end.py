@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from .models import LogMelConfig
@@ -22,6 +25,11 @@ def make_log_mel_config(image_size: int | None = None) -> LogMelConfig:
     """
     changed = {} if image_size is None else {"image_size": image_size}
     return _module().LogMelConfig(**changed)
+
+
+def fit_length(waveform: np.ndarray, log_mel: Mapping[str, Any]) -> np.ndarray:
+    """`LogMelConfig.fit` by the fields of a `LogMelConfig`, without importing torch."""
+    return _module().LogMelConfig.from_dict(dict(log_mel)).fit(waveform)
 
 
 def _module() -> ModuleType:

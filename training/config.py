@@ -13,10 +13,11 @@ from transformers import HfArgumentParser, SchedulerType
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.folds import PROTOCOLS, Protocol
-from quaclrs.models import BackboneError, find_backbone
+from quaclrs.models import PAD_MODES, BackboneError, find_backbone
 
 Mode = Literal["scratch", "finetune", "linear_probe"]
 MODES = ("scratch", "finetune", "linear_probe")
+AUGMENT_ON = ("device", "worker", "none")
 
 #: Adam's learning rate where none is given: a pretrained network is moved gently.
 LEARNING_RATE_OF_MODE = {"scratch": 1e-3, "finetune": 1e-4, "linear_probe": 1e-3}
@@ -47,6 +48,13 @@ class SupervisedConfig:
     warmup_epochs: float = option(1.0, "epochs over which the learning rate rises from 0")
     weight_decay: float = option(0.0, "L2 penalty of Adam")
     image_size: int | None = option(None, "height and width of the picture in pixels; the backbone's own where absent")
+    augment: str = option("default", "policy of training: a name, one of the paper's variants, or a .yaml file")
+    augment_on: Literal["device", "worker", "none"] | None = option(
+        None, "device, worker (DataLoader processes) or none; device, and none for linear_probe, where absent"
+    )
+    background_noise: str | None = option(None, "folder of recordings for a policy with background_noise")
+    pad_mode: Literal["zeros", "repeat"] = option("zeros", "what fills up short clips: silence, or the clip again")
+    decode_once: bool = option(False, "keep decoded clips on disk (96 kB a second) and skip decoding in every epoch")
     protocol: Protocol = option("strict", "strict: no recording in two splits; paper: as the paper dealt, optimistic")
     max_clips_per_class: int | None = option(None, "keep at most this many training clips a class, drawn by seed")
     seed: int = option(0, "of weights, clip order and every draw")
@@ -55,6 +63,8 @@ class SupervisedConfig:
     overwrite: bool = option(False, "replace a run that is in output_dir already")
 
     def __post_init__(self) -> None:
+        # What was left open is settled here, so that the saved config says what was run.
+        self.augment_on = self.augment_on or ("none" if self.mode == "linear_probe" else "device")
         for name in ("dataset", "test_fold", "output_dir"):
             if not getattr(self, name):
                 raise QuaclrsError(f"--{name.replace('_', '-')} is missing; pass it or set {name} in --config FILE")
@@ -62,6 +72,8 @@ class SupervisedConfig:
             "mode": MODES,
             "protocol": PROTOCOLS,
             "resume": ("no", "auto"),
+            "augment_on": AUGMENT_ON,
+            "pad_mode": PAD_MODES,
             "lr_scheduler": tuple(kind.value for kind in SchedulerType),
         }.items():
             if getattr(self, name) not in choices:
@@ -80,7 +92,6 @@ class SupervisedConfig:
             spec = find_backbone(self.backbone)
         except BackboneError as error:
             raise QuaclrsError(f"--backbone: {error}") from error
-        # What was left open is settled here, so that the saved config says what was run.
         self.image_size = self.image_size or spec.image_size
         self.learning_rate = self.learning_rate or LEARNING_RATE_OF_MODE[self.mode]
 

@@ -54,7 +54,7 @@ class RunFolder:
             shutil.rmtree(self.path)
         for folder in (self.checkpoints, self.plots):
             folder.mkdir(parents=True, exist_ok=True)
-        self.write_text("config.yaml", yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
+        self.write_yaml("config.yaml", dataclasses.asdict(config))
         self.write_json("environment.json", environment)
 
     def write_text(self, name: str, text: str) -> None:
@@ -62,6 +62,9 @@ class RunFolder:
         partial = self.path / f"{name}.partial"
         partial.write_text(text, encoding="utf-8")
         partial.replace(self.path / name)
+
+    def write_yaml(self, name: str, values: Any) -> None:
+        self.write_text(name, yaml.safe_dump(values, sort_keys=False))
 
     def write_json(self, name: str, values: Any) -> None:
         self.write_text(name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")

@@ -10,24 +10,20 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from quaclrs.data import (
-    ClipTransform,
-    FeatureExtractor,
-    class_names,
-    load_urbansound13,
-    plan_folds,
-    transform_clips,
-)
+from quaclrs.augment import AugmentedLogMel
+from quaclrs.data import class_names, load_urbansound13, plan_folds
 from quaclrs.folds import SPLITS, FoldPlan
+from quaclrs.transforms import ClipTransform, FeatureExtractor, collate_clips, decode_once, transform_clips
 
 from .config import SupervisedConfig
 
 
 @dataclass
 class Split:
-    """Clips of one split: `dataset` yields batches of `input_values` and `labels`, the rest describes its rows."""
+    """Clips of one split: `dataset` yields what `transform` makes of them, the rest describes its rows."""
 
     dataset: Any
+    transform: ClipTransform
     labels: np.ndarray
     clip_ids: list[str]
     folds: list[int]
@@ -44,6 +40,7 @@ class Split:
             shuffle=shuffle,
             drop_last=shuffle,
             num_workers=num_workers,
+            collate_fn=collate_clips,
             persistent_workers=num_workers > 0,
         )
 
@@ -61,8 +58,10 @@ class Splits:
     description: str
 
 
-def load_splits(config: SupervisedConfig, feature_extractor: FeatureExtractor) -> Splits:
-    """Load the data set and split it by the run's fold and protocol.
+def load_splits(
+    config: SupervisedConfig, feature_extractor: FeatureExtractor, augmentation: AugmentedLogMel | None = None
+) -> Splits:
+    """Load the data set and split it by the run's fold and protocol; `augmentation` is for the training split only.
 
     `max_clips_per_class` thins the training split only: validation and test stay whole, so scores stay comparable.
 
@@ -76,11 +75,23 @@ def load_splits(config: SupervisedConfig, feature_extractor: FeatureExtractor) -
     rows = {split: getattr(plan, split) for split in SPLITS}
     if config.max_clips_per_class:
         rows["train"] = thin_by_class(rows["train"], labels, config.max_clips_per_class, config.seed)
+    audio = decode_once(dataset, feature_extractor.sampling_rate) if config.decode_once else dataset
 
-    def make(indices: np.ndarray) -> Split:
-        part = dataset.select(indices)
+    def make(split: str, indices: np.ndarray) -> Split:
+        part, clips = dataset.select(indices), audio.select(indices)
+        transform = ClipTransform(feature_extractor)
+        if split == "train" and augmentation is not None:
+            transform = ClipTransform(
+                feature_extractor,
+                crop="random" if augmentation.policy.random_placement else "center",
+                seed=config.seed,
+                views=[augmentation],
+                augment_on="worker" if config.augment_on == "worker" else "device",
+                partners=clips,
+            )
         return Split(
-            dataset=transform_clips(part, ClipTransform(feature_extractor)),
+            dataset=transform_clips(clips, transform),
+            transform=transform,
             labels=labels[indices],
             clip_ids=part["clip_id"][:],
             folds=part["fold_paper" if config.protocol == "paper" else "fold"][:],
@@ -88,7 +99,7 @@ def load_splits(config: SupervisedConfig, feature_extractor: FeatureExtractor) -
         )
 
     return Splits(
-        **{split: make(indices) for split, indices in rows.items()},
+        **{split: make(split, indices) for split, indices in rows.items()},
         plan=plan,
         class_names=names,
         synthetic=any(text.startswith("synthesised") for text in dataset.unique("attribution")),

@@ -13,10 +13,12 @@ import torch
 from accelerate import Accelerator, DataLoaderConfiguration, PartialState
 from accelerate.utils import set_seed
 from safetensors.torch import load_model, save_model
+from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_scheduler
 
+from quaclrs.augment import AugmentedLogMel, load_policies, with_background
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.metrics import classification_metrics
 from quaclrs.evaluation.plots import confusion_matrix_figure, save_figure, training_curves_figure
@@ -24,6 +26,7 @@ from quaclrs.folds import PAPER_PROTOCOL_WARNING
 from quaclrs.models import (
     BackboneError,
     LogMelConfig,
+    LogMelSpectrogram,
     QuaclrsConfig,
     QuaclrsFeatureExtractor,
     QuaclrsForAudioClassification,
@@ -31,6 +34,7 @@ from quaclrs.models import (
 
 from .checkpoints import load_last_checkpoint, save_checkpoint
 from .config import SupervisedConfig, parse_config
+from .losses import classification_loss
 from .model_card import write_model_card
 from .run_folder import RunFolder, describe_environment
 from .splits import Splits, inverse_frequency_weights, load_splits
@@ -55,10 +59,13 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     run.refuse_existing(resume, config.overwrite)
 
     # Data and model.
-    log_mel = LogMelConfig(image_size=config.image_size)
+    log_mel = LogMelConfig(image_size=config.image_size, pad_mode=config.pad_mode)
     feature_extractor = QuaclrsFeatureExtractor(log_mel=log_mel.to_dict())
-    splits = load_splits(config, feature_extractor)
+    augmentation = build_augmentation(config, log_mel)
+    splits = load_splits(config, feature_extractor, augmentation)
     model = build_model(config, splits.class_names, log_mel)
+    if augmentation is not None and config.augment_on == "device":
+        augmentation.to(accelerator.device)
     accelerator.print(splits.description)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -66,6 +73,8 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
             accelerator.num_processes, accelerator.mixed_precision, accelerator.device.type
         )
         run.open(config, environment, resume)
+        if augmentation is not None:
+            run.write_yaml("policy.yaml", augmentation.policy.to_dict())
     accelerator.wait_for_everyone()
 
     # Loss and optimiser. Rare classes weigh more (paper, section 4.6).
@@ -73,7 +82,6 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     validation_loader = splits.validation.loader(config.batch_size, config.num_workers)
     test_loader = splits.test.loader(config.batch_size, config.num_workers)
     weights = inverse_frequency_weights(splits.train.labels, len(splits.class_names)).to(accelerator.device)
-    criterion = torch.nn.CrossEntropyLoss(weight=weights)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
     model, optimizer, train_loader, validation_loader, test_loader = accelerator.prepare(
@@ -97,6 +105,7 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     for epoch in range(len(history) + 1, config.epochs + 1):
         epoch_started = time.perf_counter()
         train_loader.set_epoch(epoch)
+        splits.train.transform.set_epoch(epoch)
         model.train()
         if config.mode == "linear_probe":
             accelerator.unwrap_model(model).quaclrs.eval()  # a frozen encoder's BatchNorm must not drift with the clips
@@ -107,9 +116,11 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
             train_loader, desc=f"epoch {epoch}/{config.epochs}", unit="step", disable=not accelerator.is_main_process
         )
         for batch in progress:
+            if augmentation is not None and config.augment_on == "device":
+                batch = augmentation.augment_batch(batch, config.seed, epoch)
             with accelerator.autocast():
-                logits = model(input_values=batch["input_values"]).logits
-            loss = criterion(logits.float(), batch["labels"])
+                logits = model(batch.get("input_values"), batch.get("input_features")).logits
+            loss = classification_loss(logits.float(), batch, weights)
             accelerator.backward(loss)
             optimizer.step()
             optimizer.zero_grad()
@@ -126,7 +137,7 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
             "epoch": epoch,
             "train_loss": totals[0].item(),
             "train_accuracy": totals[1].item(),
-            "validation_loss": criterion(validation_logits.to(weights.device), labels.to(weights.device)).item(),
+            "validation_loss": cross_entropy(validation_logits, labels, weights.cpu()).item(),
             "validation_accuracy": (validation_logits.argmax(-1) == labels).float().mean().item(),
             "learning_rate": scheduler.get_last_lr()[0],
             "seconds": time.perf_counter() - epoch_started,
@@ -174,6 +185,14 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return metrics
+
+
+def build_augmentation(config: SupervisedConfig, log_mel: LogMelConfig) -> AugmentedLogMel | None:
+    """The policy of `--augment`; None where nothing is augmented."""
+    policy = with_background(load_policies(config.augment)[0], config.background_noise)
+    if config.augment_on == "none" or policy.is_identity:
+        return None
+    return AugmentedLogMel(policy, LogMelSpectrogram(log_mel))
 
 
 def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfig) -> QuaclrsForAudioClassification:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from ..errors import QuaclrsError
+from .draws import seeded_generator
 from .spectrogram import patch_augment, spec_augment
 from .waveform import add_gaussian_noise, pitch_shift, time_stretch
 
@@ -86,13 +86,13 @@ def make_variant(
         (n_mels, frames), float32 in [0, 1].
 
     Raises:
-        QuaclrsError: no variant has this name, or the waveform is empty or not one-dimensional.
+        QuaclrsError: no variant has this name, the seed is below 0, or the waveform is empty or not one-dimensional.
     """
     if name not in VARIANTS:
         raise QuaclrsError(f"unknown variant {name!r}; choose {', '.join(VARIANTS)}")
     front_end = front_end or model_front_end()
     kind, parameters = VARIANTS[name].kind, dict[str, Any](VARIANTS[name].parameters)
-    generator = variant_generator(seed, clip_id, name)
+    generator = seeded_generator(seed, name, clip_id)
     if kind == "noise":
         waveform = add_gaussian_noise(waveform, generator=generator, **parameters)
     elif kind == "timestretch":
@@ -105,19 +105,6 @@ def make_variant(
     elif kind == "patchaugment":
         log_mel = patch_augment(log_mel, generator, **parameters)
     return log_mel
-
-
-def variant_generator(seed: int, clip_id: str, name: str) -> np.random.Generator:
-    """The generator of one variant of one clip: the same in every process, on every machine, in any order of clips.
-
-    Raises:
-        QuaclrsError: the seed is below 0.
-    """
-    if seed < 0:
-        raise QuaclrsError(f"seed is {seed}; it must be 0 or more")
-    # Python's own hash() of a string changes from one process to the next. A line break is in neither name.
-    digest = hashlib.sha256(f"{name}\n{clip_id}".encode()).digest()
-    return np.random.default_rng(np.random.SeedSequence([seed, *np.frombuffer(digest, dtype="<u4").tolist()]))
 
 
 def model_front_end(log_mel: Mapping[str, Any] | None = None) -> FrontEnd:

@@ -3,7 +3,7 @@
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification
 
 from .backbones import PAPER_BACKBONES, Backbone, BackboneError, find_backbone
-from .configuration_log_mel import LogMelConfig
+from .configuration_log_mel import PAD_MODES, LogMelConfig
 from .configuration_quaclrs import QuaclrsConfig
 from .feature_extraction_quaclrs import QuaclrsFeatureExtractor, WaveformError
 from .log_mel import LogMelSpectrogram
@@ -15,6 +15,7 @@ AutoModelForAudioClassification.register(QuaclrsConfig, QuaclrsForAudioClassific
 AutoFeatureExtractor.register(QuaclrsConfig, QuaclrsFeatureExtractor, exist_ok=True)
 
 __all__ = [
+    "PAD_MODES",
     "PAPER_BACKBONES",
     "Backbone",
     "BackboneError",

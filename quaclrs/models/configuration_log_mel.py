@@ -10,6 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+PAD_MODES = ("zeros", "repeat")
+
 
 @dataclass(frozen=True)
 class LogMelConfig:
@@ -17,7 +21,7 @@ class LogMelConfig:
 
     Args:
         sampling_rate: Hz.
-        duration: seconds of every clip: longer ones are cut from the centre, shorter ones padded with silence.
+        duration: seconds of every clip: longer ones are cut from the centre, shorter ones padded.
         n_fft: length of the Hann window and of the FFT, in samples.
         hop_length: samples from one frame to the next.
         n_mels: mel bands (Slaney's scale and area normalisation, as in librosa).
@@ -26,6 +30,8 @@ class LogMelConfig:
         amin: smallest mel power that is told apart; a clip that never exceeds it is silent.
         top_db: decibels kept below the loudest cell; they are scaled to [0, 1].
         image_size: height and width of the picture that the backbone sees, in pixels.
+        pad_mode: how a shorter clip is filled up: `zeros` puts silence after it (paper, section 3), `repeat` plays it
+            again and again, so that its length does not show.
     """
 
     sampling_rate: int = 48_000
@@ -38,9 +44,14 @@ class LogMelConfig:
     amin: float = 1e-10
     top_db: float = 80.0
     image_size: int = 224
+    pad_mode: str = "zeros"
 
     def __post_init__(self) -> None:
+        if self.pad_mode not in PAD_MODES:
+            raise ValueError(f"log-mel option pad_mode is {self.pad_mode!r}; choose {' or '.join(PAD_MODES)}")
         for field in dataclasses.fields(self):
+            if field.type == "str":
+                continue
             value, lowest = getattr(self, field.name), "0 or more" if field.name == "f_min" else "above 0"
             whole = field.type == "int"
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
@@ -66,6 +77,14 @@ class LogMelConfig:
     def n_bins(self) -> int:
         """FFT bins that reach `f_max`; the filterbank is zero in all others."""
         return min(int(self.f_max * self.n_fft / self.sampling_rate) + 1, self.n_fft // 2 + 1)
+
+    def fit(self, waveform: np.ndarray) -> np.ndarray:
+        """Cut a waveform (samples,) from its centre, or fill it up by `pad_mode`, to exactly `n_samples`."""
+        missing = self.n_samples - len(waveform)
+        if missing <= 0:
+            start = -missing // 2
+            return waveform[start : start + self.n_samples]
+        return np.resize(waveform, self.n_samples) if self.pad_mode == "repeat" else np.pad(waveform, (0, missing))
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -22,7 +22,7 @@ class QuaclrsFeatureExtractor(FeatureExtractionMixin):
     """Makes every clip float32, mono, of the model's sampling rate and exactly `duration` seconds long.
 
     The log-mel itself is computed inside the model, on its device. Longer clips are cut from the centre and shorter
-    ones padded with silence at the end (paper, section 3).
+    ones filled up by the front end's `pad_mode`, with silence by default (paper, section 3).
 
     Args:
         log_mel (`dict`, *optional*): fields of `LogMelConfig`, saved with the model.
@@ -40,9 +40,14 @@ class QuaclrsFeatureExtractor(FeatureExtractionMixin):
         return self.log_mel["sampling_rate"]
 
     @property
+    def log_mel_config(self) -> LogMelConfig:
+        """The front end's parameters as their dataclass."""
+        return LogMelConfig.from_dict(self.log_mel)
+
+    @property
     def n_samples(self) -> int:
         """Length of `input_values` in samples."""
-        return LogMelConfig.from_dict(self.log_mel).n_samples
+        return self.log_mel_config.n_samples
 
     def __call__(
         self,
@@ -78,15 +83,7 @@ class QuaclrsFeatureExtractor(FeatureExtractionMixin):
             resampled = soxr.resample(waveform, sampling_rate, self.sampling_rate)
             # A clip of a few samples can vanish on the way down; its first sample stands for it.
             waveform = resampled if resampled.size else waveform[:1]
-        return fit_length(waveform, self.n_samples)
-
-
-def fit_length(waveform: np.ndarray, n_samples: int) -> np.ndarray:
-    """Cut a waveform (samples,) from its centre, or pad its end with silence, to exactly `n_samples`."""
-    if len(waveform) >= n_samples:
-        start = (len(waveform) - n_samples) // 2
-        return waveform[start : start + n_samples]
-    return np.pad(waveform, (0, n_samples - len(waveform)))
+        return self.log_mel_config.fit(waveform)
 
 
 def _as_list_of_clips(raw: Any) -> Sequence[Any]:

@@ -5,14 +5,24 @@ This file travels with every pushed model, so it imports nothing from the rest o
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 from transformers.audio_utils import mel_filter_bank, window_function
 
 from .configuration_log_mel import LogMelConfig
+from .matrix_dft import frame, power_spectrum
 
-#: Frames per pass on a CPU: windowed frames and spectrum of 32 frames (0.5 MB) stay in a core's own cache.
-_FRAMES_PER_CHUNK = 32
+#: Frames that a CPU thread transforms at a time: their samples and spectrum (2 MB) stay close to a core.
+_FRAMES_PER_THREAD = 126
+
+#: Frames whose power is kept for one matrix product with the filterbank: all of a clip, and a bound for long sounds.
+_FRAMES_PER_PRODUCT = 512
+
+#: Mel bands that share a matrix product on a CPU: neighbours overlap, so few of its factors are zero.
+_MELS_PER_PRODUCT = 32
 
 
 class LogMelSpectrogram(nn.Module):
@@ -21,6 +31,10 @@ class LogMelSpectrogram(nn.Module):
     Equal to `librosa.power_to_db(librosa.feature.melspectrogram(..., pad_mode="constant"), ref=np.max)` rescaled, but
     for a digitally silent clip, which is 0 everywhere. The transform always runs in float32, also inside autocast
     and in a model cast to half precision: squared magnitudes overflow float16.
+
+    Nothing is computed above `f_max` past the FFT. A CPU works in chunks of frames that stay in its cache;
+    accelerators, exported graphs and whatever needs a gradient take the batch in one pass. Graphs for ONNX get the
+    transform as matrix products.
 
     Shapes:
         input (batch, samples) or (samples,), any real dtype; output (batch, n_mels, frames) or (n_mels, frames),
@@ -41,6 +55,7 @@ class LogMelSpectrogram(nn.Module):
         filterbank = torch.empty(self.config.n_bins, self.config.n_mels, dtype=torch.float32)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filterbank", filterbank, persistent=False)
+        self._bands: list[Band] | None = None
         if not window.is_meta:
             self.reset_parameters()
 
@@ -59,6 +74,7 @@ class LogMelSpectrogram(nn.Module):
             mel_scale="slaney",
         )
         self.filterbank.copy_(torch.from_numpy(bank[: c.n_bins]))
+        self._bands = None
 
     def _apply(self, fn, recurse: bool = True) -> LogMelSpectrogram:
         # `model.half()` and `model.to(torch.bfloat16)` may move the constants, never round them.
@@ -73,29 +89,96 @@ class LogMelSpectrogram(nn.Module):
         if waveform.ndim not in (1, 2) or waveform.numel() == 0:
             raise ValueError(f"waveforms are (batch, samples) with at least one sample, not {tuple(waveform.shape)}")
         with torch.autocast(device_type=waveform.device.type, enabled=False):
-            mel = self.mel_power(torch.atleast_2d(waveform.to(torch.float32)))
-            log_mel = self.to_unit_decibels(mel)
+            batch = torch.atleast_2d(waveform.to(torch.float32))
+            if self._works_in_chunks(batch):
+                log_mel = torch.stack([self.to_unit_decibels(mel) for mel in self._mel_power_of_clips(batch)])
+            else:
+                log_mel = self.to_unit_decibels(self.mel_power(batch))
         return log_mel[0] if waveform.ndim == 1 else log_mel
 
-    def mel_power(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Mel power of float32 waveforms (batch, samples) as (batch, n_mels, frames)."""
-        c = self.config
-        padded = nn.functional.pad(waveform, (c.n_fft // 2, c.n_fft // 2))
-        frames = padded.unfold(-1, c.n_fft, c.hop_length)  # (batch, frames, n_fft), a view
-        if waveform.device.type != "cpu" or torch.compiler.is_compiling():
-            return self._mel_power_of(frames).transpose(1, 2)
-        chunks = [torch.cat([self._mel_power_of(f) for f in clip.split(_FRAMES_PER_CHUNK)]) for clip in frames]
-        return torch.stack(chunks).transpose(1, 2)
+    def mel_power(self, waveform: torch.Tensor, filterbank: torch.Tensor | None = None) -> torch.Tensor:
+        """Mel power of float32 waveforms (batch, samples) as (batch, n_mels, frames); call it outside autocast.
 
-    def _mel_power_of(self, frames: torch.Tensor) -> torch.Tensor:
-        spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window)[..., : self.config.n_bins])
-        return spectrum.square().sum(-1) @ self.filterbank
+        Args:
+            waveform: on the device of this module.
+            filterbank: another than the module's own, (bins, n_mels) for all or (batch, bins, n_mels), one a clip.
+        """
+        c = self.config
+        if self._works_in_chunks(waveform):
+            return torch.stack([mel.clone() for mel in self._mel_power_of_clips(waveform, filterbank)])
+        filterbank = self.filterbank if filterbank is None else filterbank
+        padded = nn.functional.pad(waveform, (c.n_fft // 2, c.n_fft // 2))
+        if torch.onnx.is_in_onnx_export():
+            power = power_spectrum(frame(padded, c.n_fft, c.hop_length) * self.window, filterbank.shape[-2])
+        else:
+            frames = padded.unfold(-1, c.n_fft, c.hop_length)  # (batch, frames, n_fft), a view
+            spectrum = torch.fft.rfft(frames * self.window)[..., : filterbank.shape[-2]]
+            power = torch.view_as_real(spectrum).square().sum(-1)
+        return (power @ filterbank).transpose(1, 2)
+
+    @staticmethod
+    def _works_in_chunks(waveform: torch.Tensor) -> bool:
+        needs_gradient = torch.is_grad_enabled() and waveform.requires_grad
+        return waveform.device.type == "cpu" and not needs_gradient and not torch.compiler.is_compiling()
+
+    @torch.no_grad()
+    def _mel_power_of_clips(
+        self, waveform: torch.Tensor, filterbank: torch.Tensor | None = None
+    ) -> Iterator[torch.Tensor]:
+        """Mel power (n_mels, frames) of one clip after the other, in memory that the next one overwrites."""
+        c = self.config
+        padded = waveform.new_zeros(waveform.shape[-1] + c.n_fft)
+        frames = padded.unfold(-1, c.n_fft, c.hop_length)
+        mel = waveform.new_empty(c.n_mels, len(frames))
+        windowed = waveform.new_empty(min(_FRAMES_PER_THREAD * torch.get_num_threads(), len(frames)), c.n_fft)
+        n_bins = (self.filterbank if filterbank is None else filterbank).shape[-2]
+        power = waveform.new_empty(min(_FRAMES_PER_PRODUCT, len(frames)), n_bins)
+        bands = self._own_bands() if filterbank is None else []
+        for number, clip in enumerate(waveform):
+            if filterbank is not None:
+                bands = _bands_of(filterbank if filterbank.ndim == 2 else filterbank[number])
+            padded[c.n_fft // 2 : c.n_fft // 2 + len(clip)] = clip
+            for first in range(0, len(frames), len(power)):
+                part = frames[first : first + len(power)]
+                for chunk, of_chunk in zip(part.split(len(windowed)), power.split(len(windowed)), strict=False):
+                    self._power_of(chunk, windowed[: len(chunk)], of_chunk[: len(chunk)])
+                for mels, bins, weights in bands:
+                    torch.mm(weights, power[: len(part), bins].T, out=mel[mels, first : first + len(part)])
+            yield mel
+
+    def _power_of(self, frames: torch.Tensor, windowed: torch.Tensor, power: torch.Tensor) -> None:
+        torch.mul(frames, self.window, out=windowed)
+        spectrum = torch.fft.rfft(windowed)[:, : power.shape[1]]
+        torch.mul(spectrum.real, spectrum.real, out=power).addcmul_(spectrum.imag, spectrum.imag)
+
+    def _own_bands(self) -> list[Band]:
+        if self._bands is None:
+            self._bands = _bands_of(self.filterbank)
+        return self._bands
 
     def to_unit_decibels(self, mel: torch.Tensor) -> torch.Tensor:
-        """Mel power (batch, n_mels, frames) in dB below each clip's loudest cell, the top `top_db` scaled to [0, 1]."""
+        """Mel power (..., n_mels, frames) in dB below each clip's loudest cell, the top `top_db` scaled to [0, 1]."""
         c = self.config
-        decibels = 10.0 * torch.log10(mel.clamp(min=c.amin))
-        peak = decibels.amax(dim=(-2, -1), keepdim=True)
-        scaled = 1.0 + (decibels - peak).clamp(min=-c.top_db) / c.top_db
-        silent = mel.amax(dim=(-2, -1), keepdim=True) <= c.amin
-        return scaled.masked_fill(silent, 0.0)
+        bels = mel.clamp(min=c.amin).log10()
+        peak = bels.amax(dim=(-2, -1), keepdim=True)
+        loud = peak > math.log10(c.amin) + 1e-6  # a millionth of a bel: logarithms round
+        # Without gradients each step writes over the last: fresh memory would cost more than the arithmetic.
+        room = None if bels.requires_grad or torch.compiler.is_compiling() else bels
+        unit = torch.mul(torch.sub(bels, peak, out=room), 10 / c.top_db, out=room)
+        return torch.mul(torch.clamp(torch.add(unit, 1.0, out=room), min=0.0, out=room), loud, out=room)
+
+
+#: Rows of the mel spectrogram, the FFT bins that reach them, and their weights (mels, bins).
+Band = tuple[slice, slice, torch.Tensor]
+
+
+def _bands_of(filterbank: torch.Tensor) -> list[Band]:
+    """A filterbank (bins, n_mels) as a band of weights for every few mels, without the bins that reach none of them."""
+    bands = []
+    for first in range(0, filterbank.shape[1], _MELS_PER_PRODUCT):
+        weights = filterbank[:, first : first + _MELS_PER_PRODUCT].T
+        bins = weights.any(dim=0).nonzero()
+        low, high = (int(bins[0]), int(bins[-1]) + 1) if len(bins) else (0, 1)
+        mels = slice(first, first + len(weights))
+        bands.append((mels, slice(low, high), weights[:, low:high].contiguous()))
+    return bands

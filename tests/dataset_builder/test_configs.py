@@ -26,11 +26,11 @@ from dataset_builder.sources import SourceClip
 from dataset_builder.spectrograms import LibrosaFrontEnd, choose_copies, draw_picture
 from quaclrs import load_urbansound13
 from quaclrs.augment import VARIANTS, make_variant, model_front_end
-from quaclrs.data import ClipTransform, transform_clips
 from quaclrs.errors import QuaclrsError
 from quaclrs.front_end import make_log_mel_config
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsModel
+from quaclrs.transforms import ClipTransform, transform_clips
 
 KINDS = ("audio", "spectrogram", "augmented")
 COPIES = [name for name in VARIANTS if name != "original"]

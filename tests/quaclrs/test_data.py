@@ -10,8 +10,9 @@ from datasets import IterableDataset, load_dataset
 from torch.utils.data import DataLoader
 
 from quaclrs import LogMelConfig, QuaclrsFeatureExtractor, load_urbansound13
-from quaclrs.data import STORED_SAMPLING_RATE, ClipTransform, transform_clips
+from quaclrs.data import STORED_SAMPLING_RATE
 from quaclrs.errors import QuaclrsError
+from quaclrs.transforms import ClipTransform, transform_clips
 
 
 def test_clips_are_stored_at_the_rate_that_the_front_end_expects():

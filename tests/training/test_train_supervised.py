@@ -91,7 +91,7 @@ def test_metrics_say_what_they_must_not_be_read_without(run):
 def test_the_saved_model_gives_the_probabilities_of_the_predictions(run, sample_dataset):
     folder, _ = run
     clip = load_urbansound13(sample_dataset, fold=2, split="test").select([0])
-    from quaclrs.data import ClipTransform
+    from quaclrs.transforms import ClipTransform
 
     model = AutoModelForAudioClassification.from_pretrained(folder / "model").eval()
     extractor = AutoFeatureExtractor.from_pretrained(folder / "model")

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import soxr
 
-from quaclrs.augment import VARIANTS, make_variant, model_front_end, variant_generator
+from quaclrs.augment import VARIANTS, make_variant, model_front_end, seeded_generator
 from quaclrs.errors import QuaclrsError
 
 RATE = 48_000
@@ -131,12 +131,12 @@ def test_a_draw_depends_on_seed_clip_and_variant_and_on_nothing_else(front_end, 
 
 
 def test_another_process_draws_the_same():
-    code = "from quaclrs.augment import variant_generator as g; print(g(3, 'é/b', 'noise_5dB').integers(2**62))"
+    code = "from quaclrs.augment import seeded_generator as g; print(g(3, 'é/b', 'noise_5dB').integers(2**62))"
     found = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         for _ in range(2)
     }
-    assert found == {str(variant_generator(3, "é/b", "noise_5dB").integers(2**62))}
+    assert found == {str(seeded_generator(3, "é/b", "noise_5dB").integers(2**62))}
 
 
 def test_making_a_variant_needs_torch_only_for_the_models_front_end():

@@ -226,6 +226,7 @@ def test_the_defaults_are_table_1_of_the_paper() -> None:
         "amin": 1e-10,
         "top_db": 80.0,
         "image_size": 224,
+        "pad_mode": "zeros",
     }
 
     assert LogMelConfig().to_dict() == table_1

@@ -329,6 +329,7 @@ def test_a_saved_configuration_holds_every_parameter_of_the_front_end(tmp_path: 
         "amin": 1e-10,
         "top_db": 80.0,
         "image_size": 96,
+        "pad_mode": "zeros",
     }
     assert QuaclrsConfig.from_pretrained(tmp_path).log_mel_config.n_mels == 64
 

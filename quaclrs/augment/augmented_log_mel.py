@@ -1,0 +1,195 @@
+"""From a batch of waveforms to augmented log-mels by a policy, on whatever device the front end is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import QuaclrsError
+from ..models.log_mel import LogMelSpectrogram
+from .augmentation import Augmentation
+from .batched_log_mel import PatchAugment, RandomResizedCrop, SpecAugment
+from .batched_waveform import Clips, Gain, Mixup, RandomCut, TimeShift, choose_offsets, place
+from .draws import Draws
+from .fast import Equalizer, PitchShift, TimeStretch, shifted_filterbanks, stretched_mel_power
+from .noise import BackgroundNoise, GaussianNoise
+from .policy import Policy
+
+#: Every augmentation, in the order in which they act: on the waveform, between waveform and log-mel, on the log-mel.
+AUGMENTATIONS: dict[str, type[Augmentation]] = {
+    kind.name: kind
+    for kind in (
+        Mixup,
+        TimeStretch,
+        PitchShift,
+        Gain,
+        GaussianNoise,
+        BackgroundNoise,
+        RandomCut,
+        TimeShift,
+        Equalizer,
+        RandomResizedCrop,
+        SpecAugment,
+        PatchAugment,
+    )
+}
+
+_ON_WAVEFORMS = (TimeStretch, PitchShift, Gain, GaussianNoise, BackgroundNoise, RandomCut)
+_ON_LOG_MELS = (RandomResizedCrop, SpecAugment, PatchAugment)
+
+
+class AugmentedLogMel(nn.Module):
+    """The front end of training: clips, augmented by a policy, to log-mels.
+
+    The order is physical: another sound is mixed in, the pitch or speed of `reference` changes, level, noise, a cut, a
+    place in the window; then the spectrum, where `fast` stretch and shift and the equaliser act; then the picture of
+    it. With an empty policy it equals feature extractor and `LogMelSpectrogram`.
+
+    Args:
+        policy: what to do.
+        log_mel: the front end; its parameters set window, padding and rate.
+
+    Raises:
+        QuaclrsError: an unknown augmentation or option, or an option out of range.
+    """
+
+    def __init__(self, policy: Policy, log_mel: LogMelSpectrogram) -> None:
+        super().__init__()
+        self.policy = policy
+        self.log_mel = log_mel
+        unknown = sorted(set(policy.augmentations) - set(AUGMENTATIONS))
+        if unknown:
+            raise QuaclrsError(f"unknown augmentation {', '.join(unknown)}; choose {', '.join(AUGMENTATIONS)}")
+        self.steps = nn.ModuleDict(
+            {
+                name: _build(kind, policy.augmentations[name], log_mel.config.sampling_rate)
+                for name, kind in AUGMENTATIONS.items()
+                if name in policy.augmentations
+            }
+        )
+
+    @property
+    def mixup(self) -> Mixup | None:
+        """Its mixup, which needs other clips of the data set and mixes labels too; None without."""
+        (found,) = self._of((Mixup,)) or [None]
+        return found
+
+    @torch.no_grad()
+    def forward(
+        self,
+        waveform: torch.Tensor,
+        lengths: Sequence[int] | np.ndarray,
+        draws: Draws,
+        partners: torch.Tensor | None = None,
+        partner_lengths: Sequence[int] | np.ndarray | None = None,
+    ) -> torch.Tensor:
+        """Augmented log-mels.
+
+        Args:
+            waveform: (clips, samples); each clip lies at the beginning of its row.
+            lengths: (clips,) true lengths in samples, at least 1 each.
+            draws: of these clips, in this epoch and view.
+            partners, partner_lengths: what mixup mixes in, in the same form.
+
+        Returns:
+            (clips, n_mels, frames), float32 in [0, 1], as `LogMelSpectrogram` gives them.
+
+        Raises:
+            QuaclrsError: the policy mixes clips and no partners are given.
+        """
+        with torch.autocast(device_type=waveform.device.type, enabled=False):
+            draws = draws.salted(self.policy.salt)
+            clips = _true_length(waveform, lengths)
+            if self.mixup is not None:
+                if partners is None or partner_lengths is None:
+                    raise QuaclrsError("mixup needs partners; load clips with ClipTransform(…, partners=dataset)")
+                clips = self.mixup(clips, draws, _true_length(partners, partner_lengths))
+            for step in self._of(_ON_WAVEFORMS):
+                clips = step(clips, draws)
+            mel = self._mel_power(clips, draws)
+            for step in self._of((Equalizer,)):
+                mel = step(mel, draws)
+            log_mel = self.log_mel.to_unit_decibels(mel)
+            for step in self._of(_ON_LOG_MELS):
+                log_mel = step(log_mel, draws)
+        return log_mel
+
+    def augment_batch(
+        self, batch: Mapping[str, Any], seed: int = 0, epoch: int = 0, view: int = 0
+    ) -> dict[str, torch.Tensor]:
+        """A batch of a keyed `ClipTransform` as a model takes it.
+
+        Args:
+            batch: `input_values` on the front end's device, `length` and `clip_key` anywhere (on the host they cost no
+                wait for the device), and for mixup `partner_values` and `partner_length`.
+            seed, epoch, view: of the draws.
+
+        Returns:
+            What the batch holds beside these, and `input_features`; with `partner_labels` also `label_share` (clips,),
+            the weight of `labels`, where that of `partner_labels` is the rest.
+        """
+        draws = Draws(np.asarray(batch["clip_key"]), seed, epoch, view)
+        features = self(
+            batch["input_values"],
+            np.asarray(batch["length"]),
+            draws,
+            batch.get("partner_values"),
+            np.asarray(batch["partner_length"]) if "partner_length" in batch else None,
+        )
+        consumed = {"input_values", "length", "clip_key", "partner_values", "partner_length"}
+        augmented = {name: values for name, values in batch.items() if name not in consumed}
+        augmented["input_features"] = features
+        if "partner_labels" in batch:
+            augmented["label_share"] = torch.from_numpy(self.label_shares(draws)).to(features)
+        return augmented
+
+    def label_shares(self, draws: Draws) -> np.ndarray:
+        """The weight of each clip's own label under mixup, float64 (clips,); 1 where it is not mixed."""
+        return np.ones(len(draws)) if self.mixup is None else self.mixup.shares(draws.salted(self.policy.salt))
+
+    def _of(self, kinds: tuple[type[Augmentation], ...]) -> list[Any]:
+        return [self.steps[kind.name] for kind in kinds if kind.name in self.steps]
+
+    def _mel_power(self, clips: Clips, draws: Draws) -> torch.Tensor:
+        c = self.log_mel.config
+        rates = ratios = np.ones(len(clips))
+        for stretch in self._of((TimeStretch,)):
+            rates = stretch.rates(draws)
+        for shift in self._of((PitchShift,)):
+            ratios = shift.ratios(draws)
+        lengths = np.maximum(1, np.round(np.array([len(clip) for clip in clips]) / rates)).astype(np.int64)
+        offsets = choose_offsets(lengths, c.n_samples, self.policy.random_placement, draws)
+        for shift in self._of((TimeShift,)):
+            offsets = offsets + shift.offsets(draws)
+        mel = clips[0].new_empty(len(clips), c.n_mels, 1 + c.n_samples // c.hop_length)
+        for stretched in (False, True):
+            for shifted in (False, True):
+                rows = np.flatnonzero(((rates != 1) == stretched) & ((ratios != 1) == shifted))
+                if len(rows) == 0:
+                    continue
+                chosen = [clips[row] for row in rows]
+                banks = shifted_filterbanks(self.log_mel, ratios[rows]) if shifted else None
+                if stretched:
+                    made = stretched_mel_power(self.log_mel, chosen, rates[rows], offsets[rows], banks)
+                else:
+                    made = self.log_mel.mel_power(place(chosen, offsets[rows], c.n_samples, c.pad_mode), banks)
+                mel[torch.from_numpy(rows).to(mel.device)] = made
+        return mel
+
+
+def _build(kind: type[Augmentation], options: Mapping[str, Any], sampling_rate: int) -> Augmentation:
+    known = set(kind.option_names()) - {"sampling_rate"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise QuaclrsError(f"{kind.name} has no option {', '.join(unknown)}; choose {', '.join(sorted(known))}")
+    needs_rate = "sampling_rate" in inspect.signature(kind.__init__).parameters
+    return kind(**options, **({"sampling_rate": sampling_rate} if needs_rate else {}))
+
+
+def _true_length(waveform: torch.Tensor, lengths: Sequence[int] | np.ndarray) -> Clips:
+    return [row[: int(length)] for row, length in zip(waveform.to(torch.float32), lengths, strict=True)]

@@ -1,0 +1,136 @@
+"""Background recordings: which of them train and which test, and reading them from a folder or a data set.
+
+Takes of one source go to one side, so that a robustness test never hears a background that trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from ..audio import find_audio_files, load_audio
+from ..errors import QuaclrsError
+
+NoiseSplit = Literal["train", "test", "all"]
+NOISE_SPLITS: tuple[str, ...] = get_args(NoiseSplit)
+
+#: Share of the sources of every category that trains.
+_TRAINING_SHARE = 0.6
+
+#: ESC-50 names a clip by fold, Freesound id, take and class: 1-39901-A-11 and 1-39901-B-11 are of one source.
+_ESC50_NAME = re.compile(r"\d-(\d+)-[A-Z]-\d+")
+
+
+@dataclass(frozen=True)
+class NoiseRecording:
+    """A background recording that is not read yet.
+
+    Attributes:
+        name: its path or its id in a data set.
+        source: what it was cut from; recordings of one source stay together.
+        category: its folder or label; every category is split on its own.
+        content: path or encoded bytes.
+    """
+
+    name: str
+    source: str
+    category: str
+    content: Path | bytes
+
+    def read(self, sampling_rate: int) -> np.ndarray:
+        """Decode: float32 (samples,) at `sampling_rate` Hz; an `AudioError` names a file that is no audio."""
+        return load_audio(self.content, sampling_rate, name=self.name)
+
+
+def source_of(name: str) -> str:
+    """What a recording was cut from, by its file name: the Freesound id of an ESC-50 name, else the name itself."""
+    stem = Path(name).stem
+    match = _ESC50_NAME.fullmatch(stem)
+    return match[1] if match else stem
+
+
+def split_sources(sources: Sequence[str], categories: Sequence[str]) -> dict[str, str]:
+    """Which side each source is on: `train` or `test`.
+
+    In every category 60 % of the sources train (at least one, and where there are two or more at least one tests),
+    chosen by a hash of their names: the same on every machine, whatever else lies in the folder's other categories.
+
+    Args:
+        sources: of every recording.
+        categories: of every recording, in the same order. A source in two categories is dealt with the first.
+    """
+    of_category: dict[str, set[str]] = defaultdict(set)
+    for source, category in zip(sources, categories, strict=True):
+        of_category[category].add(source)
+    sides: dict[str, str] = {}
+    for category in sorted(of_category):
+        ranked = sorted(of_category[category] - sides.keys(), key=_hash)
+        n_training = max(1, min(len(ranked) - 1, round(_TRAINING_SHARE * len(ranked))))
+        sides |= {source: "train" if i < n_training else "test" for i, source in enumerate(ranked)}
+    return sides
+
+
+def find_noise(recordings: str | os.PathLike | Any, split: NoiseSplit = "all") -> list[NoiseRecording]:
+    """List the background recordings of one side.
+
+    Args:
+        recordings: a folder of sound files, its sub-folders being categories; a folder that `python -m dataset_builder`
+            wrote; or a `datasets.Dataset` with an `audio` column. Of a data set, `recording_id` is the source and
+            `label` the category, where it has them.
+        split: `train`, `test`, or `all`.
+
+    Raises:
+        QuaclrsError: no such folder, no sound in it, no recording on this side, or an unknown split.
+    """
+    if split not in NOISE_SPLITS:
+        raise QuaclrsError(f"noise split is {split!r}; choose {', '.join(NOISE_SPLITS)}")
+    if isinstance(recordings, (str, os.PathLike)):
+        folder = Path(recordings)
+        if not folder.is_dir():
+            raise QuaclrsError(f"background noise folder {folder} does not exist; give a folder of recordings")
+        found = list(_in_folder(folder))
+        if not found and (folder / "README.md").is_file():
+            from ..data import load_urbansound13
+
+            found = list(_in_dataset(load_urbansound13(folder)))
+        if not found:
+            raise QuaclrsError(f"background noise folder {folder} holds no sound file; give a folder of recordings")
+    else:
+        found = list(_in_dataset(recordings))
+    if split != "all":
+        sides = split_sources([r.source for r in found], [r.category for r in found])
+        found = [r for r in found if sides[r.source] == split]
+    if not found:
+        raise QuaclrsError(f"no background recording of {recordings} is on the {split} side; add recordings")
+    return found
+
+
+def _in_folder(folder: Path) -> Iterator[NoiseRecording]:
+    for file in find_audio_files(folder):
+        category = str(file.parent.relative_to(folder))
+        yield NoiseRecording(str(file), source_of(file.name), category, file)
+
+
+def _in_dataset(dataset: Any) -> Iterator[NoiseRecording]:
+    from datasets import Audio
+
+    if "audio" not in dataset.column_names:
+        raise QuaclrsError("the background noise data set has no audio column; give one with recordings")
+    for number, row in enumerate(dataset.cast_column("audio", Audio(decode=False))):
+        audio = row["audio"]
+        name = str(row.get("clip_id") or audio.get("path") or number)
+        source = str(row.get("recording_id") or source_of(name))
+        content = audio["bytes"] if audio.get("bytes") is not None else Path(audio["path"])
+        yield NoiseRecording(name, source, str(row.get("label", "")), content)
+
+
+def _hash(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()

@@ -1,0 +1,237 @@
+"""Rows of the data set to model input, on the fly: decode, crop, and all or part of the augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from .audio import decode_pcm, encode_pcm, load_audio
+from .augment.draws import Draws, clip_key, seeded_generator
+from .errors import QuaclrsError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from .augment.augmented_log_mel import AugmentedLogMel
+
+#: Clips that a streamed data set decodes at a time.
+_STREAMED_CLIPS = 16
+
+#: Column of `decode_once`.
+_PCM = "pcm"
+
+#: A waveform (samples,), its sampling rate in Hz and a generator to draw from, to a waveform.
+Augmentation = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+
+
+class FeatureExtractor(Protocol):
+    """What `ClipTransform` needs of a feature extractor: rate and length, and a call that makes `input_values`."""
+
+    @property
+    def sampling_rate(self) -> int: ...
+
+    @property
+    def n_samples(self) -> int: ...
+
+    def __call__(self, raw_speech: Any, sampling_rate: int | None = None) -> Any: ...
+
+
+class ClipTransform:
+    """Turns rows into model input: decode, crop, augment. For `transform_clips`, in any number of worker processes.
+
+    Decoding is soundfile's, whatever else is installed. Every random draw is a function of (seed, epoch, clip_id), so
+    a clip comes out the same whichever worker, rank or batch it falls to.
+
+    Args:
+        feature_extractor: makes each clip mono, of its rate and of its length.
+        crop: `center` cuts clips longer than the model's from their centre (paper, section 3), `random` anywhere.
+        augment: takes a mono waveform (samples,), its sampling rate and a numpy generator, and returns a waveform.
+        seed: of every draw.
+        views: the policies that each clip is to be seen under, usually one.
+        augment_on: `device` adds to each row what `AugmentedLogMel.augment_batch` needs there: `length` in samples and
+            `clip_key`, and for mixup `partner_values`, `partner_length` and `partner_labels`. `worker` applies the
+            views here, on the CPU: rows have `input_features` (n_mels, frames), or (views, n_mels, frames) of several,
+            in place of `input_values`, and for mixup `label_share`.
+        partners: the data set that mixup draws other clips from; not a stream.
+
+    Raises:
+        QuaclrsError: an unknown choice, or a policy that mixes clips without partners.
+    """
+
+    def __init__(
+        self,
+        feature_extractor: FeatureExtractor,
+        crop: Literal["center", "random"] = "center",
+        augment: Augmentation | None = None,
+        seed: int = 0,
+        views: Sequence[AugmentedLogMel] = (),
+        augment_on: Literal["device", "worker"] = "device",
+        partners: Dataset | None = None,
+    ) -> None:
+        for name, value, choices in (
+            ("crop", crop, ("center", "random")),
+            ("augment_on", augment_on, ("device", "worker")),
+        ):
+            if value not in choices:
+                raise QuaclrsError(f"{name} is {value!r}; choose {' or '.join(choices)}")
+        self.feature_extractor = feature_extractor
+        self.crop = crop
+        self.augment = augment
+        self.seed = seed
+        self.views = list(views)
+        self.augment_on = augment_on
+        self._mixes = any(view.mixup is not None for view in self.views)
+        self._partners: Dataset | None = None
+        if self._mixes:
+            if partners is None:
+                raise QuaclrsError("mixup draws other clips of the data set; pass partners=dataset (not a stream)")
+            self._partners = partners.select_columns(self.columns_of(partners.column_names))
+        self._epoch = _SharedNumber()
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything is random."""
+        return self.crop == "random" or self.augment is not None or bool(self.views)
+
+    def columns_of(self, available: Sequence[str]) -> list[str]:
+        """Those columns of a data set that it needs."""
+        wanted = [_PCM if _PCM in available else "audio", "label", *(["clip_id"] if self.draws else [])]
+        return [name for name in wanted if name in available]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch: draws change with it. Reaches workers that are running already."""
+        self._epoch.set(epoch)
+
+    def __call__(self, rows: dict[str, list]) -> dict[str, Any]:
+        batch = self._load(rows)
+        if self.views:
+            batch["clip_key"] = np.array([clip_key(name) for name in rows["clip_id"]])
+        if self._mixes:
+            batch |= self._load_partners(batch)
+        return self._see(batch) if self.views and self.augment_on == "worker" else batch
+
+    def _load(self, rows: dict[str, list]) -> dict[str, Any]:
+        rate = self.feature_extractor.sampling_rate
+        if _PCM in rows:
+            clips = [decode_pcm(samples) for samples in rows[_PCM]]
+        else:
+            clips = [load_audio(audio["bytes"], rate, name=audio.get("path")) for audio in rows["audio"]]
+        if self.crop == "random" or self.augment is not None:
+            clips = [self._draw(clip, rate, name) for clip, name in zip(clips, rows["clip_id"], strict=True)]
+        batch: dict[str, Any] = {"input_values": self.feature_extractor(clips, sampling_rate=rate)["input_values"]}
+        if "label" in rows:
+            batch["labels"] = np.asarray(rows["label"], dtype=np.int64)
+        if self.views:
+            batch["length"] = np.minimum([len(clip) for clip in clips], self.feature_extractor.n_samples)
+        return batch
+
+    def _load_partners(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """What mixup mixes in; a clip that no view mixes keeps itself for a partner and costs no decoding."""
+        assert self._partners is not None
+        shares, chosen = [], np.zeros(0)
+        for number, view in enumerate(self.views):
+            if view.mixup is not None:
+                draws = Draws(batch["clip_key"], self.seed, self._epoch.get(), number)
+                shares.append(view.label_shares(draws))
+                # One partner for all views, by the draws of the first.
+                chosen = chosen if len(shares) > 1 else view.mixup.partners(draws, len(self._partners))
+        mixed = np.flatnonzero(np.min(shares, axis=0) < 1)
+        partners = {f"partner_{name}": batch[key].copy() for name, key in _PARTNER_COLUMNS.items() if key in batch}
+        if len(mixed):
+            loaded = self._load(self._partners[chosen[mixed]])
+            for name, key in _PARTNER_COLUMNS.items():
+                if key in batch:
+                    partners[f"partner_{name}"][mixed] = loaded[key]
+        return partners
+
+    def _see(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Apply the views in this process."""
+        import torch
+
+        tensors = {name: torch.from_numpy(values) for name, values in batch.items()}
+        seen = [view.augment_batch(tensors, self.seed, self._epoch.get(), i) for i, view in enumerate(self.views)]
+        if len(seen) > 1:
+            for name in {"input_features", "label_share"} & seen[0].keys():
+                seen[0][name] = torch.stack([of_view[name] for of_view in seen], dim=1)
+        return {name: values.numpy() for name, values in seen[0].items()}
+
+    def _draw(self, clip: np.ndarray, rate: int, clip_id: str) -> np.ndarray:
+        generator = seeded_generator(self.seed, self._epoch.get(), clip_id)
+        if self.augment is not None:
+            clip = self.augment(clip, rate, generator)
+        surplus = len(clip) - self.feature_extractor.n_samples
+        if self.crop == "random" and surplus > 0:
+            start = int(generator.integers(surplus + 1))
+            clip = clip[start : start + self.feature_extractor.n_samples]
+        return clip
+
+
+_ON_HOST = frozenset({"length", "clip_key", "partner_length"})
+
+#: What a row holds of its partner, and the column of the partner's own that it is.
+_PARTNER_COLUMNS = {"values": "input_values", "length": "length", "labels": "labels"}
+
+
+def transform_clips(dataset: Any, transform: ClipTransform) -> Any:
+    """Apply a transform on the fly to a `Dataset` (`with_transform`) or, streaming, to an `IterableDataset`.
+
+    Either can be handed to a PyTorch `DataLoader` with any number of workers.
+
+    Raises:
+        QuaclrsError: the data set holds pictures instead of audio.
+    """
+    if "image" in (dataset.column_names or ()):
+        raise QuaclrsError("the data set holds pictures, not audio; give one that was built with --config audio")
+    columns = transform.columns_of(dataset.column_names)
+    chosen = dataset.select_columns(columns)
+    if hasattr(chosen, "with_transform"):
+        return chosen.with_transform(transform)
+    return chosen.map(transform, batched=True, batch_size=_STREAMED_CLIPS, remove_columns=columns)
+
+
+def collate_clips(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """For a `DataLoader` whose batches go to `AugmentedLogMel.augment_batch`: tensors, but for what draws are made of.
+
+    That stays numpy, which moving a batch to an accelerator leaves on the host: reading it back would wait for the
+    device at every step.
+    """
+    from torch.utils.data import default_collate
+
+    batch = default_collate(rows)
+    return {name: values.numpy() if name in _ON_HOST else values for name, values in batch.items()}
+
+
+def decode_once(dataset: Dataset, sampling_rate: int, num_proc: int | None = None) -> Dataset:
+    """Decode every clip now instead of in every epoch, into the cache of `datasets` on disk.
+
+    A column of 16-bit samples, which is what the builder stores, takes the place of `audio`: 96 kB a second at 48 kHz
+    instead of about a third of it, and `ClipTransform` then spends about a tenth of the time. Done once for a data set.
+
+    Args:
+        dataset: rows with encoded audio, as `load_urbansound13` gives them.
+        sampling_rate: of the samples, Hz: the front end's.
+        num_proc: processes that decode.
+    """
+
+    def decode(rows: dict[str, list]) -> dict[str, list]:
+        clips = [load_audio(audio["bytes"], sampling_rate, name=audio.get("path")) for audio in rows["audio"]]
+        return {_PCM: [encode_pcm(clip) for clip in clips]}
+
+    return dataset.map(decode, batched=True, batch_size=64, num_proc=num_proc, remove_columns="audio", desc="decoding")
+
+
+class _SharedNumber:
+    """An integer that every worker process sees, started before or after it was set."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self._value = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def get(self) -> int:
+        return int(self._value[0])
+
+    def set(self, value: int) -> None:
+        self._value[0] = value
