@@ -12,8 +12,8 @@ def interpolate(lines: torch.Tensor, places: np.ndarray) -> torch.Tensor:
 
     Place 0 is the first value and length - 1 the last; beyond them everything is 0, and one step outside fades to it.
     """
-    silent_around = nn.functional.pad(lines, (1, 1))
-    inside = np.clip(places + 1, 0, lines.shape[2] + 1 - 1e-4)
+    silent_around = nn.functional.pad(lines, (1, 2))
+    inside = np.clip(places + 1, 0, lines.shape[2] + 1)
     lower = torch.from_numpy(inside.astype(np.int64)).to(lines.device)
     weight = torch.from_numpy((inside % 1).astype(np.float32)).to(lines.device)
     index = lower[:, None, :].expand(-1, lines.shape[1], -1)

@@ -96,11 +96,12 @@ def find_noise(recordings: str | os.PathLike | Any, split: NoiseSplit = "all") -
         folder = Path(recordings)
         if not folder.is_dir():
             raise QuaclrsError(f"background noise folder {folder} does not exist; give a folder of recordings")
-        found = list(_in_folder(folder))
-        if not found and (folder / "README.md").is_file():
+        if any((folder / "data").glob("*.parquet")):
             from ..data import load_urbansound13
 
             found = list(_in_dataset(load_urbansound13(folder)))
+        else:
+            found = list(_in_folder(folder))
         if not found:
             raise QuaclrsError(f"background noise folder {folder} holds no sound file; give a folder of recordings")
     else:
