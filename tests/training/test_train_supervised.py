@@ -148,6 +148,29 @@ def test_a_run_resumed_after_its_first_epoch_equals_one_never_interrupted(run, s
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_augmenting_in_workers_or_on_the_device_trains_the_same_model(run, sample_dataset, tmp_path):
+    folder, _ = run
+    options = {"augment_on": "worker", "num_workers": 2, "decode_once": True}
+    train(config(sample_dataset, tmp_path / "worker", **options))
+    device, worker = weights(folder), weights(tmp_path / "worker")
+    # Workers run the front end on one thread, whose sums round differently: nearly, not exactly, the same weights.
+    distance = sum(float((device[n] - worker[n]).norm() ** 2) for n in device if device[n].is_floating_point()) ** 0.5
+    train(config(sample_dataset, tmp_path / "none", augment_on="none"))
+    plain = weights(tmp_path / "none")
+    other = sum(float((device[n] - plain[n]).norm() ** 2) for n in device if device[n].is_floating_point()) ** 0.5
+    assert distance < 0.05 * other
+
+
+def test_the_policy_and_the_padding_of_a_run_are_saved_with_it(sample_dataset, tmp_path):
+    policy = tmp_path / "mine.yaml"
+    policy.write_text("mixup: {alpha: 0.4, probability: 0.5}\ngain: {decibels: [-6, 6]}\nrandom_placement: true\n")
+    train(config(sample_dataset, tmp_path / "run", augment=str(policy), pad_mode="repeat", epochs=1))
+    saved = yaml.safe_load((tmp_path / "run" / "policy.yaml").read_text())
+    assert saved["mixup"] == {"alpha": 0.4, "probability": 0.5}
+    assert saved["random_placement"] is True
+    assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["log_mel"]["pad_mode"] == "repeat"
+
+
 def test_a_linear_probe_trains_the_head_and_leaves_the_pretrained_encoder_as_it_was(sample_dataset, tmp_path):
     import timm
     from safetensors.torch import save_file
@@ -186,6 +209,8 @@ def test_the_paper_protocol_deals_by_fold_paper_and_warns_in_every_output(sample
     [
         ({"test_fold": 11}, "fold 11"),
         ({"dataset": "nowhere/at/all"}, "nowhere/at/all"),
+        ({"augment": "loud"}, "policy loud does not exist"),
+        ({"augment": "street"}, "--background-noise DIR"),
         ({"mode": "finetune", "pretrained_file": "absent.pth"}, "absent.pth"),
     ],
 )
