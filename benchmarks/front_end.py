@@ -1,0 +1,142 @@
+"""How fast is the front end beside librosa, torchaudio, the paper's own way and the FFT alone, and how equal?
+
+`python -m benchmarks.front_end --recordings DIR` prints, for one thread and for two, milliseconds a clip in batches of
+1, 8 and 32, and the largest deviation from librosa. All ways get the same 4 s clips.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import librosa
+import numpy as np
+import torch
+import torchaudio
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from quaclrs import LogMelConfig, LogMelSpectrogram, QuaclrsConfig, QuaclrsModel
+from quaclrs.errors import CommandParser, report_user_errors
+
+from .timing import compare, read_clips, run_with_threads, time_in_turn
+
+CONFIG = LogMelConfig()
+
+
+def floor(waveforms: torch.Tensor) -> None:
+    """The windowed real FFT of the same frames alone, in chunks that stay in cache: nothing can be faster with it."""
+    window = torch.hann_window(CONFIG.n_fft)
+    room = torch.empty(128 * torch.get_num_threads(), CONFIG.n_fft)
+    for waveform in waveforms:
+        padded = torch.nn.functional.pad(waveform, (CONFIG.n_fft // 2, CONFIG.n_fft // 2))
+        for frames in padded.unfold(-1, CONFIG.n_fft, CONFIG.hop_length).split(len(room)):
+            torch.fft.rfft(torch.mul(frames, window, out=room[: len(frames)]))
+
+
+def by_librosa(waveforms: np.ndarray) -> np.ndarray:
+    c = CONFIG
+    options = {"n_fft": c.n_fft, "hop_length": c.hop_length, "n_mels": c.n_mels, "fmin": c.f_min, "fmax": c.f_max}
+    mels = [librosa.feature.melspectrogram(y=y, sr=c.sampling_rate, pad_mode="constant", **options) for y in waveforms]
+    return np.stack([librosa.power_to_db(mel, ref=np.max, top_db=c.top_db) for mel in mels])
+
+
+class Torchaudio:
+    """torchaudio's transforms with the parameters that make them equal to librosa's."""
+
+    def __init__(self) -> None:
+        c = CONFIG
+        self.mel = torchaudio.transforms.MelSpectrogram(
+            c.sampling_rate, c.n_fft, hop_length=c.hop_length, f_min=c.f_min, f_max=c.f_max, n_mels=c.n_mels,
+            norm="slaney", mel_scale="slaney", pad_mode="constant",
+        )  # fmt: skip
+
+    def __call__(self, waveforms: torch.Tensor) -> torch.Tensor:
+        mel = self.mel(waveforms).clamp(min=CONFIG.amin)
+        decibels = 10 * torch.log10(mel)
+        return (decibels - decibels.amax((-2, -1), keepdim=True)).clamp(min=-CONFIG.top_db)
+
+    def clip_by_clip(self, waveforms: torch.Tensor) -> torch.Tensor:
+        return torch.stack([self(waveform) for waveform in waveforms])
+
+
+def papers_way(waveforms: np.ndarray) -> np.ndarray:
+    """librosa, a matplotlib figure saved as PNG, read back and resized: pictures (batch, 224, 224, 3)."""
+    pictures = []
+    for decibels in by_librosa(waveforms):
+        figure = Figure(figsize=(4, 4))
+        FigureCanvasAgg(figure)
+        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        axes.set_axis_off()
+        librosa.display.specshow(
+            decibels, sr=CONFIG.sampling_rate, hop_length=CONFIG.hop_length, x_axis="time", y_axis="mel",
+            fmin=CONFIG.f_min, fmax=CONFIG.f_max, ax=axes,
+        )  # fmt: skip
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+        size = (CONFIG.image_size, CONFIG.image_size)
+        pictures.append(np.asarray(Image.open(file).convert("RGB").resize(size), dtype=np.float32) / 255)
+    return np.stack(pictures)
+
+
+@torch.inference_mode()
+def print_tables(clips: list[np.ndarray], threads: int, rounds: int) -> None:
+    torch.set_num_threads(threads)
+    waveforms = torch.from_numpy(np.stack([CONFIG.fit(clip) for clip in clips]))
+    ours, torchaudio_s = LogMelSpectrogram(CONFIG), Torchaudio()
+    expected = by_librosa(waveforms.numpy())
+    deviations = {
+        "ours": np.abs((ours(waveforms).numpy() - 1) * CONFIG.top_db - expected).max(),
+        "torchaudio": np.abs(torchaudio_s(waveforms).numpy() - expected).max(),
+    }
+    print("largest deviation from librosa: " + ", ".join(f"{name} {d:.4f} dB" for name, d in deviations.items()))
+    print("waveform to log-mel, ms a clip" + " " * 9 + "median   lowest  highest   ours is")
+    for size in (1, 8, 32):
+        batch = waveforms[:size]
+        ways: dict[str, tuple[Callable[[], object], int]] = {
+            "ours": (lambda b=batch: ours(b), size),
+            "floor: windowed FFT": (lambda b=batch: floor(b), size),
+            "torchaudio, clip by clip": (lambda b=batch: torchaudio_s.clip_by_clip(b), size),
+            "torchaudio, batch": (lambda b=batch: torchaudio_s(b), size),
+            "librosa": (lambda b=batch: by_librosa(b.numpy()), size),
+        }
+        found = time_in_turn(ways, rounds)
+        for name, timing in found.items():
+            print(f"batch {size:>2}  {name:<26}{timing}  {compare(timing, found['ours'])}")
+    model = QuaclrsModel(QuaclrsConfig(backbone="mobilenetv3_small_050")).eval()
+    eight = waveforms[:8]
+    found = time_in_turn(
+        {
+            "ours": (lambda: model.pictures(model.log_mel(waveforms)), len(waveforms)),
+            "the paper's way": (lambda: papers_way(eight.numpy()), len(eight)),
+        },
+        min(rounds, 5),
+    )
+    print(f"waveform to {CONFIG.image_size}x{CONFIG.image_size} pictures, ms a clip")
+    for name, timing in found.items():
+        size = len(waveforms) if name == "ours" else len(eight)
+        print(f"batch {size:>2}  {name:<26}{timing}  {compare(timing, found['ours'])}")
+
+
+@report_user_errors
+def main(arguments: list[str] | None = None) -> int:
+    parser = CommandParser(prog="python -m benchmarks.front_end", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--recordings", type=Path, metavar="DIR", help="folder of recordings; seeded noise without it")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="default: 1 2")
+    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of each way (default 9)")
+    parser.add_argument("--child", type=int, help="this process's number of threads; set by the parent")
+    options = parser.parse_args(arguments)
+    clips = read_clips(options.recordings, 32, CONFIG.sampling_rate, CONFIG.duration)
+    if options.child is None:
+        return run_with_threads(
+            "benchmarks.front_end", sys.argv[1:] if arguments is None else arguments, options.threads
+        )
+    print_tables(clips, options.child, options.rounds)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
