@@ -166,7 +166,7 @@ class AugmentedLogMel(nn.Module):
         offsets = choose_offsets(lengths, c.n_samples, self.policy.random_placement, draws)
         for shift in self._of((TimeShift,)):
             offsets = offsets + shift.offsets(draws)
-        mel = clips[0].new_empty(len(clips), c.n_mels, 1 + c.n_samples // c.hop_length)
+        groups, made = [], []
         for stretched in (False, True):
             for shifted in (False, True):
                 rows = np.flatnonzero(((rates != 1) == stretched) & ((ratios != 1) == shifted))
@@ -174,12 +174,15 @@ class AugmentedLogMel(nn.Module):
                     continue
                 chosen = [clips[row] for row in rows]
                 banks = shifted_filterbanks(self.log_mel, ratios[rows]) if shifted else None
+                groups.append(rows)
                 if stretched:
-                    made = stretched_mel_power(self.log_mel, chosen, rates[rows], offsets[rows], banks)
+                    made.append(stretched_mel_power(self.log_mel, chosen, rates[rows], offsets[rows], banks))
                 else:
-                    made = self.log_mel.mel_power(place(chosen, offsets[rows], c.n_samples, c.pad_mode), banks)
-                mel[torch.from_numpy(rows).to(mel.device)] = made
-        return mel
+                    placed = place(chosen, offsets[rows], c.n_samples, c.pad_mode)
+                    made.append(self.log_mel.mel_power(placed, banks))
+        if len(groups) == 1:
+            return made[0]
+        return torch.cat(made)[torch.from_numpy(np.argsort(np.concatenate(groups))).to(made[0].device)]
 
 
 def _build(kind: type[Augmentation], options: Mapping[str, Any], sampling_rate: int) -> Augmentation:

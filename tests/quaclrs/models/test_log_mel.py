@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import librosa
@@ -15,6 +17,7 @@ import soxr
 import torch
 
 from quaclrs.models import LogMelConfig, LogMelSpectrogram, QuaclrsFeatureExtractor
+from quaclrs.models.matrix_dft import frame, power_spectrum
 
 SPEECH_FRONT_END = LogMelConfig(sampling_rate=16_000, n_fft=1024, hop_length=160, n_mels=64, f_min=50, f_max=7_500)
 
@@ -279,3 +282,120 @@ def test_the_window_is_the_periodic_hann_window() -> None:
 def test_a_value_that_is_no_such_number_is_refused_by_its_name(values):
     with pytest.raises(ValueError, match=next(iter(values))):
         LogMelConfig(**values)
+
+
+@pytest.mark.parametrize("config", [LogMelConfig(), SPEECH_FRONT_END, LogMelConfig(n_mels=20)])
+def test_one_pass_as_on_an_accelerator_equals_chunks_as_on_a_cpu(config: LogMelConfig) -> None:
+    clips = torch.from_numpy(np.stack(list(made_sounds(config.sampling_rate).values())[:4]))
+    front_end = LogMelSpectrogram(config)
+
+    one_pass = front_end(clips.clone().requires_grad_())  # gradients need it
+
+    assert one_pass.requires_grad
+    torch.testing.assert_close(one_pass.detach(), front_end(clips), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_threads_changes_nothing(threads: int) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        assert_equals_librosa(made_sounds(48_000)["white noise"], LogMelConfig(), f"{threads} threads")
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_sound_of_a_minute_takes_the_memory_of_its_result_not_of_its_spectrum() -> None:
+    # Its spectrum would be 60 s x 93.75 frames x 1025 bins x 8 bytes = 46 MB, its frames as much; the log-mel is 3 MB.
+    code = (
+        "import resource, torch\n"
+        "from quaclrs.models import LogMelSpectrogram\n"
+        "front_end, minute = LogMelSpectrogram(), torch.randn(60 * 48_000)\n"
+        "front_end(minute[:48_000])\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "front_end(minute)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    grown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(grown) < 40 * 1024
+
+
+def test_an_exported_graph_gives_the_log_mel_for_batches_of_any_size() -> None:
+    front_end = LogMelSpectrogram()
+    clips = torch.from_numpy(np.stack(list(made_sounds(48_000).values())[:3]))
+
+    exported = torch.export.export(front_end, (clips,), dynamic_shapes=({0: torch.export.Dim("batch")},)).module()
+
+    for size in (1, 3):
+        torch.testing.assert_close(exported(clips[:size]), front_end(clips[:size]), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("config", [LogMelConfig(), SPEECH_FRONT_END], ids=["paper", "16 kHz"])
+def test_onnx_runtime_gives_librosas_log_mel_without_its_slow_transform(tmp_path: Path, config: LogMelConfig) -> None:
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    sounds = made_sounds(config.sampling_rate)
+    clips = np.stack([sounds[name] for name in ("white noise", "chirp", "noise with an offset")])
+    file = str(tmp_path / "front_end.onnx")
+
+    torch.onnx.export(
+        LogMelSpectrogram(config),
+        (torch.from_numpy(clips),),
+        file,
+        dynamo=True,
+        input_names=["input_values"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        verbose=False,
+    )
+
+    assert not {"DFT", "STFT"} & {node.op_type for node in onnx.load(file).graph.node}
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    for size in (1, 3):
+        (made,) = session.run(None, {"input_values": clips[:size]})
+        for row, clip in zip(made, clips, strict=False):
+            difference = np.abs((row - 1) * config.top_db - librosa_decibels(clip, config))
+            assert np.mean(difference < 1e-3) >= 0.99
+            assert difference.max() < 0.05
+
+
+def test_a_transform_of_a_length_without_square_factors_is_that_of_numpy() -> None:
+    for n_fft, bins in ((1022, 300), (2048, 342), (600, 301)):
+        frames = torch.randn(2, 3, n_fft, generator=torch.Generator().manual_seed(n_fft))
+        expected = np.abs(np.fft.rfft(frames.double().numpy()))[..., :bins] ** 2
+        np.testing.assert_allclose(power_spectrum(frames, bins).numpy(), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(2048, 512), (1000, 250), (1022, 160)])
+def test_frames_of_whole_hops_are_those_of_a_sliding_window(n_fft: int, hop: int) -> None:
+    padded = torch.randn(2, 5 * n_fft + 13)
+
+    assert torch.equal(frame(padded, n_fft, hop), padded.unfold(-1, n_fft, hop))
+
+
+def test_a_filterbank_for_each_clip_is_applied_to_it_alone() -> None:
+    front_end = LogMelSpectrogram()
+    clips = torch.from_numpy(np.stack(list(made_sounds(48_000).values())[:2]))
+    banks = torch.stack([front_end.filterbank, front_end.filterbank.flip(1)])
+
+    own = front_end.mel_power(clips)
+    made = front_end.mel_power(clips, banks)
+
+    torch.testing.assert_close(made[0], own[0])
+    torch.testing.assert_close(made[1], own[1].flip(0))
+    torch.testing.assert_close(front_end.mel_power(clips.clone().requires_grad_(), banks).detach(), made)
+
+
+@pytest.mark.parametrize("samples", [1, 5, 47_999])
+def test_a_short_clip_is_repeated_to_its_full_length_where_asked(samples: int) -> None:
+    clip = np.arange(1, samples + 1, dtype=np.float32)
+
+    filled = LogMelConfig(duration=1.0, pad_mode="repeat").fit(clip)
+
+    assert filled.tolist() == [float(i % samples + 1) for i in range(48_000)]
+    assert QuaclrsFeatureExtractor({"duration": 1.0, "pad_mode": "repeat"})(clip)["input_values"][0].tolist() == (
+        filled.tolist()
+    )
+
+
+def test_an_unknown_way_to_pad_is_refused() -> None:
+    with pytest.raises(ValueError, match="pad_mode is 'reflect'; choose zeros or repeat"):
+        LogMelConfig(pad_mode="reflect")
