@@ -20,7 +20,9 @@ def frame(padded: torch.Tensor, n_fft: int, hop_length: int) -> torch.Tensor:
     if n_fft % hop_length:
         return padded.unfold(-1, n_fft, hop_length)
     hops = padded.shape[-1] // hop_length
-    blocks = padded[:, : hops * hop_length].reshape(len(padded), hops, hop_length)
+    blocks = padded[:, : hops * hop_length].reshape(
+        padded.shape[0], hops, hop_length
+    )  # len() would fix the size of a batch
     per_frame = n_fft // hop_length
     count = hops - per_frame + 1
     return torch.cat([blocks[:, i : i + count] for i in range(per_frame)], dim=-1)

@@ -338,7 +338,7 @@ def test_onnx_runtime_gives_librosas_log_mel_without_its_slow_transform(tmp_path
     file = str(tmp_path / "front_end.onnx")
 
     torch.onnx.export(
-        LogMelSpectrogram(config),
+        LogMelSpectrogram(config).eval(),
         (torch.from_numpy(clips),),
         file,
         dynamo=True,
@@ -353,8 +353,8 @@ def test_onnx_runtime_gives_librosas_log_mel_without_its_slow_transform(tmp_path
         (made,) = session.run(None, {"input_values": clips[:size]})
         for row, clip in zip(made, clips, strict=False):
             difference = np.abs((row - 1) * config.top_db - librosa_decibels(clip, config))
-            assert np.mean(difference < 1e-3) >= 0.99
-            assert difference.max() < 0.05
+            assert np.mean(difference < 1e-3) >= 0.999
+            assert difference.max() < 5e-3
 
 
 def test_a_transform_of_a_length_without_square_factors_is_that_of_numpy() -> None:
