@@ -26,6 +26,7 @@ from quaclrs.augment import (
     Policy,
     load_policies,
     shipped_policies,
+    variant_policy,
     with_background,
 )
 from quaclrs.errors import CommandParser, report_user_errors
@@ -130,37 +131,32 @@ def ours(waveforms: torch.Tensor, noise: Path | None) -> dict[str, Way]:
 def distances(clips: list[np.ndarray]) -> None:
     """Median difference of log-mels in dB over cells above the floor, and what librosa's own choice of hop makes."""
     front_end = LogMelSpectrogram(CONFIG)
-    rate = CONFIG.sampling_rate
-
-    def by_policy(clip: np.ndarray, name: str, option: str, value: float) -> np.ndarray:
-        augment = AugmentedLogMel(Policy({name: {option: value}}), front_end)
-        return augment(torch.from_numpy(clip)[None], [len(clip)], Draws([0]))[0].numpy()
 
     def log_mel(clip: np.ndarray) -> np.ndarray:
         return front_end(torch.from_numpy(CONFIG.fit(clip))).numpy()
 
+    def stretch(clip: np.ndarray, rate: float, hop: int) -> np.ndarray:
+        return librosa.effects.time_stretch(clip, rate=rate, hop_length=hop)
+
+    def shift(clip: np.ndarray, semitones: float, hop: int) -> np.ndarray:
+        return librosa.effects.pitch_shift(clip, sr=CONFIG.sampling_rate, n_steps=semitones, hop_length=hop)
+
     print("median difference from librosa's log-mel, dB: fast; librosa with a hop of 256 instead of 512")
-    for name, option, value, reference in (
-        ("time_stretch", "rate", 0.8, lambda y, h: librosa.effects.time_stretch(y, rate=0.8, hop_length=h)),
-        ("time_stretch", "rate", 1.2, lambda y, h: librosa.effects.time_stretch(y, rate=1.2, hop_length=h)),
-        (
-            "pitch_shift",
-            "semitones",
-            -2,
-            lambda y, h: librosa.effects.pitch_shift(y, sr=rate, n_steps=-2, hop_length=h),
-        ),
-        ("pitch_shift", "semitones", 2, lambda y, h: librosa.effects.pitch_shift(y, sr=rate, n_steps=2, hop_length=h)),
+    for variant, by_librosa, value in (
+        ("timestretch_0.8", stretch, 0.8),
+        ("timestretch_1.2", stretch, 1.2),
+        ("pitchshift_-2", shift, -2),
+        ("pitchshift_2", shift, 2),
     ):
+        augment = AugmentedLogMel(variant_policy(variant), front_end)
         found: dict[str, list[np.ndarray]] = {"fast": [], "hop 256": []}
         for clip in clips:
-            expected = log_mel(reference(clip, 512))
-            for how, made in (
-                ("fast", by_policy(clip, name, option, value)),
-                ("hop 256", log_mel(reference(clip, 256))),
-            ):
+            expected = log_mel(by_librosa(clip, value, 512))
+            fast = augment(torch.from_numpy(clip)[None], [len(clip)], Draws([0]))[0].numpy()
+            for how, made in (("fast", fast), ("hop 256", log_mel(by_librosa(clip, value, 256)))):
                 found[how].append(CONFIG.top_db * np.abs(made - expected)[(made > 0) | (expected > 0)])
         medians = {how: float(np.median(np.concatenate(of_clips))) for how, of_clips in found.items()}
-        print(f"{name:<14}{value:>5}{medians['fast']:>8.2f}{medians['hop 256']:>8.2f}")
+        print(f"{variant:<18}{medians['fast']:>8.2f}{medians['hop 256']:>8.2f}")
 
 
 @torch.inference_mode()

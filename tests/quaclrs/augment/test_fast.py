@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import soxr
 import torch
+from librosa_log_mel import librosa_log_mel
 
 from quaclrs.augment import AugmentedLogMel, Draws, Policy
 from quaclrs.augment.fast import Equalizer, shifted_filterbanks
@@ -15,16 +16,6 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.models import LogMelConfig, LogMelSpectrogram
 
 RATE = 48_000
-
-
-def librosa_log_mel(waveform: np.ndarray) -> np.ndarray:
-    """Four seconds of a waveform, from its centre or padded at its end, by librosa (paper, Table 1)."""
-    start = max(0, len(waveform) - 4 * RATE) // 2
-    clip = np.pad(waveform[start : start + 4 * RATE], (0, max(0, 4 * RATE - len(waveform))))
-    mel = librosa.feature.melspectrogram(
-        y=clip, sr=RATE, n_fft=2048, hop_length=512, n_mels=128, fmin=20, fmax=8000, pad_mode="constant"
-    )
-    return 1 + librosa.power_to_db(mel, ref=np.max) / 80
 
 
 def log_mel_of(clip: np.ndarray, config: LogMelConfig | None = None, **augmentations) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from librosa_log_mel import librosa_log_mel
 
 from quaclrs.augment import VARIANTS, make_variant, model_front_end, seeded_generator
 from quaclrs.errors import QuaclrsError
@@ -25,16 +26,6 @@ def front_end():
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
     return (0.2 * np.random.default_rng(seed).standard_normal(round(seconds * RATE))).astype(np.float32)
-
-
-def librosa_log_mel(waveform: np.ndarray) -> np.ndarray:
-    """Four seconds of a waveform, from its centre or padded at its end, by librosa (paper, Table 1)."""
-    start = max(0, len(waveform) - 4 * RATE) // 2
-    clip = np.pad(waveform[start : start + 4 * RATE], (0, max(0, 4 * RATE - len(waveform))))
-    mel = librosa.feature.melspectrogram(
-        y=clip, sr=RATE, n_fft=2048, hop_length=512, n_mels=128, fmin=20, fmax=8000, pad_mode="constant"
-    )
-    return 1 + librosa.power_to_db(mel, ref=np.max) / 80
 
 
 def test_the_variants_are_those_of_the_papers_tables_in_its_order():

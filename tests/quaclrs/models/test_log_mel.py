@@ -15,53 +15,9 @@ import scipy.signal
 import soundfile
 import soxr
 import torch
+from librosa_log_mel import SPEECH_FRONT_END, assert_equals_librosa, librosa_decibels, made_sounds
 
 from quaclrs.models import LogMelConfig, LogMelSpectrogram, QuaclrsFeatureExtractor
-from quaclrs.models.matrix_dft import frame, power_spectrum
-
-SPEECH_FRONT_END = LogMelConfig(sampling_rate=16_000, n_fft=1024, hop_length=160, n_mels=64, f_min=50, f_max=7_500)
-
-
-def librosa_decibels(waveform: np.ndarray, config: LogMelConfig) -> np.ndarray:
-    mel = librosa.feature.melspectrogram(
-        y=waveform.astype(np.float32),
-        sr=config.sampling_rate,
-        n_fft=config.n_fft,
-        hop_length=config.hop_length,
-        n_mels=config.n_mels,
-        fmin=config.f_min,
-        fmax=config.f_max,
-        pad_mode="constant",
-    )
-    return librosa.power_to_db(mel, ref=np.max)
-
-
-def assert_equals_librosa(waveform: np.ndarray, config: LogMelConfig, name: str = "") -> None:
-    front_end = LogMelSpectrogram(config)
-    decibels = (front_end(torch.from_numpy(waveform.astype(np.float32))).numpy() - 1) * config.top_db
-    expected = librosa_decibels(waveform, config)
-    assert decibels.shape == expected.shape, name
-    difference = np.abs(decibels - expected)
-    assert np.mean(difference < 1e-3) >= 0.999, f"{name}: {np.mean(difference < 1e-3):.4%} within 1e-3 dB"
-    assert difference.max() < 5e-3, f"{name}: {difference.max()} dB"
-
-
-def made_sounds(rate: int) -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(1)
-    seconds = np.arange(4 * rate) / rate
-    noise = generator.standard_normal(len(seconds)).astype(np.float32)
-    impulse = np.zeros(len(seconds), dtype=np.float32)
-    impulse[len(seconds) // 3] = 1
-    return {
-        "white noise": 0.3 * noise,
-        "chirp": 0.5 * scipy.signal.chirp(seconds, 30, seconds[-1], rate / 2.2).astype(np.float32),
-        "impulse": impulse,
-        "very quiet noise": 1e-4 * noise,
-        "noise just above nothing": 1e-6 * noise,
-        "noise beyond full scale": 50 * noise,
-        "noise with an offset": 0.1 * noise + 0.4,
-        "half a second": 0.3 * noise[: rate // 2],
-    }
 
 
 @pytest.mark.parametrize("name", made_sounds(100))
@@ -318,57 +274,6 @@ def test_a_sound_of_a_minute_takes_the_memory_of_its_result_not_of_its_spectrum(
     )
     grown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(grown) < 40 * 1024
-
-
-def test_an_exported_graph_gives_the_log_mel_for_batches_of_any_size() -> None:
-    front_end = LogMelSpectrogram()
-    clips = torch.from_numpy(np.stack(list(made_sounds(48_000).values())[:3]))
-
-    exported = torch.export.export(front_end, (clips,), dynamic_shapes=({0: torch.export.Dim("batch")},)).module()
-
-    for size in (1, 3):
-        torch.testing.assert_close(exported(clips[:size]), front_end(clips[:size]), atol=2e-5, rtol=0)
-
-
-@pytest.mark.parametrize("config", [LogMelConfig(), SPEECH_FRONT_END], ids=["paper", "16 kHz"])
-def test_onnx_runtime_gives_librosas_log_mel_without_its_slow_transform(tmp_path: Path, config: LogMelConfig) -> None:
-    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
-    sounds = made_sounds(config.sampling_rate)
-    clips = np.stack([sounds[name] for name in ("white noise", "chirp", "noise with an offset")])
-    file = str(tmp_path / "front_end.onnx")
-
-    torch.onnx.export(
-        LogMelSpectrogram(config).eval(),
-        (torch.from_numpy(clips),),
-        file,
-        dynamo=True,
-        input_names=["input_values"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        verbose=False,
-    )
-
-    assert not {"DFT", "STFT"} & {node.op_type for node in onnx.load(file).graph.node}
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    for size in (1, 3):
-        (made,) = session.run(None, {"input_values": clips[:size]})
-        for row, clip in zip(made, clips, strict=False):
-            difference = np.abs((row - 1) * config.top_db - librosa_decibels(clip, config))
-            assert np.mean(difference < 1e-3) >= 0.999
-            assert difference.max() < 5e-3
-
-
-def test_a_transform_of_a_length_without_square_factors_is_that_of_numpy() -> None:
-    for n_fft, bins in ((1022, 300), (2048, 342), (600, 301)):
-        frames = torch.randn(2, 3, n_fft, generator=torch.Generator().manual_seed(n_fft))
-        expected = np.abs(np.fft.rfft(frames.double().numpy()))[..., :bins] ** 2
-        np.testing.assert_allclose(power_spectrum(frames, bins).numpy(), expected, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize(("n_fft", "hop"), [(2048, 512), (1000, 250), (1022, 160)])
-def test_frames_of_whole_hops_are_those_of_a_sliding_window(n_fft: int, hop: int) -> None:
-    padded = torch.randn(2, 5 * n_fft + 13)
-
-    assert torch.equal(frame(padded, n_fft, hop), padded.unfold(-1, n_fft, hop))
 
 
 def test_a_filterbank_for_each_clip_is_applied_to_it_alone() -> None:
