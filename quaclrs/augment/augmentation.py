@@ -61,7 +61,8 @@ def number(
     """An option as a float; a `QuaclrsError` where it is no number, below `low`, above `high` or not above `above`."""
     allowed = [f"{word} {limit:g}" for word, limit in (("at least", low), ("at most", high)) if np.isfinite(limit)]
     allowed += [f"above {above:g}"] if np.isfinite(above) else []
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (low <= value <= high and value > above):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
+    if not (is_number and low <= value <= high and value > above):
         wanted = " and ".join(["a finite number", *allowed])
         raise QuaclrsError(f"{augmentation} {option} is {value!r}; it must be {wanted}")
     return float(value)

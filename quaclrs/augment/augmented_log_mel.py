@@ -132,15 +132,15 @@ class AugmentedLogMel(nn.Module):
         Returns:
             What the batch holds beside these, and `input_features`; with `partner_labels` also `label_share` (clips,),
             the weight of `labels`, where that of `partner_labels` is the rest.
+
+        Raises:
+            QuaclrsError: the batch lacks a column.
         """
-        draws = Draws(np.asarray(batch["clip_key"]), seed, epoch, view)
-        features = self(
-            batch["input_values"],
-            np.asarray(batch["length"]),
-            draws,
-            batch.get("partner_values"),
-            np.asarray(batch["partner_length"]) if "partner_length" in batch else None,
-        )
+        keys, lengths, partner_lengths = (_on_host(batch.get(n)) for n in ("clip_key", "length", "partner_length"))
+        if keys is None or lengths is None:
+            raise QuaclrsError("the batch has no clip_key and length; load clips with ClipTransform(…, views=[…])")
+        draws = Draws(keys, seed, epoch, view)
+        features = self(batch["input_values"], lengths, draws, batch.get("partner_values"), partner_lengths)
         consumed = {"input_values", "length", "clip_key", "partner_values", "partner_length"}
         augmented = {name: values for name, values in batch.items() if name not in consumed}
         augmented["input_features"] = features
@@ -192,6 +192,10 @@ def _build(kind: type[Augmentation], options: Mapping[str, Any], sampling_rate: 
         raise QuaclrsError(f"{kind.name} has no option {', '.join(unknown)}; choose {', '.join(sorted(known))}")
     needs_rate = "sampling_rate" in inspect.signature(kind.__init__).parameters
     return kind(**options, **({"sampling_rate": sampling_rate} if needs_rate else {}))
+
+
+def _on_host(values: Any) -> np.ndarray | None:
+    return values.cpu().numpy() if isinstance(values, torch.Tensor) else values
 
 
 def _true_length(waveform: torch.Tensor, lengths: Sequence[int] | np.ndarray) -> Clips:

@@ -123,7 +123,7 @@ def _in_folder(folder: Path) -> Iterator[NoiseRecording]:
 def _in_dataset(dataset: Any) -> Iterator[NoiseRecording]:
     from datasets import Audio
 
-    if "audio" not in dataset.column_names:
+    if "audio" not in getattr(dataset, "column_names", ()):
         raise QuaclrsError("the background noise data set has no audio column; give one with recordings")
     for number, row in enumerate(dataset.cast_column("audio", Audio(decode=False))):
         audio = row["audio"]

@@ -176,8 +176,15 @@ def test_a_batch_of_the_loader_gets_log_mels_for_waveforms_and_shares_for_mixed_
     made = augment.augment_batch(rows, seed=1, epoch=2)
     assert set(made) == {"input_features", "labels", "partner_labels", "label_share"}
     np.testing.assert_allclose(made["label_share"], augment.mixup.shares(Draws(range(5), 1, 2)), atol=1e-6)
+    as_tensors = {name: torch.as_tensor(np.ascontiguousarray(values)) for name, values in rows.items()}
+    assert torch.equal(augment.augment_batch(as_tensors, seed=1, epoch=2)["input_features"], made["input_features"])
     untouched = AugmentedLogMel(Policy(), front_end).augment_batch(rows)
     assert untouched["label_share"].tolist() == [1] * 5
+
+
+def test_a_batch_without_keys_is_refused_with_what_makes_them(front_end):
+    with pytest.raises(QuaclrsError, match="ClipTransform"):
+        AugmentedLogMel(Policy(), front_end).augment_batch({"input_values": batch()})
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")

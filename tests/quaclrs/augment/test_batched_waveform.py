@@ -130,6 +130,7 @@ def test_a_shift_moves_by_its_seconds_and_what_leaves_is_lost():
     [
         (lambda: Gain(decibels=(3, 1)), "gain decibels"),
         (lambda: Gain(decibels="loud"), "gain decibels"),
+        (lambda: Gain(decibels=float("inf")), "gain decibels"),
         (lambda: Gain(clip="yes"), "gain clip"),
         (lambda: Gain(probability=1.5), "gain probability"),
         (lambda: Mixup(alpha=0), "mixup alpha"),

@@ -144,6 +144,7 @@ def test_no_more_is_held_than_asked_for(folder):
     [
         (lambda folder: find_noise(folder / "absent"), "absent does not exist"),
         (lambda folder: find_noise(folder, "validation"), "validation"),
+        (lambda folder: find_noise(5), "no audio column"),
         (lambda folder: BackgroundNoise(sampling_rate=RATE), "--background-noise"),
         (lambda folder: GaussianNoise("loud"), "gaussian_noise snr_db"),
     ],
