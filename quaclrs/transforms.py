@@ -80,9 +80,11 @@ class ClipTransform:
         self.crop = crop
         self.augment = augment
         self.seed = seed
-        self.views = list(views)
-        self.augment_on = augment_on
-        self._mixes = any(view.mixup is not None for view in self.views)
+        # Workers get no more of the views than they need: on the device lie their banks of noise.
+        self.views = list(views) if augment_on == "worker" else []
+        self._mixups = [(view.mixup, view.policy.salt) for view in views]
+        self._keyed = bool(self._mixups)
+        self._mixes = any(mixup is not None for mixup, _ in self._mixups)
         self._partners: Dataset | None = None
         if self._mixes:
             if partners is None:
@@ -93,7 +95,7 @@ class ClipTransform:
     @property
     def draws(self) -> bool:
         """Whether anything is random."""
-        return self.crop == "random" or self.augment is not None or bool(self.views)
+        return self.crop == "random" or self.augment is not None or self._keyed
 
     def columns_of(self, available: Sequence[str]) -> list[str]:
         """Those columns of a data set that it needs."""
@@ -106,11 +108,11 @@ class ClipTransform:
 
     def __call__(self, rows: dict[str, list]) -> dict[str, Any]:
         batch = self._load(rows)
-        if self.views:
+        if self._keyed:
             batch["clip_key"] = np.array([clip_key(name) for name in rows["clip_id"]])
         if self._mixes:
             batch |= self._load_partners(batch)
-        return self._see(batch) if self.views and self.augment_on == "worker" else batch
+        return self._see(batch) if self.views else batch
 
     def _load(self, rows: dict[str, list]) -> dict[str, Any]:
         rate = self.feature_extractor.sampling_rate
@@ -123,21 +125,21 @@ class ClipTransform:
         batch: dict[str, Any] = {"input_values": self.feature_extractor(clips, sampling_rate=rate)["input_values"]}
         if "label" in rows:
             batch["labels"] = np.asarray(rows["label"], dtype=np.int64)
-        if self.views:
+        if self._keyed:
             batch["length"] = np.minimum([len(clip) for clip in clips], self.feature_extractor.n_samples)
         return batch
 
     def _load_partners(self, batch: dict[str, Any]) -> dict[str, Any]:
         """What mixup mixes in; a clip that no view mixes keeps itself for a partner and costs no decoding."""
         assert self._partners is not None
-        shares, chosen = [], np.zeros(0)
-        for number, view in enumerate(self.views):
-            if view.mixup is not None:
-                draws = Draws(batch["clip_key"], self.seed, self._epoch.get(), number)
-                shares.append(view.label_shares(draws))
-                # One partner for all views, by the draws of the first.
-                chosen = chosen if len(shares) > 1 else view.mixup.partners(draws, len(self._partners))
-        mixed = np.flatnonzero(np.min(shares, axis=0) < 1)
+        draws = [
+            (mixup, Draws(batch["clip_key"], self.seed, self._epoch.get(), view).salted(salt))
+            for view, (mixup, salt) in enumerate(self._mixups)
+            if mixup is not None
+        ]
+        mixed = np.flatnonzero(np.min([mixup.shares(of_view) for mixup, of_view in draws], axis=0) < 1)
+        # One partner for all views, by the draws of the first that mixes.
+        chosen = draws[0][0].partners(draws[0][1], len(self._partners))
         partners = {f"partner_{name}": batch[key].copy() for name, key in _PARTNER_COLUMNS.items() if key in batch}
         if len(mixed):
             loaded = self._load(self._partners[chosen[mixed]])
@@ -180,11 +182,13 @@ def transform_clips(dataset: Any, transform: ClipTransform) -> Any:
     Either can be handed to a PyTorch `DataLoader` with any number of workers.
 
     Raises:
-        QuaclrsError: the data set holds pictures instead of audio.
+        QuaclrsError: the data set holds pictures instead of audio, or has no clip_id for draws to depend on.
     """
     if "image" in (dataset.column_names or ()):
         raise QuaclrsError("the data set holds pictures, not audio; give one that was built with --config audio")
     columns = transform.columns_of(dataset.column_names)
+    if transform.draws and "clip_id" not in columns:
+        raise QuaclrsError("the data set has no column clip_id, on which random draws depend; add one")
     chosen = dataset.select_columns(columns)
     if hasattr(chosen, "with_transform"):
         return chosen.with_transform(transform)

@@ -50,7 +50,8 @@ class SupervisedConfig:
     image_size: int | None = option(None, "height and width of the picture in pixels; the backbone's own where absent")
     augment: str = option("default", "policy of training: a name, one of the paper's variants, or a .yaml file")
     augment_on: Literal["device", "worker", "none"] | None = option(
-        None, "device, worker (DataLoader processes) or none; device, and none for linear_probe, where absent"
+        None,
+        "device, worker (DataLoader processes) or none; device where absent, none for linear_probe and protocol paper",
     )
     background_noise: str | None = option(None, "folder of recordings for a policy with background_noise")
     pad_mode: Literal["zeros", "repeat"] = option("zeros", "what fills up short clips: silence, or the clip again")
@@ -64,7 +65,8 @@ class SupervisedConfig:
 
     def __post_init__(self) -> None:
         # What was left open is settled here, so that the saved config says what was run.
-        self.augment_on = self.augment_on or ("none" if self.mode == "linear_probe" else "device")
+        if self.augment_on is None:
+            self.augment_on = "none" if self.mode == "linear_probe" or self.protocol == "paper" else "device"
         for name in ("dataset", "test_fold", "output_dir"):
             if not getattr(self, name):
                 raise QuaclrsError(f"--{name.replace('_', '-')} is missing; pass it or set {name} in --config FILE")
@@ -80,6 +82,10 @@ class SupervisedConfig:
                 raise QuaclrsError(
                     f"--{name.replace('_', '-')} is {getattr(self, name)!r}; choose {', '.join(choices)}"
                 )
+        for name in ("augment", "background_noise"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (name == "background_noise" and value is None):
+                raise QuaclrsError(f"--{name.replace('_', '-')} is {value!r}; it must be a name or a path")
         for name in ("epochs", "batch_size", "learning_rate", "image_size", "max_clips_per_class"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise QuaclrsError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be above 0")

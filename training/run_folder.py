@@ -48,6 +48,15 @@ class RunFolder:
         if not (self.path / "config.yaml").is_file():
             raise QuaclrsError(f"{self.path} holds no run, so it is not overwritten; choose another --output-dir")
 
+    def refuse_other_policy(self, policy: dict[str, Any] | None) -> None:
+        """Raise a `QuaclrsError` where a run that is to be resumed began under another augmentation policy."""
+        if not (self.path / "config.yaml").is_file():
+            return
+        file = self.path / "policy.yaml"
+        began = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+        if began != (None if policy is None else yaml.safe_load(yaml.safe_dump(policy))):
+            raise QuaclrsError(f"{self.path} began under another augmentation policy; resume with it, or --overwrite")
+
     def open(self, config: Any, environment: dict[str, Any], resume: bool) -> None:
         """Make the folder (anew, unless resuming) with its configuration and environment."""
         if not resume and self.path.is_dir():

@@ -62,7 +62,11 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     log_mel = LogMelConfig(image_size=config.image_size, pad_mode=config.pad_mode)
     feature_extractor = QuaclrsFeatureExtractor(log_mel=log_mel.to_dict())
     augmentation = build_augmentation(config, log_mel)
-    splits = load_splits(config, feature_extractor, augmentation)
+    policy = None if augmentation is None else augmentation.policy.to_dict()
+    if resume:
+        run.refuse_other_policy(policy)
+    with accelerator.main_process_first():  # the others find what it decoded and cached
+        splits = load_splits(config, feature_extractor, augmentation)
     model = build_model(config, splits.class_names, log_mel)
     if augmentation is not None and config.augment_on == "device":
         augmentation.to(accelerator.device)
@@ -73,8 +77,8 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
             accelerator.num_processes, accelerator.mixed_precision, accelerator.device.type
         )
         run.open(config, environment, resume)
-        if augmentation is not None:
-            run.write_yaml("policy.yaml", augmentation.policy.to_dict())
+        if policy is not None:
+            run.write_yaml("policy.yaml", policy)
     accelerator.wait_for_everyone()
 
     # Loss and optimiser. Rare classes weigh more (paper, section 4.6).
@@ -189,8 +193,15 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
 
 def build_augmentation(config: SupervisedConfig, log_mel: LogMelConfig) -> AugmentedLogMel | None:
     """The policy of `--augment`; None where nothing is augmented."""
-    policy = with_background(load_policies(config.augment)[0], config.background_noise)
-    if config.augment_on == "none" or policy.is_identity:
+    if config.augment_on == "none":
+        return None
+    policy, second = load_policies(config.augment, views=2)
+    if second != policy:
+        raise QuaclrsError(f"--augment {config.augment} holds views that differ, for self-supervision; choose another")
+    if config.background_noise is not None and "background_noise" not in policy.augmentations:
+        raise QuaclrsError(f"--background-noise has no use with --augment {config.augment}; choose street or your own")
+    policy = with_background(policy, config.background_noise)
+    if policy.is_identity:
         return None
     return AugmentedLogMel(policy, LogMelSpectrogram(log_mel))
 
@@ -253,6 +264,8 @@ def describe_run(config: SupervisedConfig, splits: Splits, history: list[dict[st
         "backbone": config.backbone,
         "mode": config.mode,
         "image_size": config.image_size,
+        "pad_mode": config.pad_mode,
+        "augment": "none" if config.augment_on == "none" else config.augment,
         "epochs": config.epochs,
         "best_epoch": best,
         "validation_accuracy": history[best - 1]["validation_accuracy"],

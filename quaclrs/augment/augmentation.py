@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -61,7 +62,8 @@ def number(
     """An option as a float; a `QuaclrsError` where it is no number, below `low`, above `high` or not above `above`."""
     allowed = [f"{word} {limit:g}" for word, limit in (("at least", low), ("at most", high)) if np.isfinite(limit)]
     allowed += [f"above {above:g}"] if np.isfinite(above) else []
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
+    # The comparison also refuses NaN, and integers that no float holds.
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and -1e300 < value < 1e300
     if not (is_number and low <= value <= high and value > above):
         wanted = " and ".join(["a finite number", *allowed])
         raise QuaclrsError(f"{augmentation} {option} is {value!r}; it must be {wanted}")
@@ -70,7 +72,7 @@ def number(
 
 def number_range(augmentation: str, option: str, value: Range, **limits: float) -> tuple[float, float]:
     """An option as its lowest and highest value; a single number is both. Errors and limits as `number`."""
-    ends = [value] if isinstance(value, (int, float)) else value
+    ends = [value] if isinstance(value, Real) else value
     if not isinstance(ends, (list, tuple)) or len(ends) not in (1, 2):
         raise QuaclrsError(f"{augmentation} {option} is {value!r}; it must be a number or [lowest, highest]")
     low, high = (number(augmentation, option, end, **limits) for end in (ends[0], ends[-1]))
@@ -79,8 +81,8 @@ def number_range(augmentation: str, option: str, value: Range, **limits: float) 
     return low, high
 
 
-def whole_number(augmentation: str, option: str, value: Any, low: int) -> int:
-    """An option as an integer of at least `low`; a `QuaclrsError` otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise QuaclrsError(f"{augmentation} {option} is {value!r}; it must be a whole number, {low} or more")
+def whole_number(augmentation: str, option: str, value: Any, low: int, high: int = 10_000) -> int:
+    """An option as an integer from `low` to `high`; a `QuaclrsError` otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise QuaclrsError(f"{augmentation} {option} is {value!r}; it must be a whole number from {low} to {high}")
     return value

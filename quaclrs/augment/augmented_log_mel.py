@@ -48,7 +48,8 @@ class AugmentedLogMel(nn.Module):
 
     The order is physical: another sound is mixed in, the pitch or speed of `reference` changes, level, noise, a cut, a
     place in the window; then the spectrum, where `fast` stretch and shift and the equaliser act; then the picture of
-    it. With an empty policy it equals feature extractor and `LogMelSpectrogram`.
+    it. So noise is stretched and shifted with the clip by `fast`, and comes after by `reference`. With an empty policy
+    it equals feature extractor and `LogMelSpectrogram`.
 
     Args:
         policy: what to do.
@@ -72,12 +73,17 @@ class AugmentedLogMel(nn.Module):
                 if name in policy.augmentations
             }
         )
+        for patches in self._of((PatchAugment,)):
+            patches.check_fits(log_mel.config.n_mels, self._n_frames)
 
     @property
     def mixup(self) -> Mixup | None:
         """Its mixup, which needs other clips of the data set and mixes labels too; None without."""
-        (found,) = self._of((Mixup,)) or [None]
-        return found
+        return next(iter(self._of((Mixup,))), None)
+
+    @property
+    def _n_frames(self) -> int:
+        return 1 + self.log_mel.config.n_samples // self.log_mel.config.hop_length
 
     @torch.no_grad()
     def forward(
@@ -105,6 +111,8 @@ class AugmentedLogMel(nn.Module):
         with torch.autocast(device_type=waveform.device.type, enabled=False):
             draws = draws.salted(self.policy.salt)
             clips = _true_length(waveform, lengths)
+            if not clips:
+                return waveform.new_empty(0, self.log_mel.config.n_mels, self._n_frames)
             if self.mixup is not None:
                 if partners is None or partner_lengths is None:
                     raise QuaclrsError("mixup needs partners; load clips with ClipTransform(…, partners=dataset)")
@@ -165,7 +173,7 @@ class AugmentedLogMel(nn.Module):
         lengths = np.maximum(1, np.round(np.array([len(clip) for clip in clips]) / rates)).astype(np.int64)
         offsets = choose_offsets(lengths, c.n_samples, self.policy.random_placement, draws)
         for shift in self._of((TimeShift,)):
-            offsets = offsets + shift.offsets(draws)
+            offsets = shift.shift(offsets, lengths, c.n_samples, draws)
         groups, made = [], []
         for stretched in (False, True):
             for shifted in (False, True):

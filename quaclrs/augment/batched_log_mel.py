@@ -68,11 +68,7 @@ class PatchAugment(Augmentation):
         self.size = whole_number(self.name, "size", size, low=1)
 
     def forward(self, log_mel: torch.Tensor, draws: Draws) -> torch.Tensor:
-        rows, columns = (length - self.size + 1 for length in log_mel.shape[1:])
-        if min(rows, columns) < 1 or rows * columns < 2:
-            raise QuaclrsError(
-                f"{self.name} size is {self.size}; a log-mel of {tuple(log_mel.shape[1:])} cells holds no two of them"
-            )
+        rows, columns = self.check_fits(*log_mel.shape[1:])
         patches = (self.n_patches,)
         targets = draws.integers(f"{self.name}.target", rows * columns, patches)
         sources = draws.integers(f"{self.name}.source", rows * columns - 1, patches)
@@ -83,6 +79,15 @@ class PatchAugment(Augmentation):
             to = self._cells(targets[clips, number_of_patch], columns, clips, log_mel.device)
             patched[to] = log_mel[self._cells(sources[clips, number_of_patch], columns, clips, log_mel.device)]
         return patched
+
+    def check_fits(self, n_mels: int, n_frames: int) -> tuple[int, int]:
+        """Rows and columns where a patch can begin; a `QuaclrsError` where a log-mel has no two places for one."""
+        rows, columns = n_mels - self.size + 1, n_frames - self.size + 1
+        if min(rows, columns) < 1 or rows * columns < 2:
+            raise QuaclrsError(
+                f"{self.name} size is {self.size}; a log-mel of {(n_mels, n_frames)} cells holds no two such patches"
+            )
+        return rows, columns
 
     def _cells(
         self, positions: np.ndarray, columns: int, clips: np.ndarray, device: torch.device

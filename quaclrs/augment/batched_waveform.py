@@ -15,6 +15,9 @@ from .draws import Draws
 
 Clips = list[torch.Tensor]
 
+#: Bounds of options: beyond them numbers overflow, or nothing is left to hear.
+MOST_DECIBELS, MOST_SECONDS = 100.0, 3600.0
+
 
 class Mixup(Augmentation):
     """Mix a clip with another one and its label with the other's (Zhang et al., 2018; the paper's MoCo, A.2).
@@ -80,7 +83,7 @@ class Gain(Augmentation):
 
     def __init__(self, decibels: Range = (-6.0, 6.0), clip: bool = False, probability: float = 1.0) -> None:
         super().__init__(probability)
-        self.decibels = number_range(self.name, "decibels", decibels)
+        self.decibels = number_range(self.name, "decibels", decibels, low=-MOST_DECIBELS, high=MOST_DECIBELS)
         if not isinstance(clip, bool):
             raise QuaclrsError(f"{self.name} clip is {clip!r}; it must be true or false")
         self.clip = clip
@@ -107,7 +110,7 @@ class RandomCut(Augmentation):
 
     def __init__(self, seconds: Range = (1.0, 4.0), probability: float = 1.0, *, sampling_rate: int) -> None:
         super().__init__(probability)
-        self.seconds = number_range(self.name, "seconds", seconds, above=0)
+        self.seconds = number_range(self.name, "seconds", seconds, above=0, high=MOST_SECONDS)
         self.sampling_rate = sampling_rate
 
     def forward(self, clips: Clips, draws: Draws) -> Clips:
@@ -123,6 +126,9 @@ class RandomCut(Augmentation):
 class TimeShift(Augmentation):
     """Move a clip in its window; what leaves the window is lost and nothing wraps around.
 
+    At least half of the clip, or of the window where the clip is longer, stays: a label without its sound teaches
+    nothing. A short clip that `pad_mode` repeats has no end to lose; it begins elsewhere in its turn.
+
     Args:
         seconds: later (above 0) or earlier.
         sampling_rate: of the clips, Hz.
@@ -133,12 +139,14 @@ class TimeShift(Augmentation):
 
     def __init__(self, seconds: Range = (-0.5, 0.5), probability: float = 1.0, *, sampling_rate: int) -> None:
         super().__init__(probability)
-        self.seconds = number_range(self.name, "seconds", seconds)
+        self.seconds = number_range(self.name, "seconds", seconds, low=-MOST_SECONDS, high=MOST_SECONDS)
         self.sampling_rate = sampling_rate
 
-    def offsets(self, draws: Draws) -> np.ndarray:
-        """Samples to move each clip by, int64 (clips,); `choose_offsets` adds them."""
-        return np.round(self.draw("seconds", draws, neutral=0.0) * self.sampling_rate).astype(np.int64)
+    def shift(self, offsets: np.ndarray, lengths: np.ndarray, n_samples: int, draws: Draws) -> np.ndarray:
+        """Where clips of these lengths begin instead of at these offsets, in samples, int64 (clips,)."""
+        moved = np.round(self.draw("seconds", draws, neutral=0.0) * self.sampling_rate).astype(np.int64)
+        kept = (np.minimum(lengths, n_samples) + 1) // 2
+        return np.where(moved == 0, offsets, np.clip(offsets + moved, kept - lengths, n_samples - kept))
 
 
 def choose_offsets(lengths: np.ndarray, n_samples: int, random: bool, draws: Draws) -> np.ndarray:
@@ -158,10 +166,10 @@ def choose_offsets(lengths: np.ndarray, n_samples: int, random: bool, draws: Dra
 
 
 def place(clips: Clips, offsets: np.ndarray, n_samples: int, pad_mode: str) -> torch.Tensor:
-    """Put clips into windows (clips, n_samples): silence around them, or with `pad_mode` `repeat` the clip again."""
+    """Put clips into windows (clips, n_samples), in silence or, with `pad_mode` `repeat`, shorter ones again and again."""
     placed = clips[0].new_zeros(len(clips), n_samples)
     for clip, offset, window in zip(clips, offsets.tolist(), placed, strict=True):
-        if pad_mode == "repeat":
+        if pad_mode == "repeat" and len(clip) < n_samples:
             skipped = -offset % len(clip)
             window.copy_(clip.repeat(-(-(n_samples + skipped) // len(clip)))[skipped : skipped + n_samples])
         else:

@@ -47,11 +47,13 @@ class Draws:
     Names tell draws apart: the same name gives the same numbers again.
 
     Raises:
-        QuaclrsError: the seed is below 0.
+        QuaclrsError: the seed is below 0 or beyond 64 bits, or the epoch or view is below 0.
     """
 
     def __init__(self, clip_keys: Iterable[int] | np.ndarray, seed: int = 0, epoch: int = 0, view: int = 0) -> None:
         _check_seed(seed)
+        if min(epoch, view) < 0:
+            raise QuaclrsError(f"epoch {epoch} and view {view} of a draw must be 0 or more")
         keys = np.array(clip_keys if isinstance(clip_keys, np.ndarray) else list(clip_keys), dtype=np.uint64)
         state = splitmix64(np.array([seed], dtype=np.uint64))
         for part in (epoch, view):
@@ -97,5 +99,5 @@ def splitmix64(state: np.ndarray) -> np.ndarray:
 
 
 def _check_seed(seed: int) -> None:
-    if seed < 0:
-        raise QuaclrsError(f"seed is {seed}; it must be 0 or more")
+    if not 0 <= seed < 2**64:
+        raise QuaclrsError(f"seed is {seed}; it must be 0 or more and below 2 to the 64")

@@ -13,11 +13,11 @@ import torch
 
 from ..errors import QuaclrsError
 from .augmentation import Augmentation, Range, number, number_range
-from .batched_waveform import Clips, root_mean_square
+from .batched_waveform import MOST_DECIBELS, Clips, root_mean_square
 from .draws import Draws, seeded_generator
 from .noise_recordings import NoiseSplit, find_noise
 
-#: Samples of the Gaussian bank (8 MB): at 48 kHz 44 s, from which every clip takes a stretch of its own.
+#: Samples of the Gaussian bank (8 MB): at 48 kHz 44 s, from which every clip takes a stretch at a place of its own.
 _GAUSSIAN_SAMPLES = 1 << 21
 
 
@@ -28,7 +28,7 @@ class _Noise(Augmentation):
 
     def __init__(self, snr_db: Range, probability: float, recordings: list[np.ndarray]) -> None:
         super().__init__(probability)
-        self.snr_db = number_range(self.name, "snr_db", snr_db)
+        self.snr_db = number_range(self.name, "snr_db", snr_db, low=-MOST_DECIBELS, high=MOST_DECIBELS)
         self.register_buffer("bank", torch.from_numpy(np.concatenate(recordings)), persistent=False)
         self._ends = np.cumsum([len(recording) for recording in recordings])
         self._lengths = np.diff(self._ends, prepend=0)
@@ -95,19 +95,19 @@ class BackgroundNoise(_Noise):
         *,
         sampling_rate: int,
     ) -> None:
-        if recordings is None:
+        if recordings is None or recordings == "":
             raise QuaclrsError(f"{self.name} needs recordings; name a folder (--background-noise DIR)")
         room = round(60 * sampling_rate * number(self.name, "max_minutes", max_minutes, above=0))
         found = find_noise(recordings, split)
         order = seeded_generator(0, self.name).permutation(len(found))
         kept: list[np.ndarray] = []
         for place in order.tolist():
-            waveform = found[place].read(sampling_rate)[:room]
-            if np.any(waveform):
-                kept.append(waveform)
-                room -= len(waveform)
-            if room <= 0:
+            waveform = found[place].read(sampling_rate)
+            if kept and len(waveform) > room:  # the sliver that fits would be drawn as often as a whole recording
                 break
+            if np.any(waveform):
+                kept.append(waveform[:room])
+                room -= len(kept[-1])
         if not kept:
             raise QuaclrsError(f"{self.name}: every recording of {recordings} is silent; give others")
         super().__init__(snr_db, probability, kept)

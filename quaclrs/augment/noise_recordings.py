@@ -22,7 +22,7 @@ from ..errors import QuaclrsError
 NoiseSplit = Literal["train", "test", "all"]
 NOISE_SPLITS: tuple[str, ...] = get_args(NoiseSplit)
 
-#: Share of the sources of every category that trains.
+#: Share of the sources that trains.
 _TRAINING_SHARE = 0.6
 
 #: ESC-50 names a clip by fold, Freesound id, take and class: 1-39901-A-11 and 1-39901-B-11 are of one source.
@@ -60,21 +60,25 @@ def source_of(name: str) -> str:
 def split_sources(sources: Sequence[str], categories: Sequence[str]) -> dict[str, str]:
     """Which side each source is on: `train` or `test`.
 
-    In every category 60 % of the sources train (at least one, and where there are two or more at least one tests),
-    chosen by a hash of their names: the same on every machine, whatever else lies in the folder's other categories.
+    A hash of its name decides, so that three in five train and a source stays on its side on every machine, whatever
+    is added beside it. Only where a category of two or more sources would have none on one side does the nearest one
+    change over; a model that trained with so few should keep them.
 
     Args:
         sources: of every recording.
-        categories: of every recording, in the same order. A source in two categories is dealt with the first.
+        categories: of every recording, in the same order.
     """
     of_category: dict[str, set[str]] = defaultdict(set)
     for source, category in zip(sources, categories, strict=True):
         of_category[category].add(source)
-    sides: dict[str, str] = {}
+    sides = {source: "train" if _hash(source) < _TRAINING_SHARE else "test" for source in sources}
     for category in sorted(of_category):
-        ranked = sorted(of_category[category] - sides.keys(), key=_hash)
-        n_training = max(1, min(len(ranked) - 1, round(_TRAINING_SHARE * len(ranked))))
-        sides |= {source: "train" if i < n_training else "test" for i, source in enumerate(ranked)}
+        ranked = sorted(of_category[category], key=_hash)
+        if len(ranked) > 1 and len({sides[source] for source in ranked}) == 1:
+            if sides[ranked[0]] == "train":
+                sides[ranked[-1]] = "test"
+            else:
+                sides[ranked[0]] = "train"
     return sides
 
 
@@ -133,5 +137,6 @@ def _in_dataset(dataset: Any) -> Iterator[NoiseRecording]:
         yield NoiseRecording(name, source, str(row.get("label", "")), content)
 
 
-def _hash(source: str) -> str:
-    return hashlib.sha256(source.encode()).hexdigest()
+def _hash(source: str) -> float:
+    """A number in [0, 1) that depends on the name alone."""
+    return int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "little") / 2**64

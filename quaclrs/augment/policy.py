@@ -37,7 +37,8 @@ class Policy:
     Args:
         augmentations: name of an augmentation -> its options; `quaclrs.augment.AugmentedLogMel` lists and checks them.
         random_placement: whether a clip shorter than the window begins anywhere in it, and a longer one is cut
-            anywhere; otherwise short ones begin at 0 and long ones are cut from the centre (paper, section 3).
+            anywhere (clips that a `ClipTransform` loads: with its crop `random`); otherwise short ones begin at 0 and
+            long ones are cut from the centre (paper, section 3).
         salt: set apart the draws of two policies that are otherwise alike, as the paper's specaugment_0 and _1.
     """
 
@@ -107,7 +108,10 @@ def policy_from_dict(values: Any, name: str = "given") -> Policy:
 
 
 def variant_policy(name: str) -> Policy:
-    """One of the paper's twelve variants, as `make_variant` makes them one by one; a key of `VARIANTS`."""
+    """One of the paper's twelve variants by name, as `make_variant` makes them of clips no longer than the window.
+
+    `ClipTransform` cuts longer ones to the window first, which `make_variant` does after stretch and shift.
+    """
     variant = VARIANTS[name]
     if variant.kind == "original":
         return Policy()
@@ -117,7 +121,7 @@ def variant_policy(name: str) -> Policy:
 def with_background(policy: Policy, recordings: str | None) -> Policy:
     """The policy with this folder for its background noise, where it has any and names no folder of its own."""
     options = policy.augmentations.get("background_noise")
-    if options is None or recordings is None or "recordings" in options:
+    if options is None or recordings is None or options.get("recordings"):
         return policy
     return replace(
         policy, augmentations={**policy.augmentations, "background_noise": {**options, "recordings": recordings}}

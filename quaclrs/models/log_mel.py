@@ -118,8 +118,13 @@ class LogMelSpectrogram(nn.Module):
 
     @staticmethod
     def _works_in_chunks(waveform: torch.Tensor) -> bool:
-        needs_gradient = torch.is_grad_enabled() and waveform.requires_grad
-        return waveform.device.type == "cpu" and not needs_gradient and not torch.compiler.is_compiling()
+        watched = (
+            (torch.is_grad_enabled() and waveform.requires_grad)
+            or torch.compiler.is_compiling()
+            or torch.jit.is_tracing()
+            or torch._C._are_functorch_transforms_active()  # vmap, jvp and the like
+        )
+        return waveform.device.type == "cpu" and not watched
 
     @torch.no_grad()
     def _mel_power_of_clips(
@@ -162,10 +167,9 @@ class LogMelSpectrogram(nn.Module):
         bels = mel.clamp(min=c.amin).log10()
         peak = bels.amax(dim=(-2, -1), keepdim=True)
         loud = peak > math.log10(c.amin) + 1e-6  # a millionth of a bel: logarithms round
-        # Without gradients each step writes over the last: fresh memory would cost more than the arithmetic.
-        room = None if bels.requires_grad or torch.compiler.is_compiling() else bels
-        unit = torch.mul(torch.sub(bels, peak, out=room), 10 / c.top_db, out=room)
-        return torch.mul(torch.clamp(torch.add(unit, 1.0, out=room), min=0.0, out=room), loud, out=room)
+        if self._works_in_chunks(bels):  # in place: fresh memory for each step would cost more than the arithmetic
+            return bels.sub_(peak).mul_(10 / c.top_db).add_(1.0).clamp_(min=0.0).mul_(loud)
+        return ((bels - peak) * (10 / c.top_db) + 1.0).clamp(min=0.0) * loud
 
 
 #: Rows of the mel spectrogram, the FFT bins that reach them, and their weights (mels, bins).

@@ -1,6 +1,7 @@
 """Rows to model input: decoding, crops, draws, augmentation in workers and on the device, mixup partners."""
 
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -169,6 +170,19 @@ def test_several_views_of_a_clip_come_stacked_from_a_worker_and_differ(sample_da
     assert two["input_features"].shape == (4, 2, 128, 376)
     torch.testing.assert_close(two["input_features"][:, 0], augmented(clips, "worker")["input_features"])
     assert not torch.equal(two["input_features"][:, 0], two["input_features"][:, 1])
+
+
+def test_a_data_set_without_clip_ids_is_refused_where_draws_depend_on_them(sample_dataset):
+    clips = load_urbansound13(sample_dataset).select_columns(["audio", "label"])
+    view = AugmentedLogMel(Policy({"gain": {}}), LogMelSpectrogram())
+    with pytest.raises(QuaclrsError, match="clip_id"):
+        transform_clips(clips, ClipTransform(QuaclrsFeatureExtractor(), views=[view]))
+
+
+def test_for_the_device_workers_get_no_bank_of_noise(sample_dataset):
+    view = AugmentedLogMel(Policy({"gaussian_noise": {}}), LogMelSpectrogram())
+    assert len(pickle.dumps(view)) > 8_000_000
+    assert len(pickle.dumps(ClipTransform(QuaclrsFeatureExtractor(), views=[view]))) < 100_000
 
 
 def test_what_draws_are_made_of_stays_on_the_host(sample_dataset):

@@ -89,3 +89,22 @@ def test_values_in_a_file_are_checked_like_those_on_the_command_line(tmp_path):
     file.write_text("mode: pretrained\n")
     with pytest.raises(QuaclrsError, match="--mode"):
         parse_config(SupervisedConfig, [*REQUIRED, "--config", str(file)])
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"augment": None}, "--augment is None"),
+        ({"augment": ["default"]}, "--augment is"),
+        ({"background_noise": 5}, "--background-noise is 5"),
+        ({"augment_on": False}, "--augment-on is False"),
+    ],
+)
+def test_an_augmentation_option_of_the_wrong_type_is_named(options, named):
+    with pytest.raises(QuaclrsError, match=named):
+        SupervisedConfig(dataset="d", test_fold=1, output_dir="o", **options)
+
+
+def test_the_papers_protocol_is_not_augmented_unasked():
+    assert SupervisedConfig(dataset="d", test_fold=1, output_dir="o", protocol="paper").augment_on == "none"
+    assert SupervisedConfig(dataset="d", test_fold=1, output_dir="o").augment_on == "device"

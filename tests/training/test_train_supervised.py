@@ -171,6 +171,13 @@ def test_the_policy_and_the_padding_of_a_run_are_saved_with_it(sample_dataset, t
     assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["log_mel"]["pad_mode"] == "repeat"
 
 
+def test_a_run_is_not_resumed_under_another_policy(run, sample_dataset):
+    folder, _ = run
+    for other in ({"augment": "paper"}, {"augment_on": "none"}):
+        with pytest.raises(QuaclrsError, match="another augmentation policy"):
+            train(config(sample_dataset, folder, resume="auto", **other))
+
+
 def test_a_linear_probe_trains_the_head_and_leaves_the_pretrained_encoder_as_it_was(sample_dataset, tmp_path):
     import timm
     from safetensors.torch import save_file
@@ -211,6 +218,8 @@ def test_the_paper_protocol_deals_by_fold_paper_and_warns_in_every_output(sample
         ({"dataset": "nowhere/at/all"}, "nowhere/at/all"),
         ({"augment": "loud"}, "policy loud does not exist"),
         ({"augment": "street"}, "--background-noise DIR"),
+        ({"augment": "strong_and_weak"}, "views that differ"),
+        ({"background_noise": "nowhere"}, "--background-noise has no use with --augment default"),
         ({"mode": "finetune", "pretrained_file": "absent.pth"}, "absent.pth"),
     ],
 )

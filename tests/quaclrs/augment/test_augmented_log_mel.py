@@ -182,6 +182,20 @@ def test_a_batch_of_the_loader_gets_log_mels_for_waveforms_and_shares_for_mixed_
     assert untouched["label_share"].tolist() == [1] * 5
 
 
+def test_no_clips_give_no_log_mels_and_patches_that_never_fit_are_refused_at_once(front_end):
+    none = AugmentedLogMel(Policy(EVERYTHING), front_end)(torch.zeros(0, 100), [], Draws([]))
+    assert none.shape == (0, 128, 376)
+    with pytest.raises(QuaclrsError, match="size is 500"):
+        AugmentedLogMel(Policy({"patch_augment": {"size": 500}}), front_end)
+
+
+def test_no_clip_however_short_is_shifted_out_of_hearing(front_end):
+    lengths = np.full(40, 9_600)
+    for pad_mode in ("zeros", "repeat"):
+        shift = AugmentedLogMel(Policy({"time_shift": {}}), LogMelSpectrogram(LogMelConfig(pad_mode=pad_mode)))
+        assert shift(batch(lengths), lengths, Draws(range(40))).amax((1, 2)).min() == 1
+
+
 def test_a_batch_without_keys_is_refused_with_what_makes_them(front_end):
     with pytest.raises(QuaclrsError, match="ClipTransform"):
         AugmentedLogMel(Policy(), front_end).augment_batch({"input_values": batch()})

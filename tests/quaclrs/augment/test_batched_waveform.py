@@ -116,9 +116,25 @@ def test_a_repeated_clip_begins_anywhere_in_itself_and_goes_on_without_a_gap():
         assert window.tolist() == [(i - offset) % 7 + 1 for i in range(20)]
 
 
+def shifted(seconds: float, length: int, n_samples: int, offset: int = 0) -> np.ndarray:
+    shift = TimeShift(seconds=seconds, sampling_rate=1_000)
+    return shift.shift(np.array([offset]), np.array([length]), n_samples, draws(1))
+
+
+@pytest.mark.parametrize("seconds", [-0.5, 0.5])
+@pytest.mark.parametrize(("length", "offset"), [(1, 0), (10, 0), (101, 50), (1_000, 0), (1_500, -250)])
+def test_a_shift_never_loses_more_than_half_of_what_was_to_be_heard(seconds, length, offset):
+    placed = place([counting(length)], shifted(seconds, length, 400, offset), 400, "zeros")
+    assert (placed > 0).sum() >= min(length, 400) / 2
+
+
+def test_a_clip_that_fills_its_window_does_not_come_round_even_where_short_ones_repeat():
+    moved = place([counting(30)], shifted(-0.01, 30, 30), 30, "repeat")
+    assert moved[0].tolist() == [*range(11, 31)] + [0.0] * 10
+
+
 def test_a_shift_moves_by_its_seconds_and_what_leaves_is_lost():
-    later = TimeShift(seconds=0.01, sampling_rate=1_000).offsets(draws(1))
-    earlier = TimeShift(seconds=-0.01, sampling_rate=1_000).offsets(draws(1))
+    later, earlier = shifted(0.01, 30, 30), shifted(-0.01, 30, 30)
     assert (later, earlier) == (np.array([10]), np.array([-10]))
     assert place([counting(30)], later, 30, "zeros")[0].tolist() == [0.0] * 10 + list(range(1, 21))
     assert place([counting(30)], earlier, 30, "zeros")[0].tolist() == [*range(11, 31)] + [0.0] * 10
@@ -131,6 +147,9 @@ def test_a_shift_moves_by_its_seconds_and_what_leaves_is_lost():
         (lambda: Gain(decibels=(3, 1)), "gain decibels"),
         (lambda: Gain(decibels="loud"), "gain decibels"),
         (lambda: Gain(decibels=float("inf")), "gain decibels"),
+        (lambda: Gain(decibels=800), "gain decibels"),
+        (lambda: Gain(decibels=10**400), "gain decibels"),
+        (lambda: TimeShift(seconds=1e20, sampling_rate=RATE), "time_shift seconds"),
         (lambda: Gain(clip="yes"), "gain clip"),
         (lambda: Gain(probability=1.5), "gain probability"),
         (lambda: Mixup(alpha=0), "mixup alpha"),

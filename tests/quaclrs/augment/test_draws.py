@@ -89,5 +89,7 @@ def test_a_clips_key_is_the_same_on_every_machine_and_fits_a_signed_integer():
 def test_a_negative_seed_is_refused_by_name():
     with pytest.raises(QuaclrsError, match="seed is -1"):
         Draws([1], seed=-1)
+    with pytest.raises(QuaclrsError, match="epoch -1"):
+        Draws([1], epoch=-1)
     with pytest.raises(QuaclrsError, match="seed is -2"):
         seeded_generator(-2, "a")

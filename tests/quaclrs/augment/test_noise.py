@@ -102,6 +102,14 @@ def test_a_side_does_not_change_when_another_category_is_added():
     assert set(after.values()) == {"train", "test"}
 
 
+def test_a_source_keeps_its_side_when_recordings_are_added_beside_it_or_to_a_second_category():
+    names = [f"s{i}" for i in range(40)]
+    sides = split_sources(names[:20], ["rain"] * 20)
+    grown = split_sources([*names, *names[:5]], ["rain"] * 40 + ["wind"] * 5)
+    assert sides.items() <= grown.items()
+    assert 0.4 < sum(side == "train" for side in grown.values()) / 40 < 0.8
+
+
 def test_background_noise_of_the_test_side_never_holds_a_tone_that_trained(folder):
     heard = {}
     for split in ("train", "test"):
@@ -134,9 +142,10 @@ def test_a_data_set_of_recordings_is_split_by_its_recording_ids(sample_dataset):
     assert train[0].read(RATE).dtype == np.float32
 
 
-def test_no_more_is_held_than_asked_for(folder):
-    augment = BackgroundNoise(folder, split="all", max_minutes=1 / 60, sampling_rate=RATE)
-    assert len(augment.bank) == RATE
+@pytest.mark.parametrize(("seconds", "held"), [(1.0, 1.0), (1.2, 1.0), (0.3, 0.3)])
+def test_no_more_is_held_than_asked_for_and_no_sliver_of_a_recording(folder, seconds, held):
+    augment = BackgroundNoise(folder, split="all", max_minutes=seconds / 60, sampling_rate=RATE)
+    assert len(augment.bank) == held * RATE
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,16 @@ def test_one_pass_as_on_an_accelerator_equals_chunks_as_on_a_cpu(config: LogMelC
     torch.testing.assert_close(one_pass.detach(), front_end(clips), atol=2e-5, rtol=0)
 
 
+def test_vmap_and_forward_derivatives_go_through_the_front_end() -> None:
+    clips = torch.from_numpy(np.stack(list(made_sounds(48_000).values())[:2]))[:, :9_000]
+    front_end = LogMelSpectrogram()
+
+    torch.testing.assert_close(torch.func.vmap(front_end)(clips), front_end(clips), atol=2e-5, rtol=0)
+    value, slope = torch.func.jvp(front_end, (clips,), (clips,))
+    torch.testing.assert_close(value, front_end(clips), atol=2e-5, rtol=0)
+    torch.testing.assert_close(slope, torch.zeros_like(slope), atol=1e-3, rtol=0)  # a gain changes nothing
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_number_of_threads_changes_nothing(threads: int) -> None:
     before = torch.get_num_threads()
