@@ -50,8 +50,7 @@ class SupervisedConfig:
     image_size: int | None = option(None, "height and width of the picture in pixels; the backbone's own where absent")
     augment: str = option("default", "policy of training: a name, one of the paper's variants, or a .yaml file")
     augment_on: Literal["device", "worker", "none"] | None = option(
-        None,
-        "device, worker (DataLoader processes) or none; device where absent, none for linear_probe and protocol paper",
+        None, "device, worker (DataLoader processes) or none; device, and none for linear_probe and paper, where absent"
     )
     background_noise: str | None = option(None, "folder of recordings for a policy with background_noise")
     pad_mode: Literal["zeros", "repeat"] = option("zeros", "what fills up short clips: silence, or the clip again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from torch import nn
@@ -62,12 +62,15 @@ def number(
     """An option as a float; a `QuaclrsError` where it is no number, below `low`, above `high` or not above `above`."""
     allowed = [f"{word} {limit:g}" for word, limit in (("at least", low), ("at most", high)) if np.isfinite(limit)]
     allowed += [f"above {above:g}"] if np.isfinite(above) else []
-    # The comparison also refuses NaN, and integers that no float holds.
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and -1e300 < value < 1e300
-    if not (is_number and low <= value <= high and value > above):
+    # The bounds also refuse NaN, and integers that no float holds.
+    if isinstance(value, bool) or not isinstance(value, Real) or not -1e300 < cast(float, value) < 1e300:
+        number_given = np.nan
+    else:
+        number_given = float(value)
+    if not (low <= number_given <= high and number_given > above):
         wanted = " and ".join(["a finite number", *allowed])
         raise QuaclrsError(f"{augmentation} {option} is {value!r}; it must be {wanted}")
-    return float(value)
+    return number_given
 
 
 def number_range(augmentation: str, option: str, value: Range, **limits: float) -> tuple[float, float]:

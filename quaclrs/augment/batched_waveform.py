@@ -166,7 +166,7 @@ def choose_offsets(lengths: np.ndarray, n_samples: int, random: bool, draws: Dra
 
 
 def place(clips: Clips, offsets: np.ndarray, n_samples: int, pad_mode: str) -> torch.Tensor:
-    """Put clips into windows (clips, n_samples), in silence or, with `pad_mode` `repeat`, shorter ones again and again."""
+    """Put clips into windows (clips, n_samples): silence around them, or with `repeat` short ones again and again."""
     placed = clips[0].new_zeros(len(clips), n_samples)
     for clip, offset, window in zip(clips, offsets.tolist(), placed, strict=True):
         if pad_mode == "repeat" and len(clip) < n_samples:
