@@ -22,7 +22,7 @@ class Augmentation(nn.Module):
 
     Waveform augmentations take and return a list of clips, each (samples,) at its true length and on one device, none
     of which they change in place. Log-mel augmentations take and return (clips, n_mels, frames) in [0, 1]. Those that
-    act in between hand their parameters to `FastLogMel`.
+    act in between give `AugmentedLogMel` their parameters.
 
     Attributes:
         name: what a policy calls it, and the first part of its draws' names.

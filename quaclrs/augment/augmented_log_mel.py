@@ -39,8 +39,15 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
     )
 }
 
-_ON_WAVEFORMS = (TimeStretch, PitchShift, Gain, GaussianNoise, BackgroundNoise, RandomCut)
-_ON_LOG_MELS = (RandomResizedCrop, SpecAugment, PatchAugment)
+_ON_WAVEFORMS: tuple[type[Augmentation], ...] = (
+    TimeStretch,
+    PitchShift,
+    Gain,
+    GaussianNoise,
+    BackgroundNoise,
+    RandomCut,
+)
+_ON_LOG_MELS: tuple[type[Augmentation], ...] = (RandomResizedCrop, SpecAugment, PatchAugment)
 
 
 class AugmentedLogMel(nn.Module):
@@ -73,13 +80,13 @@ class AugmentedLogMel(nn.Module):
                 if name in policy.augmentations
             }
         )
-        for patches in self._of((PatchAugment,)):
+        if (patches := self._find(PatchAugment)) is not None:
             patches.check_fits(log_mel.config.n_mels, self._n_frames)
 
     @property
     def mixup(self) -> Mixup | None:
         """Its mixup, which needs other clips of the data set and mixes labels too; None without."""
-        return next(iter(self._of((Mixup,))), None)
+        return self._find(Mixup)
 
     @property
     def _n_frames(self) -> int:
@@ -117,14 +124,16 @@ class AugmentedLogMel(nn.Module):
                 if partners is None or partner_lengths is None:
                     raise QuaclrsError("mixup needs partners; load clips with ClipTransform(…, partners=dataset)")
                 clips = self.mixup(clips, draws, _true_length(partners, partner_lengths))
-            for step in self._of(_ON_WAVEFORMS):
-                clips = step(clips, draws)
+            for kind in _ON_WAVEFORMS:
+                if (step := self._find(kind)) is not None:
+                    clips = step(clips, draws)
             mel = self._mel_power(clips, draws)
-            for step in self._of((Equalizer,)):
-                mel = step(mel, draws)
+            if (equalizer := self._find(Equalizer)) is not None:
+                mel = equalizer(mel, draws)
             log_mel = self.log_mel.to_unit_decibels(mel)
-            for step in self._of(_ON_LOG_MELS):
-                log_mel = step(log_mel, draws)
+            for kind in _ON_LOG_MELS:
+                if (step := self._find(kind)) is not None:
+                    log_mel = step(log_mel, draws)
         return log_mel
 
     def augment_batch(
@@ -160,19 +169,18 @@ class AugmentedLogMel(nn.Module):
         """The weight of each clip's own label under mixup, float64 (clips,); 1 where it is not mixed."""
         return np.ones(len(draws)) if self.mixup is None else self.mixup.shares(draws.salted(self.policy.salt))
 
-    def _of(self, kinds: tuple[type[Augmentation], ...]) -> list[Any]:
-        return [self.steps[kind.name] for kind in kinds if kind.name in self.steps]
+    def _find(self, kind: type[Augmentation]) -> Any:
+        """The policy's augmentation of this kind, or None."""
+        return self.steps[kind.name] if kind.name in self.steps else None  # noqa: SIM401 - a ModuleDict has no get
 
     def _mel_power(self, clips: Clips, draws: Draws) -> torch.Tensor:
         c = self.log_mel.config
-        rates = ratios = np.ones(len(clips))
-        for stretch in self._of((TimeStretch,)):
-            rates = stretch.rates(draws)
-        for shift in self._of((PitchShift,)):
-            ratios = shift.ratios(draws)
+        stretch, pitch, shift = (self._find(kind) for kind in (TimeStretch, PitchShift, TimeShift))
+        rates = np.ones(len(clips)) if stretch is None else stretch.rates(draws)
+        ratios = np.ones(len(clips)) if pitch is None else pitch.ratios(draws)
         lengths = np.maximum(1, np.round(np.array([len(clip) for clip in clips]) / rates)).astype(np.int64)
         offsets = choose_offsets(lengths, c.n_samples, self.policy.random_placement, draws)
-        for shift in self._of((TimeShift,)):
+        if shift is not None:
             offsets = shift.shift(offsets, lengths, c.n_samples, draws)
         groups, made = [], []
         for stretched in (False, True):

@@ -27,7 +27,7 @@ def seeded_generator(seed: int, *parts: int | str) -> np.random.Generator:
     """A numpy generator that depends on its arguments alone, the same in every process and on every machine.
 
     Raises:
-        QuaclrsError: the seed is below 0.
+        QuaclrsError: the seed is below 0 or beyond 64 bits.
     """
     _check_seed(seed)
     # Python's own hash() of a string changes from one process to the next.

@@ -12,7 +12,7 @@ librosa's from its own with half the hop.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -30,16 +30,26 @@ Implementation = Literal["fast", "reference"]
 
 
 class _StretchOrShift(Augmentation):
+    """What stretch and shift share: `reference` acts on waveforms, `fast` lets them pass and acts on the spectrum."""
+
+    drawn: ClassVar[str]  # the option that is drawn for each clip
+
     def __init__(self, probability: float, implementation: Implementation) -> None:
         super().__init__(probability)
         if implementation not in get_args(Implementation):
             raise QuaclrsError(f"{self.name} implementation is {implementation!r}; choose fast or reference")
         self.implementation = implementation
 
-    def _by_librosa(self, clips: Clips, values: np.ndarray, draws: Draws, function) -> Clips:
-        clips = list(clips)
+    def _by_librosa(self, clip: np.ndarray, value: float) -> np.ndarray:
+        raise NotImplementedError
+
+    def forward(self, clips: Clips, draws: Draws) -> Clips:
+        """Change waveforms by librosa; those of `fast` pass unchanged."""
+        if self.implementation == "fast":
+            return clips
+        clips, values = list(clips), self.draw(self.drawn, draws)
         for row in self.rows(draws):
-            made = function(clips[row].cpu().numpy(), float(values[row]))
+            made = self._by_librosa(clips[row].cpu().numpy(), float(values[row]))
             clips[row] = torch.from_numpy(np.ascontiguousarray(made)).to(clips[row].device)
         return clips
 
@@ -54,6 +64,7 @@ class TimeStretch(_StretchOrShift):
     """
 
     name = "time_stretch"
+    drawn = "rate"
 
     def __init__(
         self, rate: Range = (0.8, 1.2), probability: float = 1.0, implementation: Implementation = "fast"
@@ -65,11 +76,8 @@ class TimeStretch(_StretchOrShift):
         """The rate of every clip, 1 where none is to be stretched on the spectrum."""
         return self.draw("rate", draws, neutral=1.0) if self.implementation == "fast" else np.ones(len(draws))
 
-    def forward(self, clips: Clips, draws: Draws) -> Clips:
-        """Stretch waveforms by librosa; those of `fast` pass unchanged."""
-        if self.implementation == "fast":
-            return clips
-        return self._by_librosa(clips, self.draw("rate", draws), draws, reference.time_stretch)
+    def _by_librosa(self, clip: np.ndarray, value: float) -> np.ndarray:
+        return reference.time_stretch(clip, value)
 
 
 class PitchShift(_StretchOrShift):
@@ -83,6 +91,7 @@ class PitchShift(_StretchOrShift):
     """
 
     name = "pitch_shift"
+    drawn = "semitones"
 
     def __init__(
         self,
@@ -102,15 +111,8 @@ class PitchShift(_StretchOrShift):
             return np.ones(len(draws))
         return 2 ** (self.draw("semitones", draws, neutral=0.0) / 12)
 
-    def forward(self, clips: Clips, draws: Draws) -> Clips:
-        """Shift waveforms by librosa; those of `fast` pass unchanged."""
-        if self.implementation == "fast":
-            return clips
-
-        def shift(clip: np.ndarray, semitones: float) -> np.ndarray:
-            return reference.pitch_shift(clip, self.sampling_rate, semitones)
-
-        return self._by_librosa(clips, self.draw("semitones", draws), draws, shift)
+    def _by_librosa(self, clip: np.ndarray, value: float) -> np.ndarray:
+        return reference.pitch_shift(clip, self.sampling_rate, value)
 
 
 class Equalizer(Augmentation):

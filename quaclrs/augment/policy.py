@@ -39,7 +39,7 @@ class Policy:
         random_placement: whether a clip shorter than the window begins anywhere in it, and a longer one is cut
             anywhere (clips that a `ClipTransform` loads: with its crop `random`); otherwise short ones begin at 0 and
             long ones are cut from the centre (paper, section 3).
-        salt: set apart the draws of two policies that are otherwise alike, as the paper's specaugment_0 and _1.
+        salt: sets apart the draws of two policies that are otherwise alike, as the paper's specaugment_0 and _1.
     """
 
     augmentations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
