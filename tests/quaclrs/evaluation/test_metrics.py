@@ -14,6 +14,7 @@ from sklearn.metrics import (
     f1_score,
     precision_score,
     recall_score,
+    roc_auc_score,
 )
 
 from quaclrs.errors import QuaclrsError
@@ -47,9 +48,39 @@ def test_a_case_counted_by_hand_gives_the_fractions_counted_by_hand() -> None:
     assert metrics["weighted_f1"] == pytest.approx((4 * 3 / 4 + 2 * 1 / 2 + 2 * 2 / 3) / 8)
     assert metrics["clips"] == 8
     assert metrics["classes_with_support"] == 3
-    assert metrics["per_class"]["c"] == pytest.approx({"precision": 1, "recall": 1 / 2, "f1": 2 / 3, "support": 2})
-    assert metrics["per_class"]["d"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
+    assert metrics["per_class"]["c"] == pytest.approx(
+        {"precision": 1, "recall": 1 / 2, "f1": 2 / 3, "roc_auc": 3 / 4, "support": 2}
+    )
+    assert metrics["per_class"]["d"] == {"precision": 0, "recall": 0, "f1": 0, "roc_auc": None, "support": 0}
     assert metrics["confusion_matrix"] == [[3, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]]
+
+
+def test_the_area_under_the_roc_curve_is_the_share_of_pairs_ranked_rightly_a_tie_being_half() -> None:
+    metrics = classification_metrics(LABELS, probabilities_of(PREDICTED, 4), NAMES)
+    # a: three clips at 0.9 beat the three others at 0.03 and tie with one at 0.9; one clip at 0.03 ties with three.
+    a = (3 * (3 + 1 / 2) + 3 / 2) / (4 * 4)
+    b = ((5 + 1 / 2) + 5 / 2) / (2 * 6)
+    c = (6 + 6 / 2) / (2 * 6)
+    assert [metrics["per_class"][name]["roc_auc"] for name in "abc"] == pytest.approx([a, b, c])
+    assert metrics["macro_roc_auc"] == pytest.approx((a + b + c) / 3)
+    assert metrics["weighted_roc_auc"] == pytest.approx((4 * a + 2 * b + 2 * c) / 8)
+
+
+def test_one_class_alone_has_no_area_under_a_roc_curve() -> None:
+    metrics = classification_metrics(np.array([1, 1]), np.eye(2)[[0, 1]], ["a", "b"])
+    assert metrics["macro_roc_auc"] is metrics["weighted_roc_auc"] is None
+    assert metrics["per_class"]["b"]["roc_auc"] is None
+
+
+def test_probabilities_of_13_classes_have_scikit_learns_multiclass_area() -> None:
+    generator = np.random.default_rng(4)
+    labels = np.concatenate([np.arange(13), generator.integers(0, 13, 400)])
+    probabilities = generator.random((413, 13)) + 0.5 * np.eye(13)[labels]
+    probabilities /= probabilities.sum(axis=1, keepdims=True)  # as scikit-learn demands of several classes
+    metrics = classification_metrics(labels, probabilities, CLASS_NAMES)
+    for average in ("macro", "weighted"):
+        expected = roc_auc_score(labels, probabilities, multi_class="ovr", average=average)
+        assert metrics[f"{average}_roc_auc"] == pytest.approx(expected)
 
 
 def test_random_predictions_over_13_classes_score_as_scikit_learn_scores_them() -> None:
@@ -79,8 +110,10 @@ def test_each_source_is_scored_on_its_own_clips_with_every_class_open_to_predict
     metrics = classification_metrics(LABELS, probabilities_of(PREDICTED, 4), NAMES, sources)
 
     assert metrics["accuracy_urbansound8k"] == pytest.approx(4 / 6)
+    assert metrics["balanced_accuracy_urbansound8k"] == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert metrics["macro_f1_urbansound8k"] == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert metrics["accuracy_sirennet"] == pytest.approx(1 / 2)
+    assert metrics["balanced_accuracy_sirennet"] == pytest.approx(1 / 2)
     assert metrics["macro_f1_sirennet"] == pytest.approx(2 / 3)
 
 
@@ -89,6 +122,7 @@ def test_a_standard_source_without_clips_is_none_and_another_source_has_keys_of_
     metrics = classification_metrics(LABELS, probabilities_of(PREDICTED, 4), NAMES, sources)
 
     assert metrics["accuracy_sirennet"] is None
+    assert metrics["balanced_accuracy_sirennet"] is None
     assert metrics["macro_f1_sirennet"] is None
     assert metrics["accuracy_urbansound8k"] == pytest.approx(3 / 4)
     assert metrics["accuracy_my_street"] == pytest.approx(2 / 4)
