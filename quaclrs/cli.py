@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from . import __version__
+from .commands.evaluate import add_evaluate_command
 from .errors import CommandParser, QuaclrsError, report_user_errors
 
 
@@ -23,6 +24,7 @@ def make_parser() -> CommandParser:
     predict.add_argument("--batch-size", type=int, default=8, metavar="N", help="files at once (default 8)")
     predict.add_argument("--json", action="store_true", help="one JSON object a file and line")
     predict.set_defaults(run=run_predict)
+    add_evaluate_command(commands)
     return parser
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -118,17 +118,27 @@ class AudioClassifier:
         """Predictions one by one as `predict` makes them, holding one batch in memory however many sounds there are."""
         if batch_size < 1 or (top_k is not None and top_k < 1):
             raise QuaclrsError(f"batch size {batch_size} and top-k {top_k} must be 1 or more")
-        waiting = iter(sounds)
+        waiting, labels = iter(sounds), self.labels
         while batch := list(islice(waiting, batch_size)):
-            inputs = np.concatenate([self._prepare(sound, sampling_rate) for sound in batch])
-            with torch.inference_mode():
-                logits = self.model(input_values=torch.from_numpy(inputs).to(self.device)).logits
-            for probabilities in logits.double().softmax(-1).cpu():
-                scores, classes = probabilities.topk(min(top_k or len(probabilities), len(probabilities)))
-                yield [
-                    {"label": self.model.config.id2label[i], "score": score}
-                    for score, i in zip(scores.tolist(), classes.tolist(), strict=True)
-                ]
+            for scores in self.probabilities(batch, sampling_rate):
+                best = np.argsort(-scores, kind="stable")[:top_k]
+                yield [{"label": labels[i], "score": float(scores[i])} for i in best]
+
+    @torch.inference_mode()
+    def probabilities(self, sounds: Sequence[Any], sampling_rate: int | None = None) -> np.ndarray:
+        """Class probabilities of sounds that go through the model at once, each as `predict` takes it.
+
+        Returns:
+            (sounds, classes), float64, columns in the order of `labels`.
+
+        Raises:
+            QuaclrsError: no sound, or one that cannot be decoded or holds no usable samples.
+        """
+        if len(sounds) == 0:
+            raise QuaclrsError("there is no sound to classify; give one or more")
+        inputs = np.concatenate([self._prepare(sound, sampling_rate) for sound in sounds])
+        logits = self.model(input_values=torch.from_numpy(inputs).to(self.device)).logits
+        return logits.cpu().double().softmax(-1).numpy()
 
     def _prepare(self, sound: Any, sampling_rate: int | None) -> np.ndarray:
         if isinstance(sound, (str, os.PathLike)):

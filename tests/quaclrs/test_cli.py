@@ -164,7 +164,7 @@ def test_a_child_process_without_ffmpeg_labels_a_file_and_prints_nothing_else_on
     assert str(clips["broken"]) in child.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["evaluate", "--help"], ["--version"]])
 def test_help_answers_without_importing_torch(arguments: list[str]) -> None:
     script = (
         "import sys\n"

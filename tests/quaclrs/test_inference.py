@@ -99,6 +99,22 @@ def test_scores_are_the_softmax_of_the_models_logits_best_first(
     np.testing.assert_allclose([entry["score"] for entry in found], np.sort(scores)[::-1], atol=1e-6)
 
 
+def test_probabilities_have_a_row_a_sound_and_a_column_a_label_and_are_the_predicted_scores(
+    classifier: AudioClassifier, sounds: list[np.ndarray]
+) -> None:
+    found = classifier.probabilities(sounds[:3])
+
+    assert found.shape == (3, 13)
+    assert found.dtype == np.float64
+    assert classifier.labels == list(CLASS_NAMES)
+    padded = np.stack([np.pad(sound, (0, 192_000 - len(sound))) for sound in sounds[:3]])
+    with torch.no_grad():
+        logits = classifier.model(torch.from_numpy(padded)).logits.double().numpy()
+    np.testing.assert_allclose(found, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), atol=1e-6)
+    with pytest.raises(QuaclrsError, match="no sound"):
+        classifier.probabilities([])
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_a_list_gives_each_sounds_own_scores_in_order_at_any_batch_size(
     batch_size: int, classifier: AudioClassifier, sounds: list[np.ndarray]

@@ -1,0 +1,1 @@
+"""The commands of `quaclrs`, one a file; none imports torch before it runs."""

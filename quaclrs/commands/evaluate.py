@@ -1,0 +1,155 @@
+"""`quaclrs evaluate`: a model over a data set, clean and under noise, as tables, files and figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import QuaclrsError
+
+_MOST_DECIBELS = 100.0
+
+
+def add_evaluate_command(commands: Any) -> None:
+    """Register the command with the subparsers of `quaclrs`."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="score a model on a data set, also under noise",
+        description="Score a model on a fold of UrbanSound13 or on another data set, also under noise.",
+    )
+    add = parser.add_argument
+    add("--model", required=True, metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo")
+    add(
+        "--dataset",
+        required=True,
+        metavar="DIR_OR_REPO",
+        help="UrbanSound13; or any, with --label-map, or class folders",
+    )
+    add("--fold", type=int, metavar="K", help="test fold of UrbanSound13; every clip where absent")
+    add("--split", metavar="NAME", help="split of that fold, or of another data set (default test)")
+    add("--protocol", choices=("strict", "paper"), default="strict", help="how folds were dealt (default strict)")
+    add("--noise", metavar="gaussian|DIR", help="also under Gaussian noise, or that of recordings (their test side)")
+    add(
+        "--snr",
+        type=parse_snrs,
+        metavar="LIST",
+        help="signal-to-noise ratios in dB (default clean,20,15,10,5,0,-5; one that begins with a minus: --snr=-5,0)",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="of the noise (default 0)")
+    add("--label-map", metavar="FILE", help="YAML or JSON, `their_label: our_label`, or null to leave out")
+    add("--label-column", metavar="NAME", help="column of another data set's labels (default label)")
+    add("--only-mapped-classes", action="store_true", help="predict only classes that the map leads to")
+    add("--batch-size", type=int, default=32, metavar="N", help="clips at once (default 32)")
+    add("--device", metavar="D", help="cpu, cuda, mps; the best at hand by default")
+    add("--output-dir", metavar="DIR", help="new folder for metrics, predictions, tables and plots")
+    add("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.set_defaults(run=run_evaluate)
+
+
+def parse_snrs(text: str) -> tuple[float, ...]:
+    """`clean,20,-5` as decibels, infinite for `clean`, in falling order. Clean clips are always among them.
+
+    Raises:
+        argparse.ArgumentTypeError: an entry is no number from -100 to 100.
+    """
+    snrs = {math.inf}
+    for entry in text.split(","):
+        if entry.strip() == "clean":
+            continue
+        try:
+            snr_db = float(entry)
+        except ValueError:
+            snr_db = math.nan
+        if not -_MOST_DECIBELS <= snr_db <= _MOST_DECIBELS:
+            raise argparse.ArgumentTypeError(f"{entry.strip()!r} is neither clean nor a number of dB from -100 to 100")
+        snrs.add(snr_db)
+    return tuple(sorted(snrs, reverse=True))
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    """Score the model, print the result and write it where `--output-dir` says."""
+    _check(options)
+    from ..evaluation.evaluation_report import describe, markdown_report, refuse_used_folder, write_evaluation
+
+    if options.output_dir:
+        refuse_used_folder(options.output_dir)
+    from datasets import disable_progress_bars
+    from tqdm import tqdm
+    from transformers.utils.logging import disable_progress_bar
+
+    from ..evaluation.evaluation_clips import choose_clips
+    from ..evaluation.foreign_dataset import load_label_map
+    from ..evaluation.robustness import CLEAN, make_noise, metrics_over_snr, probabilities_over_snr
+    from ..inference import load_classifier
+
+    disable_progress_bar()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    label_map = load_label_map(options.label_map) if options.label_map else None
+    classifier = load_classifier(options.model, options.device)
+    rate = classifier.feature_extractor.sampling_rate
+    noise = make_noise(options.noise, rate) if options.noise else None
+    clips = choose_clips(
+        options.dataset,
+        classifier.labels,
+        options.fold,
+        options.split,
+        options.protocol,
+        label_map,
+        options.label_column or "label",
+        options.only_mapped_classes,
+    )
+    snrs = (options.snr or parse_snrs("clean,20,15,10,5,0,-5")) if noise is not None else (CLEAN,)
+    waveforms = tqdm(clips.waveforms(rate), desc="evaluating", total=len(clips), unit="clip", disable=None)
+    probabilities = probabilities_over_snr(
+        classifier, waveforms, clips.clip_ids, clips.classes, snrs, noise, options.seed, options.batch_size
+    )
+    conditions = metrics_over_snr(probabilities, clips.labels, clips.classes, clips.sources)
+    result = describe(options.model, options.dataset, clips, classifier.labels)
+    result["warnings"] += _run_warnings(options)
+    result |= {key: value for key, value in conditions[0].items() if key != "snr_db"}
+    if noise is not None:
+        result["robustness"] = {"noise": options.noise, "seed": options.seed, "conditions": conditions}
+    if options.output_dir:
+        write_evaluation(options.output_dir, result, clips, probabilities[CLEAN])
+    print(json.dumps(result, ensure_ascii=False, allow_nan=False) if options.json else markdown_report(result))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that are out of range or would be ignored."""
+    if options.batch_size < 1:
+        raise QuaclrsError(f"--batch-size is {options.batch_size}; it must be 1 or more")
+    has_fold = options.fold is not None
+    for given, name, needed, fits in (
+        (options.snr is not None, "--snr", "--noise", options.noise),
+        (options.split is not None, "--split", "--fold, or --label-map", has_fold or options.label_map),
+        (options.protocol == "paper", "--protocol paper", "--fold", has_fold),
+        (options.label_column is not None, "--label-column", "--label-map", options.label_map),
+        (options.only_mapped_classes, "--only-mapped-classes", "--label-map", options.label_map),
+    ):
+        if given and not fits:
+            raise QuaclrsError(f"{name} has no use without {needed}; add it, or leave {name} out")
+
+
+def _run_warnings(options: argparse.Namespace) -> list[str]:
+    """What the run's folder that a model lies in says against this fold; a model from elsewhere says nothing."""
+    import yaml
+
+    file = Path(options.model).resolve().parent / "config.yaml"
+    if options.fold is None or not file.is_file():
+        return []
+    try:
+        run = yaml.safe_load(file.read_text(encoding="utf-8"))
+        trained = (run["test_fold"], run["protocol"])
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):  # some other program's file
+        return []
+    if trained == (options.fold, options.protocol):
+        return []
+    return [
+        f"the model's run kept fold {trained[0]} ({trained[1]}) for its test, so it may have trained on these clips"
+    ]

@@ -1,0 +1,191 @@
+"""Which clips a model is evaluated on, with their labels as classes of the model, and what to say of the choice."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..audio import AudioError, load_audio
+from ..data import class_names, load_urbansound13
+from ..errors import QuaclrsError
+from ..folds import PAPER_PROTOCOL_WARNING, Protocol
+from ..labels import SOURCE_OF_CLASS
+from .foreign_dataset import NO_LABEL, LabelMap, is_folder_of_sounds, label_names, load_foreign_dataset
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True)
+class EvaluationClips:
+    """Clips with labels that a model knows.
+
+    Attributes:
+        rows: `datasets.Dataset` with a column `audio`, still encoded, in the order of what follows.
+        clip_ids: of every clip; the number of its row where the data set has none.
+        folds: of every clip; None for those of a data set that is not UrbanSound13.
+        labels: (clips,) int64, indices into `classes`.
+        classes: what a prediction may be: the model's classes in its order, or those of them that are mapped to.
+        sources: of every clip: its data set in UrbanSound13, elsewhere the one that its class comes from.
+        fold, protocol: of UrbanSound13; None where no fold was asked for.
+        split: of that fold or of another data set; None for every clip.
+        left_out: label -> clips that are not evaluated for it.
+        warnings: what makes the figures something else than a test.
+    """
+
+    rows: Dataset
+    clip_ids: list[str]
+    folds: list[int | None]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    sources: list[str]
+    fold: int | None
+    protocol: Protocol | None
+    split: str | None
+    left_out: dict[str, int]
+    warnings: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def description(self) -> str:
+        """Which clips they are, in words."""
+        if self.fold is not None:
+            return f"{self.split} split of fold {self.fold}, {self.protocol} protocol"
+        return "every clip" if self.split is None else f"split {self.split}"
+
+    def waveforms(self, sampling_rate: int) -> Iterator[np.ndarray]:
+        """Every clip decoded, one after the other: float32 (samples,) at `sampling_rate` Hz, at its true length.
+
+        Raises:
+            AudioError: a clip cannot be decoded, or has no audio.
+        """
+        for clip_id, row in zip(self.clip_ids, self.rows.select_columns("audio"), strict=True):
+            audio = row["audio"] or {}
+            content = audio.get("bytes") or audio.get("path")
+            if not content:
+                raise AudioError(f"clip {clip_id} has no audio; leave it out of the data set")
+            yield load_audio(content, sampling_rate, name=audio.get("path") or clip_id)
+
+
+def choose_clips(
+    path_or_repo: str | os.PathLike,
+    model_classes: Sequence[str],
+    fold: int | None = None,
+    split: str | None = None,
+    protocol: Protocol = "strict",
+    label_map: LabelMap | None = None,
+    label_column: str = "label",
+    only_mapped_classes: bool = False,
+) -> EvaluationClips:
+    """Load a data set and keep the clips whose label is a class of the model.
+
+    Args:
+        path_or_repo: UrbanSound13 in a folder or on the Hub; with a label map any data set, and with or without one a
+            folder with a sub-folder of sound files a class.
+        model_classes: in the order of the model's output.
+        fold: test fold of UrbanSound13; without it every clip.
+        split: of that fold, `test` where absent; or of another data set.
+        protocol: `strict` or `paper`, for a fold.
+        label_map: their labels to the model's classes; without it labels are classes, and all must be.
+        label_column: where the labels are.
+        only_mapped_classes: whether a prediction may only be a class that the map leads to.
+
+    Raises:
+        QuaclrsError: the data set cannot be loaded, its classes differ from the model's, the map names a class that the
+            model does not know, or no clip is left.
+    """
+    foreign = fold is None and (label_map is not None or is_folder_of_sounds(path_or_repo))
+    if foreign:
+        rows, split = load_foreign_dataset(path_or_repo, split)
+    else:
+        split = split or (None if fold is None else "test")
+        rows = _load_urbansound13(path_or_repo, fold, split, protocol)
+    names = label_names(rows, label_column)
+    if label_map is None:
+        _refuse_other_classes(
+            path_or_repo, set(names) - {NO_LABEL} if foreign else class_names(rows), model_classes, foreign
+        )
+        label_map = {name: name for name in model_classes}
+    classes = _open_classes(label_map, model_classes, only_mapped_classes)
+    found = [label_map.get(name) for name in names]
+    left_out = Counter(name for name, ours in zip(names, found, strict=True) if ours is None)
+    if len(names) == left_out.total():
+        raise QuaclrsError(f"no clip of {path_or_repo} is left to evaluate; its labels are {listed(left_out)}")
+    kept = [place for place, ours in enumerate(found) if ours is not None]
+    rows = rows.select(kept)
+    labels = [classes.index(ours) for ours in found if ours is not None]
+    is_urbansound13 = {"fold", "source", "recording_id"} <= set(rows.column_names)
+    fold_column = "fold_paper" if protocol == "paper" else "fold"
+    return EvaluationClips(
+        rows=rows,
+        clip_ids=rows["clip_id"][:] if "clip_id" in rows.column_names else [str(place) for place in kept],
+        folds=rows[fold_column][:] if is_urbansound13 else [None] * len(rows),
+        labels=np.asarray(labels, dtype=np.int64),
+        classes=classes,
+        sources=rows["source"][:] if is_urbansound13 else [SOURCE_OF_CLASS.get(classes[i], "other") for i in labels],
+        fold=fold,
+        protocol=None if fold is None else protocol,
+        split=None if is_urbansound13 and fold is None else split,
+        left_out=dict(left_out.most_common()),
+        warnings=tuple(_warnings(rows, fold, split, protocol)) if is_urbansound13 else (),
+    )
+
+
+def listed(names: Collection[str], most: int = 10) -> str:
+    """Names in one line, of many the first."""
+    return ", ".join(list(names)[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _load_urbansound13(name: str | os.PathLike, fold: int | None, split: str | None, protocol: Protocol) -> Dataset:
+    try:
+        rows = load_urbansound13(name, fold, split, protocol)
+    except QuaclrsError as error:
+        if fold is not None:
+            raise
+        raise QuaclrsError(f"{error} (or, if it is another data set, give --label-map)") from error
+    if "audio" not in rows.column_names:
+        raise QuaclrsError(f"{name} holds pictures, not audio; give a data set that was built with --config audio")
+    return rows
+
+
+def _refuse_other_classes(name: Any, theirs: Collection[str], ours: Collection[str], may_lack: bool) -> None:
+    lists = {"the data set": sorted(set(theirs) - set(ours)), "the model": sorted(set(ours) - set(theirs))}
+    if may_lack:
+        del lists["the model"]
+    differing = "; ".join(f"only {who} has {', '.join(classes)}" for who, classes in lists.items() if classes)
+    if differing:
+        raise QuaclrsError(f"the classes of data set {name} and of the model differ: {differing}; give a --label-map")
+
+
+def _open_classes(label_map: LabelMap, model_classes: Sequence[str], only_mapped_classes: bool) -> tuple[str, ...]:
+    mapped = {ours for ours in label_map.values() if ours is not None}
+    if unknown := sorted(mapped - set(model_classes)):
+        raise QuaclrsError(
+            f"the label map leads to {', '.join(unknown)}, which the model does not know; its classes are "
+            f"{', '.join(model_classes)}"
+        )
+    if not only_mapped_classes:
+        return tuple(model_classes)
+    if len(mapped) < 2:
+        raise QuaclrsError(
+            f"a prediction could only be {min(mapped)}; map to more classes or drop --only-mapped-classes"
+        )
+    return tuple(name for name in model_classes if name in mapped)
+
+
+def _warnings(rows: Dataset, fold: int | None, split: str | None, protocol: Protocol) -> Iterator[str]:
+    if fold is None:
+        yield "every clip of the data set is evaluated, and clips that the model trained on are no test; give --fold"
+    elif split != "test":
+        yield f"the {split} split is no test"
+    if protocol == "paper":
+        yield PAPER_PROTOCOL_WARNING
+    if "attribution" in rows.column_names and any(a.startswith("synthesised") for a in rows.unique("attribution")):
+        yield "the clips are synthetic: these figures prove plumbing, not accuracy"

@@ -1,0 +1,135 @@
+"""Other people's data sets for an evaluation: a folder of sounds or a data set of any classes, and a map to ours."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ..audio import find_audio_files
+from ..errors import QuaclrsError, first_line_of
+from ..hub import may_be_repo_id
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+#: A label of theirs -> a class of the model, or None for clips to leave out.
+LabelMap = Mapping[str, str | None]
+
+#: What a clip without a label is called.
+NO_LABEL = "(no label)"
+
+
+def load_label_map(file: str | os.PathLike) -> LabelMap:
+    """Read a label map from JSON (a file that ends in .json) or YAML: one `their_label: our_label` or `: null` a line.
+
+    Numbers as their labels stand for the same digits as text. Labels that the map does not name are left out too.
+
+    Raises:
+        QuaclrsError: the file cannot be read, is no such mapping, or maps nothing.
+    """
+    path = Path(file)
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise QuaclrsError(f"label map {path} cannot be read ({first_line_of(error)}); give YAML or JSON") from error
+    if not isinstance(values, dict):
+        raise QuaclrsError(f"label map {path} must hold one `their_label: our_label` a line")
+    for theirs, ours in values.items():
+        # YAML reads yes, no, on and off as truth values.
+        if isinstance(theirs, bool) or not isinstance(theirs, (str, int)) or not isinstance(ours, (str, type(None))):
+            raise QuaclrsError(
+                f"label map {path}: {theirs!r}: {ours!r} must be two names, or a name and null; quote them"
+            )
+    if not any(values.values()):
+        raise QuaclrsError(f"label map {path} maps no label to a class; add `their_label: our_label`")
+    return {str(theirs): ours for theirs, ours in values.items()}
+
+
+def is_folder_of_sounds(path_or_repo: str | os.PathLike) -> bool:
+    """Whether it is a folder that holds sound files as they are, and no table of a data set."""
+    folder = Path(path_or_repo)
+    return folder.is_dir() and not any(folder.rglob("*.parquet")) and bool(find_audio_files(folder))
+
+
+def load_foreign_dataset(path_or_repo: str | os.PathLike, split: str | None = None) -> tuple[Dataset, str | None]:
+    """Load clips of any classes, their audio still encoded.
+
+    Args:
+        path_or_repo: a folder with a sub-folder of sound files a class; or a folder or Hub repository that
+            `datasets.load_dataset` takes.
+        split: of a data set; where absent, `test` or the only one.
+
+    Returns:
+        Rows with `audio` (`bytes` or `path`) and what else the data set has, for a folder of sounds `label` (the name
+        of the sub-folder, null for a file outside any) and `clip_id` (the path within the folder); and the split's
+        name, or None for a folder of sounds.
+
+    Raises:
+        QuaclrsError: it cannot be loaded, has no such split, or has no audio.
+    """
+    name = os.fspath(path_or_repo)
+    if is_folder_of_sounds(name):
+        if split is not None:
+            raise QuaclrsError(f"{name} is a folder of sound files and has no splits; leave --split out")
+        return _list_folder(Path(name)), None
+    if not Path(name).is_dir() and not may_be_repo_id(name):
+        raise QuaclrsError(f"data set folder {name} does not exist; give a folder or a Hub repository")
+    from datasets import Audio, load_dataset
+
+    try:
+        splits: Any = load_dataset(name)
+    except Exception as error:  # the Hub client and the readers of many formats fail in many ways
+        raise QuaclrsError(
+            f"data set {name} cannot be loaded ({first_line_of(error)}); give a Hub repository, a folder of Parquet "
+            "files, or one with a sub-folder of sound files a class"
+        ) from error
+    chosen = split or ("test" if "test" in splits or len(splits) > 1 else next(iter(splits)))
+    if chosen not in splits:
+        raise QuaclrsError(f"data set {name} has no split {chosen!r}; give --split {' or '.join(splits)}")
+    rows = splits[chosen]
+    if "audio" not in rows.column_names:
+        raise QuaclrsError(f"data set {name} has no column audio; it has {', '.join(rows.column_names)}")
+    return rows.cast_column("audio", Audio(decode=False)), chosen
+
+
+def label_names(rows: Dataset, column: str = "label") -> list[str]:
+    """The label of every row by name, a number without a name as text, `NO_LABEL` where a row has none.
+
+    Raises:
+        QuaclrsError: there is no such column, or it holds neither text nor whole numbers.
+    """
+    from datasets import ClassLabel
+
+    if column not in rows.column_names:
+        others = ", ".join(name for name in rows.column_names if name != "audio")
+        raise QuaclrsError(
+            f"the data set has no column {column}; name that of its labels with --label-column ({others})"
+        )
+    feature, values = rows.features[column], rows[column][:]
+    if isinstance(feature, ClassLabel):
+        return [NO_LABEL if value is None or value < 0 else feature.names[value] for value in values]
+    if not all(isinstance(value, (str, int, type(None))) for value in values):
+        raise QuaclrsError(f"column {column} holds neither text nor whole numbers; choose another --label-column")
+    return [NO_LABEL if value is None else str(value) for value in values]
+
+
+def _list_folder(folder: Path) -> Dataset:
+    from datasets import Dataset, Features, Value
+
+    files = [file.relative_to(folder) for file in find_audio_files(folder)]
+    text = Value("string")
+    return Dataset.from_dict(
+        {
+            "audio": [{"bytes": None, "path": str(folder / file)} for file in files],
+            "clip_id": [file.as_posix() for file in files],
+            "label": [file.parts[0] if len(file.parts) > 1 else None for file in files],
+        },
+        # Not the type `Audio`, which needs torchcodec to take a path in.
+        features=Features({"audio": {"bytes": Value("binary"), "path": text}, "clip_id": text, "label": text}),
+    )

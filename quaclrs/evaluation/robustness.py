@@ -1,0 +1,131 @@
+"""How a classifier holds out under noise: its probabilities for the same clips at falling signal-to-noise ratios.
+
+Noise is added to the waveform that the model hears, at its true length, before padding. A clip's noise is a function of
+the seed and the clip's id alone, and is only scaled from one ratio to the next, so the ratios can be compared and
+neither order nor batch size changes anything.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..augment.draws import Draws, clip_key
+from ..augment.noise import BackgroundNoise, GaussianNoise
+from ..inference import AudioClassifier
+from .metrics import classification_metrics
+
+#: The signal-to-noise ratio of a clip as it is, dB.
+CLEAN = math.inf
+GAUSSIAN = "gaussian"
+
+Noise = GaussianNoise | BackgroundNoise
+
+#: Draws after which a clip stays without noise.
+_MOST_DRAWS = 20
+
+
+def make_noise(kind_or_folder: str | os.PathLike, sampling_rate: int) -> Noise:
+    """White Gaussian noise for `gaussian`, or that of the recordings of a folder that no model trains with.
+
+    Args:
+        kind_or_folder: `gaussian`, or a folder as `find_noise` takes it, of which the side `test` is heard.
+        sampling_rate: Hz.
+
+    Raises:
+        QuaclrsError: there is no such folder, no recording on its test side, or one that cannot be decoded.
+    """
+    if kind_or_folder == GAUSSIAN:
+        return GaussianNoise()
+    return BackgroundNoise(kind_or_folder, split="test", sampling_rate=sampling_rate)
+
+
+def add_noise(
+    noise: Noise, waveforms: Sequence[np.ndarray], clip_ids: Sequence[str], snr_db: float, seed: int = 0
+) -> list[np.ndarray]:
+    """Each clip (samples,) with noise of its own over its whole length; a silent clip stays silent.
+
+    Args:
+        noise: made by `make_noise`.
+        waveforms: float32, each of its own length.
+        clip_ids: what each clip's noise depends on.
+        snr_db: 10 log10 of the clip's mean power over the noise's, dB; `CLEAN` for none.
+        seed: of the noise.
+    """
+    if snr_db == CLEAN:
+        return list(waveforms)
+    noise.snr_db = (snr_db, snr_db)
+    noisy = list(waveforms)
+    waiting = [place for place, waveform in enumerate(waveforms) if waveform.any()]
+    # Recordings are often filled up with digital silence; a clip that met nothing else draws again.
+    for attempt in range(_MOST_DRAWS):
+        if not waiting:
+            break
+        clips = [torch.from_numpy(waveforms[place]) for place in waiting]
+        draws = Draws([clip_key(clip_ids[place]) for place in waiting], seed, view=attempt)
+        for place, made in zip(waiting, noise(clips, draws), strict=True):
+            noisy[place] = made.numpy()
+        waiting = [place for place in waiting if np.array_equal(noisy[place], waveforms[place])]
+    return noisy
+
+
+def probabilities_over_snr(
+    classifier: AudioClassifier,
+    waveforms: Iterable[np.ndarray],
+    clip_ids: Sequence[str],
+    classes: Sequence[str],
+    snrs_db: Iterable[float] = (CLEAN,),
+    noise: Noise | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> dict[float, np.ndarray]:
+    """Class probabilities of every clip at every ratio; a clip is decoded once and not kept.
+
+    Args:
+        classifier: the model.
+        waveforms: of the clips, each (samples,) float32 at the model's sampling rate and the clip's true length. Of one
+            longer than the model's window the noise covers the part that the model hears.
+        clip_ids: of the same clips.
+        classes: of the model, which a prediction may be; the probabilities are those given that it is one of them.
+        snrs_db: `CLEAN`, or dB.
+        noise: for ratios other than `CLEAN`.
+        seed: of the noise.
+        batch_size: clips that go through the model at once.
+
+    Returns:
+        Ratio -> (clips, classes), float64.
+    """
+    columns = [classifier.labels.index(name) for name in classes]
+    window = classifier.feature_extractor.log_mel_config
+    found: dict[float, list[np.ndarray]] = {snr_db: [] for snr_db in snrs_db}
+    waiting = zip(clip_ids, waveforms, strict=True)
+    while batch := list(islice(waiting, batch_size)):
+        ids = [clip_id for clip_id, _ in batch]
+        heard = [window.fit(waveform)[: len(waveform)] for _, waveform in batch]
+        for snr_db, so_far in found.items():
+            noisy = heard if noise is None else add_noise(noise, heard, ids, snr_db, seed)
+            of_classes = classifier.probabilities(noisy)[:, columns]
+            so_far.append(of_classes / of_classes.sum(axis=1, keepdims=True))
+    return {snr_db: np.concatenate(parts) for snr_db, parts in found.items()}
+
+
+def metrics_over_snr(
+    probabilities: Mapping[float, np.ndarray],
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    sources: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
+    """`classification_metrics` at every ratio, the cleanest first, each with its `snr_db`: dB, or `"clean"`."""
+    return [
+        {
+            "snr_db": "clean" if snr_db == CLEAN else snr_db,
+            **classification_metrics(labels, probabilities[snr_db], class_names, sources),
+        }
+        for snr_db in sorted(probabilities, reverse=True)
+    ]
