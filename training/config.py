@@ -1,140 +1,188 @@
-"""Options of a training run: one dataclass that is the command line, the YAML file and what is saved beside the run."""
+"""Options of a training run. What supervised and self-supervised training share comes first."""
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar
-
-import yaml
-from transformers import HfArgumentParser, SchedulerType
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.folds import PROTOCOLS, Protocol
 from quaclrs.models import PAD_MODES, BackboneError, find_backbone
 
+from .options import check_options, flag_of, option
+
 Mode = Literal["scratch", "finetune", "linear_probe"]
 MODES = ("scratch", "finetune", "linear_probe")
-AUGMENT_ON = ("device", "worker", "none")
 
-#: Adam's learning rate where none is given: a pretrained network is moved gently.
+#: Learning rate where none is given: a pretrained network is moved gently.
 LEARNING_RATE_OF_MODE = {"scratch": 1e-3, "finetune": 1e-4, "linear_probe": 1e-3}
 
-
-def option(default: Any, text: str) -> Any:
-    """A dataclass field with the help text of its command-line option."""
-    return field(default=default, metadata={"help": text})
+PLATEAU = "reduce_lr_on_plateau"
+SCHEDULES = ("cosine", "linear", "polynomial", "constant", PLATEAU)
+TRACKERS = ("none", "tensorboard", "trackio", "wandb")
+ALL_RECORDINGS = "all"
 
 
 @dataclass
-class SupervisedConfig:
-    """Supervised training on one fold (paper, section 4.6)."""
+class TrainingConfig:
+    """What every training run is told: data, network, optimiser, and how it runs."""
+
+    #: Options without which nothing can begin.
+    required: ClassVar[tuple[str, ...]] = ("dataset", "test_fold", "output_dir")
 
     dataset: str = option("", "folder that the builder wrote, or a Hub repository")
-    test_fold: int = option(0, "fold to test on; the complete fold before it validates")
+    test_fold: int = option(0, "fold to test on; the complete fold before it validates", at_least=0)
     output_dir: str = option("", "new folder for the run")
-    backbone: str = option("resnet18", "one of the paper's seven or any timm architecture")
-    mode: Mode = option(
-        "scratch",
-        "scratch: random weights; finetune: pretrained weights, all trained; linear_probe: pretrained, only the head",
+    protocol: Protocol = option(
+        "strict", "strict: no recording in two splits; paper: as the paper dealt, optimistic", PROTOCOLS
     )
-    pretrained_file: str | None = option(None, "local pretrained weights for finetune and linear_probe, not the Hub's")
-    epochs: int = option(20, "passes over the training clips")
-    batch_size: int = option(32, "clips a step and process")
-    learning_rate: float | None = option(None, "peak rate of Adam; 1e-3, and 1e-4 for finetune, where absent")
-    lr_scheduler: str = option("cosine", "a schedule of transformers: cosine, linear, constant, …")
-    warmup_epochs: float = option(1.0, "epochs over which the learning rate rises from 0")
-    weight_decay: float = option(0.0, "L2 penalty of Adam")
-    image_size: int | None = option(None, "height and width of the picture in pixels; the backbone's own where absent")
+    max_clips_per_class: int | None = option(
+        None, "keep at most this many training clips a class, drawn by seed", above=0
+    )
+    labelled_recordings: str = option(
+        ALL_RECORDINGS, "training recordings a class whose labels are known: a number or all"
+    )
+    label_fraction: float = option(
+        1.0, "share of each class's training recordings whose labels are known, one at least", above=0, at_most=1
+    )
+
+    backbone: str = option("resnet18", "one of the paper's seven or any timm architecture")
+    image_size: int | None = option(
+        None, "height and width of the picture in pixels; the backbone's own where absent", above=0
+    )
+    duration: float = option(4.0, "seconds of a clip that the network hears (the paper's ablation: 1, 2, 4)", above=0)
+    pad_mode: Literal["zeros", "repeat"] = option(
+        "zeros", "what fills up short clips: silence, or the clip again", PAD_MODES
+    )
+    pretrained_file: str | None = option(None, "local pretrained weights of the backbone, not the Hub's")
+
     augment: str = option("default", "policy of training: a name, one of the paper's variants, or a .yaml file")
     augment_on: Literal["device", "worker", "none"] | None = option(
-        None, "device, worker (DataLoader processes) or none; device, and none for linear_probe and paper, where absent"
+        None,
+        "device, worker (DataLoader processes) or none; device, and none for linear_probe and paper, where absent",
+        ("device", "worker", "none"),
     )
     background_noise: str | None = option(None, "folder of recordings for a policy with background_noise")
-    pad_mode: Literal["zeros", "repeat"] = option("zeros", "what fills up short clips: silence, or the clip again")
+    mixup_alpha: float = option(0.0, "mixup by Beta(alpha, alpha) beside the policy; 0 for none", at_least=0)
+
+    epochs: int = option(20, "passes over the training clips", above=0)
+    batch_size: int = option(32, "clips a step and process", above=0)
+    gradient_accumulation_steps: int = option(1, "batches whose gradients make one step of the optimiser", above=0)
+    optimizer: Literal["adam", "adamw"] = option("adam", "adam (the paper's) or adamw", ("adam", "adamw"))
+    learning_rate: float | None = option(None, "peak rate; 1e-3, and 1e-4 for finetune, where absent", above=0)
+    lr_scheduler: str = option("cosine", f"a schedule: {', '.join(SCHEDULES)}", SCHEDULES)
+    warmup_epochs: float | None = option(
+        None, f"epochs over which the rate rises from 0; 1, and 0 with {PLATEAU}, where absent", at_least=0
+    )
+    plateau_patience: int = option(2, f"{PLATEAU}: epochs without a better validation accuracy", at_least=0)
+    plateau_factor: float = option(0.1, f"{PLATEAU}: what the rate is multiplied with then", above=0, below=1)
+    weight_decay: float = option(0.0, "of all weights but norms and biases; adam adds it to the gradient", at_least=0)
+    layer_decay: float = option(1.0, "factor of the rate from each layer to the one below it", above=0, at_most=1)
+    max_grad_norm: float | None = option(None, "norm to which gradients are clipped; not at all where absent", above=0)
+    ema_decay: float = option(
+        0.0, "keep an exponential moving average of the weights, test that; 0 for none", at_least=0, below=1
+    )
+
+    seed: int = option(0, "of weights, clip order and every draw", at_least=0)
+    mixed_precision: Literal["no", "fp16", "bf16"] | None = option(
+        None, "no, fp16 or bf16; what accelerate launch was told where absent", ("no", "fp16", "bf16")
+    )
+    num_workers: int = option(0, "processes that decode clips; results do not depend on it", at_least=0)
     decode_once: bool = option(False, "keep decoded clips on disk (96 kB a second) and skip decoding in every epoch")
-    protocol: Protocol = option("strict", "strict: no recording in two splits; paper: as the paper dealt, optimistic")
-    max_clips_per_class: int | None = option(None, "keep at most this many training clips a class, drawn by seed")
-    seed: int = option(0, "of weights, clip order and every draw")
-    num_workers: int = option(0, "processes that decode clips; results do not depend on it")
-    resume: Literal["no", "auto"] = option("no", "auto: go on from the run's last complete epoch, if there is one")
+    report_to: Literal["none", "tensorboard", "trackio", "wandb"] = option(
+        "none", "tracker that is told of every epoch, beside history.csv", TRACKERS
+    )
+    log_every: int = option(10, "steps from one refreshing of the progress bar to the next", above=0)
+    keep_checkpoints: int = option(2, "how many of the newest checkpoints stay", above=0)
+    resume: Literal["no", "auto"] = option(
+        "no", "auto: go on from the run's last complete checkpoint, if there is one", ("no", "auto")
+    )
     overwrite: bool = option(False, "replace a run that is in output_dir already")
 
     def __post_init__(self) -> None:
-        # What was left open is settled here, so that the saved config says what was run.
-        if self.augment_on is None:
-            self.augment_on = "none" if self.mode == "linear_probe" or self.protocol == "paper" else "device"
-        for name in ("dataset", "test_fold", "output_dir"):
+        for name in self.required:
             if not getattr(self, name):
-                raise QuaclrsError(f"--{name.replace('_', '-')} is missing; pass it or set {name} in --config FILE")
-        for name, choices in {
-            "mode": MODES,
-            "protocol": PROTOCOLS,
-            "resume": ("no", "auto"),
-            "augment_on": AUGMENT_ON,
-            "pad_mode": PAD_MODES,
-            "lr_scheduler": tuple(kind.value for kind in SchedulerType),
-        }.items():
-            if getattr(self, name) not in choices:
+                raise QuaclrsError(f"{flag_of(name)} is missing; pass it or set {name} in --config FILE")
+        self.labelled_recordings = str(self.labelled_recordings)  # YAML reads 3 as a number
+        check_options(self)
+        if self.labelled_recordings != ALL_RECORDINGS:
+            if not self.labelled_recordings.isdecimal() or int(self.labelled_recordings) == 0:
                 raise QuaclrsError(
-                    f"--{name.replace('_', '-')} is {getattr(self, name)!r}; choose {', '.join(choices)}"
+                    f"--labelled-recordings is {self.labelled_recordings!r}; give a number above 0, or all"
                 )
-        for name in ("augment", "background_noise"):
-            value = getattr(self, name)
-            if not isinstance(value, str) and not (name == "background_noise" and value is None):
-                raise QuaclrsError(f"--{name.replace('_', '-')} is {value!r}; it must be a name or a path")
-        for name in ("epochs", "batch_size", "learning_rate", "image_size", "max_clips_per_class"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise QuaclrsError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be above 0")
-        for name in ("num_workers", "warmup_epochs", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise QuaclrsError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must not be negative")
-        if self.pretrained_file and self.mode == "scratch":
-            raise QuaclrsError("--pretrained-file has no use with --mode scratch; choose finetune or linear_probe")
+            if self.label_fraction < 1:
+                raise QuaclrsError("--labelled-recordings and --label-fraction exclude each other; give one")
         try:
             spec = find_backbone(self.backbone)
         except BackboneError as error:
             raise QuaclrsError(f"--backbone: {error}") from error
+        # What was left open is settled here, so that the saved config says what was run.
         self.image_size = self.image_size or spec.image_size
+        if self.lr_scheduler == PLATEAU and self.warmup_epochs:
+            raise QuaclrsError(f"--warmup-epochs has no use with --lr-scheduler {PLATEAU}; leave one out")
+        if self.warmup_epochs is None:
+            self.warmup_epochs = 0.0 if self.lr_scheduler == PLATEAU else 1.0
+
+
+@dataclass
+class SupervisedConfig(TrainingConfig):
+    """Supervised training on one fold (paper, section 4.6)."""
+
+    mode: Mode = option(
+        "scratch",
+        "scratch: random weights; finetune: pretrained weights, all trained; linear_probe: pretrained, only the head",
+        MODES,
+    )
+    initial_weights: Literal["auto", "pretrained", "random"] = option(
+        "auto",
+        "pretrained or random, to compare the two under one mode; auto: random for scratch, else pretrained",
+        ("auto", "pretrained", "random"),
+    )
+    init_from: str | None = option(None, "run, or model folder, whose encoder finetune and linear_probe start from")
+    freeze_stages: int = option(0, "stages of the backbone, from the input, that are not trained", at_least=0)
+    class_weights: Literal["none", "inverse", "effective"] | None = option(
+        None,
+        "none; inverse: of class frequency (paper, section 4.6); effective: of the effective number of clips; "
+        "inverse, and none with a balanced sampler, where absent",
+        ("none", "inverse", "effective"),
+    )
+    effective_number_beta: float = option(0.999, "beta of effective class weights (Cui et al., 2019)", above=0, below=1)
+    balanced_sampler: bool = option(False, "draw clips, with replacement, so that every class is as frequent")
+    label_smoothing: float = option(0.0, "share of the target spread over all classes", at_least=0, below=1)
+    patience: int = option(
+        0, "end after this many epochs without a better validation accuracy (early stopping); 0: never", at_least=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.augment_on is None:
+            self.augment_on = "none" if self.mode == "linear_probe" or self.protocol == "paper" else "device"
+        if self.class_weights is None:
+            self.class_weights = "none" if self.balanced_sampler else "inverse"
         self.learning_rate = self.learning_rate or LEARNING_RATE_OF_MODE[self.mode]
+        self._refuse_what_would_be_ignored()
+        if self.initial_weights == "auto":
+            self.initial_weights = "random" if self.mode == "scratch" else "pretrained"
 
-
-Config = TypeVar("Config", bound=SupervisedConfig)
-
-
-class _ConfigParser(HfArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise QuaclrsError(f"{message} (see --help)")
-
-
-def parse_config(config_class: type[Config], arguments: list[str] | None = None) -> Config:
-    """Read options from the command line and, below them, from the YAML file that `--config` names.
-
-    Raises:
-        QuaclrsError: an unknown option or key, a value of the wrong type, or a file that is no YAML mapping.
-    """
-    parser = _ConfigParser(config_class, description=config_class.__doc__)  # type: ignore[arg-type]
-    parser.add_argument("--config", metavar="FILE", help="YAML file of options; the command line wins over it")
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config")
-    file = first.parse_known_args(arguments)[0].config
-    if file:
-        parser.set_defaults(**_read_yaml(Path(file), {f.name for f in dataclasses.fields(config_class)}))
-    options = vars(parser.parse_args(arguments))
-    options.pop("config")
-    return config_class(**options)
-
-
-def _read_yaml(file: Path, known: set[str]) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise QuaclrsError(f"--config {file} cannot be read as YAML ({str(error).splitlines()[0]})") from error
-    if not isinstance(values, dict):
-        raise QuaclrsError(f"--config {file} must hold one `option: value` a line")
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise QuaclrsError(f"--config {file}: unknown option {', '.join(unknown)}; see --help for the names")
-    return values
+    def _refuse_what_would_be_ignored(self) -> None:
+        for name in ("pretrained_file", "init_from"):
+            if not getattr(self, name):
+                continue
+            if self.mode == "scratch":
+                raise QuaclrsError(f"{flag_of(name)} has no use with --mode scratch; choose finetune or linear_probe")
+            if self.initial_weights == "random":
+                raise QuaclrsError(f"{flag_of(name)} has no use with --initial-weights random; leave one out")
+        if self.pretrained_file and self.init_from:
+            raise QuaclrsError("--pretrained-file and --init-from exclude each other; give one")
+        if self.mode == "scratch" and self.initial_weights == "pretrained":
+            raise QuaclrsError("--mode scratch begins with random weights; choose finetune for pretrained ones")
+        if self.mode == "linear_probe":
+            for name, off in (("freeze_stages", 0), ("layer_decay", 1)):
+                if getattr(self, name) != off:
+                    raise QuaclrsError(
+                        f"{flag_of(name)} has no use with --mode linear_probe, which trains only the head"
+                    )
+        if self.augment_on == "none":
+            for name in ("background_noise", "mixup_alpha"):
+                if getattr(self, name):
+                    raise QuaclrsError(f"{flag_of(name)} has no use with --augment-on none; choose device or worker")

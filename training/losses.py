@@ -1,15 +1,19 @@
-"""Losses of supervised training."""
+"""Loss of supervised training and the class weights in it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
 
 def classification_loss(
-    logits: torch.Tensor, batch: Mapping[str, torch.Tensor], weight: torch.Tensor | None = None
+    logits: torch.Tensor,
+    batch: Mapping[str, torch.Tensor],
+    weight: torch.Tensor | None = None,
+    label_smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Weighted mean cross-entropy; of clips under mixup, that of both labels by their shares (Zhang et al., 2018).
 
@@ -17,15 +21,41 @@ def classification_loss(
         logits: (clips, classes), float32.
         batch: `labels` (clips,), and under mixup `partner_labels` and `label_share` (clips,).
         weight: of every class (classes,).
+        label_smoothing: share of the target spread evenly over the classes, in [0, 1).
     """
     if "label_share" not in batch:
-        return cross_entropy(logits, batch["labels"], weight)
+        return cross_entropy(logits, batch["labels"], weight, label_smoothing=label_smoothing)
     weight = logits.new_ones(logits.shape[1]) if weight is None else weight
     total, norm = logits.new_zeros(()), logits.new_zeros(())
     for labels, share in (
         (batch["labels"], batch["label_share"]),
         (batch["partner_labels"], 1 - batch["label_share"]),
     ):
-        total = total + (share * cross_entropy(logits, labels, weight, reduction="none")).sum()
+        losses = cross_entropy(logits, labels, weight, reduction="none", label_smoothing=label_smoothing)
+        total = total + (share * losses).sum()
         norm = norm + (share * weight[labels]).sum()
     return total / norm
+
+
+def class_weights(labels: Sequence[int] | np.ndarray, num_classes: int, kind: str, beta: float = 0.999) -> torch.Tensor:
+    """Weights of the classes in the loss, float32 (classes,).
+
+    The mean clip weighs 1, so that a loss is as large as without weights. A class without clips weighs 0.
+
+    Args:
+        labels: of the training clips.
+        num_classes: length of the result.
+        kind: `none`: 1 for every class; `inverse`: inversely proportional to the class's clips (paper, section 4.6);
+            `effective`: to the effective number of clips, (1 - beta^n) / (1 - beta) (Cui et al., 2019, equation 2).
+        beta: of `effective`, in (0, 1): near 0 it weighs nothing, near 1 it is `inverse`.
+    """
+    counts = np.bincount(np.asarray(labels), minlength=num_classes)
+    present = counts > 0
+    weights = np.zeros(num_classes)
+    if kind == "none":
+        return torch.ones(num_classes)
+    if kind == "inverse":
+        weights[present] = 1 / counts[present]
+    else:
+        weights[present] = (1 - beta) / (1 - beta ** counts[present])
+    return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)

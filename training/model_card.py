@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import shlex
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from .config import SupervisedConfig
+from .options import command_line
 
 _TEMPLATE = Path(__file__).parents[1] / "model_cards" / "template.md"
 
@@ -29,7 +28,7 @@ def write_model_card(folder: Path, config: SupervisedConfig, metrics: dict[str, 
         "notice": "".join(f"> **Note.** {warning}.\n\n" for warning in metrics["warnings"]),
         "num_classes": str(len(metrics["per_class"])),
         "class_list": ", ".join(metrics["per_class"]),
-        "initial_weights": "random weights" if config.mode == "scratch" else f"pretrained weights, {config.mode}",
+        "initial_weights": f"{metrics['initial_weights']}, {config.mode}",
         "figures": "\n".join(
             f"| {name} | {_share(metrics[key])} |"
             for name, key in {
@@ -55,13 +54,8 @@ def write_model_card(folder: Path, config: SupervisedConfig, metrics: dict[str, 
 
 
 def training_command(config: SupervisedConfig) -> str:
-    """The command that repeats a run: every option that differs from its default."""
-    options = [
-        f"--{field.name.replace('_', '-')} {shlex.quote(str(getattr(config, field.name)))}"
-        for field in dataclasses.fields(config)
-        if getattr(config, field.name) != field.default and field.name not in {"resume", "overwrite"}
-    ]
-    return " ".join(["accelerate launch -m training.train_supervised", *options])
+    """The command that repeats a run."""
+    return command_line("accelerate launch -m training.train_supervised", config)
 
 
 def _share(fraction: float | None) -> str:

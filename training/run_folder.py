@@ -23,6 +23,11 @@ from quaclrs.errors import QuaclrsError
 
 _PACKAGES = ("quaclrs", "torch", "torchaudio", "transformers", "datasets", "accelerate", "timm", "librosa", "numpy")
 
+#: Options that a resumed run may change: its result is the same.
+_WITHOUT_EFFECT = frozenset(
+    {"output_dir", "resume", "overwrite", "num_workers", "decode_once", "log_every", "report_to", "keep_checkpoints"}
+)
+
 
 class RunFolder:
     """Paths and writers of one run.
@@ -48,10 +53,22 @@ class RunFolder:
         if not (self.path / "config.yaml").is_file():
             raise QuaclrsError(f"{self.path} holds no run, so it is not overwritten; choose another --output-dir")
 
-    def refuse_other_policy(self, policy: dict[str, Any] | None) -> None:
-        """Raise a `QuaclrsError` where a run that is to be resumed began under another augmentation policy."""
+    def options_that_differ(self, config: Any) -> list[str]:
+        """Names of options by which the run in this folder was begun with another value, but for those of no effect."""
+        began = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        now = dataclasses.asdict(config)
+        return sorted(name for name in now.keys() - _WITHOUT_EFFECT if began.get(name) != now[name])
+
+    def refuse_other_run(self, config: Any, policy: dict[str, Any] | None) -> None:
+        """Raise a `QuaclrsError` where a run that is to be resumed began with other options or another policy."""
         if not (self.path / "config.yaml").is_file():
             return
+        if differing := self.options_that_differ(config):
+            began = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")).get(differing[0])
+            raise QuaclrsError(
+                f"{self.path} began with {differing[0]} {began}, not {getattr(config, differing[0])}; "
+                "resume with it, or --overwrite"
+            )
         file = self.path / "policy.yaml"
         began = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
         if began != (None if policy is None else yaml.safe_load(yaml.safe_dump(policy))):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
+from datasets import Dataset
+from quaclrs.evaluation.shortcuts import RandomLength
 from torch.utils.data import DataLoader
 
 from quaclrs.augment import AugmentedLogMel
@@ -15,39 +17,57 @@ from quaclrs.data import class_names, load_urbansound13, plan_folds
 from quaclrs.folds import SPLITS, FoldPlan
 from quaclrs.transforms import ClipTransform, FeatureExtractor, collate_clips, decode_once, transform_clips
 
-from .config import SupervisedConfig
+from .config import TrainingConfig
+from .few_labels import keep_labelled
+from .sampling import EpochSampler
 
 
 @dataclass
 class Split:
-    """Clips of one split: `dataset` yields what `transform` makes of them, the rest describes its rows."""
+    """Clips of one split: `dataset` yields what `transform` makes of `clips`; `rows` has all that is known of them."""
 
     dataset: Any
     transform: ClipTransform
+    clips: Dataset
+    rows: Dataset
     labels: np.ndarray
-    clip_ids: list[str]
-    folds: list[int]
-    sources: list[str]
+    collate: Callable[[Any], Any] = collate_clips
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def loader(self, batch_size: int, num_workers: int = 0, shuffle: bool = False) -> DataLoader:
-        """Batches of this split; a shuffled one drops its last, incomplete batch (BatchNorm fails on a single clip)."""
+    @property
+    def clip_ids(self) -> list[str]:
+        return self.rows["clip_id"][:]
+
+    def loader(self, batch_size: int, num_workers: int = 0, sampler: EpochSampler | None = None) -> DataLoader:
+        """Batches of this split in order; with a sampler in its order, without the last, incomplete batch.
+
+        BatchNorm fails in training on a batch of a single clip.
+        """
         return DataLoader(
             self.dataset,
             batch_size=min(batch_size, len(self)),
-            shuffle=shuffle,
-            drop_last=shuffle,
+            sampler=sampler,
+            drop_last=sampler is not None,
             num_workers=num_workers,
-            collate_fn=collate_clips,
+            collate_fn=self.collate,
             persistent_workers=num_workers > 0,
         )
+
+    def cut_at_random(self, seed: int) -> Split:
+        """The same clips, each cut to a random 1 to 2.9 s: what a model knows when length tells it nothing."""
+        transform = ClipTransform(self.transform.feature_extractor, augment=RandomLength(), seed=seed)
+        return dataclasses.replace(self, dataset=transform_clips(self.clips, transform), transform=transform)
 
 
 @dataclass
 class Splits:
-    """Train, validation and test split of one fold plan."""
+    """Train, validation and test split of one fold plan.
+
+    Attributes:
+        fingerprint: of the whole data set, as `datasets` gives it.
+    """
 
     train: Split
     validation: Split
@@ -56,14 +76,16 @@ class Splits:
     class_names: list[str]
     synthetic: bool
     description: str
+    fingerprint: str
 
 
 def load_splits(
-    config: SupervisedConfig, feature_extractor: FeatureExtractor, augmentation: AugmentedLogMel | None = None
+    config: TrainingConfig, feature_extractor: FeatureExtractor, augmentation: AugmentedLogMel | None = None
 ) -> Splits:
     """Load the data set and split it by the run's fold and protocol; `augmentation` is for the training split only.
 
-    `max_clips_per_class` thins the training split only: validation and test stay whole, so scores stay comparable.
+    Few labels and `max_clips_per_class` thin the training split only: validation and test stay whole, so scores stay
+    comparable.
 
     Raises:
         QuaclrsError: as `load_urbansound13` and `FoldPlan.for_fold`.
@@ -73,12 +95,20 @@ def load_splits(
     names = class_names(dataset)
     labels = np.asarray(dataset["label"][:])
     rows = {split: getattr(plan, split) for split in SPLITS}
+    rows["train"] = keep_labelled(
+        rows["train"],
+        labels,
+        dataset["recording_id"][:],
+        config.labelled_recordings,
+        config.label_fraction,
+        config.seed,
+    )
     if config.max_clips_per_class:
         rows["train"] = thin_by_class(rows["train"], labels, config.max_clips_per_class, config.seed)
     audio = decode_once(dataset, feature_extractor.sampling_rate) if config.decode_once else dataset
 
     def make(split: str, indices: np.ndarray) -> Split:
-        part, clips = dataset.select(indices), audio.select(indices)
+        clips = audio.select(indices)
         transform = ClipTransform(feature_extractor)
         if split == "train" and augmentation is not None:
             transform = ClipTransform(
@@ -89,13 +119,13 @@ def load_splits(
                 augment_on="worker" if config.augment_on == "worker" else "device",
                 partners=clips,
             )
+        described = [name for name in dataset.column_names if name != "audio"]
         return Split(
             dataset=transform_clips(clips, transform),
             transform=transform,
+            clips=clips,
+            rows=dataset.select(indices).select_columns(described),
             labels=labels[indices],
-            clip_ids=part["clip_id"][:],
-            folds=part["fold_paper" if config.protocol == "paper" else "fold"][:],
-            sources=part["source"][:],
         )
 
     return Splits(
@@ -103,7 +133,11 @@ def load_splits(
         plan=plan,
         class_names=names,
         synthetic=any(text.startswith("synthesised") for text in dataset.unique("attribution")),
-        description=plan.describe([names[label] for label in labels]),
+        description=plan.describe([names[label] for label in labels])
+        + (
+            "" if len(rows["train"]) == len(plan.train) else f"\n{len(rows['train'])} of the clips to train on are used"
+        ),
+        fingerprint=dataset._fingerprint,
     )
 
 
@@ -115,15 +149,3 @@ def thin_by_class(rows: np.ndarray, labels: np.ndarray, most: int, seed: int) ->
         of_class = rows[labels[rows] == label]
         kept.append(generator.permutation(of_class)[:most])
     return np.sort(np.concatenate(kept))
-
-
-def inverse_frequency_weights(labels: Sequence[int] | np.ndarray, num_classes: int) -> torch.Tensor:
-    """Class weights inversely proportional to class frequency (paper, section 4.6): float32 (classes,).
-
-    A balanced data set weighs 1 throughout, and so does the mean clip of any other. A class without clips weighs 0.
-    """
-    counts = np.bincount(np.asarray(labels), minlength=num_classes)
-    present = counts > 0
-    weights = np.zeros(num_classes)
-    weights[present] = counts.sum() / (present.sum() * counts[present])
-    return torch.tensor(weights, dtype=torch.float32)

@@ -1,43 +1,52 @@
 """Supervised training on one fold: `accelerate launch -m training.train_supervised --dataset DIR --test-fold K ...`.
 
-The loop below reads from top to bottom: data, model, optimiser, epochs with validation, then the test fold once.
+The loop below reads from top to bottom: data, model, optimiser, epochs with validation, then the test fold once
+(paper, section 4.6).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration, PartialState
-from accelerate.utils import set_seed
+from accelerate import Accelerator, PartialState
+from accelerate.utils import ProjectConfiguration, set_seed
 from safetensors.torch import load_model, save_model
+from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
-from transformers import get_scheduler
 
-from quaclrs.augment import AugmentedLogMel, load_policies, with_background
 from quaclrs.errors import QuaclrsError, report_user_errors
-from quaclrs.evaluation.metrics import classification_metrics
-from quaclrs.evaluation.plots import confusion_matrix_figure, save_figure, training_curves_figure
-from quaclrs.folds import PAPER_PROTOCOL_WARNING
-from quaclrs.models import (
-    BackboneError,
-    LogMelConfig,
-    LogMelSpectrogram,
-    QuaclrsConfig,
-    QuaclrsFeatureExtractor,
-    QuaclrsForAudioClassification,
-)
+from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
-from .checkpoints import load_last_checkpoint, save_checkpoint
-from .config import SupervisedConfig, parse_config
-from .losses import classification_loss
-from .model_card import write_model_card
+from .checkpoints import Termination, broadcast_buffers, load_last_checkpoint, save_checkpoint
+from .config import SupervisedConfig
+from .embeddings import EmbeddedClips, EmbeddingClassifier, embed_clips
+from .losses import class_weights, classification_loss
+from .models import build_augmentation, build_log_mel_config, build_model
+from .optimization import Schedule, average_of, build_optimizer, set_to_train
+from .options import parse_config
+from .progress import EpochProgress
+from .results import (
+    CUT_CONTROL,
+    SHORTCUT_CONTROL,
+    best_epoch,
+    control_figures,
+    describe_run,
+    figures,
+    inputs_of,
+    predict,
+    print_result,
+    probabilities_of,
+    shortcut_control,
+    write_results,
+)
 from .run_folder import RunFolder, describe_environment
-from .splits import Splits, inverse_frequency_weights, load_splits
+from .sampling import EpochSampler, step_seed
+from .splits import Split, Splits, load_splits
+from .trackers import check_tracker
 
 
 def train(config: SupervisedConfig) -> dict[str, Any]:
@@ -48,23 +57,26 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
 
     Raises:
         QuaclrsError: wrong options, data set or weights. Nothing is written before all of them are known to be right.
+        SystemExit: SIGTERM came; a checkpoint was written first.
     """
-    assert config.image_size is not None and config.learning_rate is not None  # settled by the config itself
     started = time.perf_counter()
+    run, resume = RunFolder(config.output_dir), config.resume == "auto"
     accelerator = Accelerator(
-        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed)
+        mixed_precision=config.mixed_precision,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        log_with=check_tracker(config.report_to),
+        project_config=ProjectConfiguration(project_dir=str(run.path), logging_dir=str(run.path / "tracker")),
     )
     set_seed(config.seed)
-    run, resume = RunFolder(config.output_dir), config.resume == "auto"
     run.refuse_existing(resume, config.overwrite)
 
     # Data and model.
-    log_mel = LogMelConfig(image_size=config.image_size, pad_mode=config.pad_mode)
+    log_mel = build_log_mel_config(config)
     feature_extractor = QuaclrsFeatureExtractor(log_mel=log_mel.to_dict())
     augmentation = build_augmentation(config, log_mel)
     policy = None if augmentation is None else augmentation.policy.to_dict()
     if resume:
-        run.refuse_other_policy(policy)
+        run.refuse_other_run(config, policy)
     with accelerator.main_process_first():  # the others find what it decoded and cached
         splits = load_splits(config, feature_extractor, augmentation)
     model = build_model(config, splits.class_names, log_mel)
@@ -80,197 +92,178 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
         if policy is not None:
             run.write_yaml("policy.yaml", policy)
     accelerator.wait_for_everyone()
+    if config.report_to != "none":
+        accelerator.init_trackers("quaclrs", config=dataclasses.asdict(config))
+    # `network` is what is trained: the model, or for a linear probe a classifier on embeddings made once.
+    test_cut = splits.test.cut_at_random(config.seed)
+    network: nn.Module = model
+    if config.mode == "linear_probe" and augmentation is None:
+        network = embed_splits(accelerator, config, model, splits, test_cut)
 
-    # Loss and optimiser. Rare classes weigh more (paper, section 4.6).
-    train_loader = splits.train.loader(config.batch_size, config.num_workers, shuffle=True)
-    validation_loader = splits.validation.loader(config.batch_size, config.num_workers)
-    test_loader = splits.test.loader(config.batch_size, config.num_workers)
-    weights = inverse_frequency_weights(splits.train.labels, len(splits.class_names)).to(accelerator.device)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
-    model, optimizer, train_loader, validation_loader, test_loader = accelerator.prepare(
-        model, optimizer, train_loader, validation_loader, test_loader
-    )
-    # The schedule counts optimiser steps of the whole group, so it is made after the loader was shared out.
-    scheduler = get_scheduler(
-        config.lr_scheduler,
-        optimizer,
-        num_warmup_steps=round(config.warmup_epochs * len(train_loader)),
-        num_training_steps=config.epochs * len(train_loader),
-    )
-    accelerator.register_for_checkpointing(scheduler)
+    # Loss, optimiser and schedule.
+    sampler = EpochSampler(splits.train.labels, config.seed, config.balanced_sampler)
+    workers = 0 if isinstance(network, EmbeddingClassifier) else config.num_workers
+    train_loader: Any = splits.train.loader(config.batch_size, workers, sampler)
+    clips_a_step = train_loader.batch_size * accelerator.num_processes
+    held_out = [split.loader(config.batch_size, workers) for split in (splits.validation, splits.test, test_cut)]
+    assert config.class_weights is not None
+    weights = class_weights(
+        splits.train.labels, len(splits.class_names), config.class_weights, config.effective_number_beta
+    ).to(accelerator.device)
+    optimizer = build_optimizer(config, network)
+    averaged = average_of(network.to(accelerator.device), config.ema_decay) if config.ema_decay else None
+    network, optimizer, train_loader, *held_out = accelerator.prepare(network, optimizer, train_loader, *held_out)
+    validation_loader, test_loader, cut_loader = held_out
+    schedule = Schedule(config, optimizer, batches=len(train_loader))  # of batches shared out among processes
+    accelerator.register_for_checkpointing(schedule, *([averaged] if averaged is not None else []))
+    tested = averaged.module if averaged is not None else accelerator.unwrap_model(network)
+
     history: list[dict[str, Any]] = []
+    unfinished: dict[str, float] | None = None
     if resume and (state := load_last_checkpoint(accelerator, run.checkpoints)):
         history = state["history"]
-        accelerator.print(f"resuming after epoch {len(history)}")
+        if state["unfinished"]:
+            if len(state["unfinished"]) != accelerator.num_processes:
+                raise QuaclrsError(
+                    f"{run.path} stopped amid an epoch with {len(state['unfinished'])} processes; resume with as many"
+                )
+            unfinished = state["unfinished"][accelerator.process_index]
+        accelerator.print(
+            f"resuming after epoch {len(history)}" + (f", step {unfinished['steps']}" if unfinished else "")
+        )
 
     # Epochs.
     best_weights = run.checkpoints / "best.safetensors"
-    for epoch in range(len(history) + 1, config.epochs + 1):
-        epoch_started = time.perf_counter()
-        train_loader.set_epoch(epoch)
-        splits.train.transform.set_epoch(epoch)
-        model.train()
-        if config.mode == "linear_probe":
-            accelerator.unwrap_model(model).quaclrs.eval()  # a frozen encoder's BatchNorm must not drift with the clips
-        loss_sum = torch.zeros((), device=accelerator.device)
-        correct = torch.zeros((), device=accelerator.device)
-        seen = 0
-        progress = tqdm(
-            train_loader, desc=f"epoch {epoch}/{config.epochs}", unit="step", disable=not accelerator.is_main_process
-        )
-        for batch in progress:
-            if augmentation is not None and config.augment_on == "device":
-                batch = augmentation.augment_batch(batch, config.seed, epoch)
-            with accelerator.autocast():
-                logits = model(batch.get("input_values"), batch.get("input_features")).logits
-            loss = classification_loss(logits.float(), batch, weights)
-            accelerator.backward(loss)
-            optimizer.step()
-            optimizer.zero_grad()
-            scheduler.step()
-            # Sums stay on the device: reading them here would make it wait at every step.
-            loss_sum += loss.detach() * len(logits)
-            correct += (logits.detach().argmax(-1) == batch["labels"]).sum()
-            seen += len(logits)
-        totals = accelerator.reduce(torch.stack([loss_sum, correct]), reduction="sum") / (
-            seen * accelerator.num_processes
-        )
-        labels, validation_logits = predict(accelerator, model, validation_loader)
-        row = {
-            "epoch": epoch,
-            "train_loss": totals[0].item(),
-            "train_accuracy": totals[1].item(),
-            "validation_loss": cross_entropy(validation_logits, labels, weights.cpu()).item(),
-            "validation_accuracy": (validation_logits.argmax(-1) == labels).float().mean().item(),
-            "learning_rate": scheduler.get_last_lr()[0],
-            "seconds": time.perf_counter() - epoch_started,
-        }
-        history.append(row)
-        accelerator.print(
-            f"epoch {epoch}: loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.3f}; "
-            f"validation loss {row['validation_loss']:.3f}, accuracy {row['validation_accuracy']:.3f}; "
-            f"{row['seconds']:.0f} s"
-        )
-        if accelerator.is_main_process:
-            run.write_history(history)
-            if best_epoch(history) == epoch:
-                partial = best_weights.with_suffix(".partial")
-                save_model(accelerator.unwrap_model(model), str(partial))
-                partial.replace(best_weights)
-        save_checkpoint(accelerator, run.checkpoints, epoch, {"history": history})
+    with Termination() as termination:
+        for epoch in range(len(history) + 1, config.epochs + 1):
+            if config.patience and history and len(history) - best_epoch(history) >= config.patience:
+                accelerator.print(f"no better validation accuracy for {config.patience} epochs: stopping early")
+                break
+            epoch_started = time.perf_counter()
+            if unfinished:
+                sampler.skip(epoch, int(unfinished["steps"]) * clips_a_step)
+            train_loader.set_epoch(epoch)
+            splits.train.transform.set_epoch(epoch)
+            set_to_train(network)
+            progress = EpochProgress(accelerator, f"epoch {epoch}/{config.epochs}", config.log_every, unfinished)
+            unfinished = None
+            for batch in progress.watch(train_loader):
+                torch.manual_seed(step_seed(config.seed, epoch, progress.steps, accelerator.process_index))
+                if augmentation is not None and config.augment_on == "device":
+                    batch = augmentation.augment_batch(batch, config.seed, epoch)
+                with accelerator.accumulate(network):
+                    with accelerator.autocast():
+                        logits = network(**inputs_of(batch)).logits
+                    loss = classification_loss(logits.float(), batch, weights, config.label_smoothing)
+                    accelerator.backward(loss)
+                    if config.max_grad_norm and accelerator.sync_gradients:
+                        accelerator.clip_grad_norm_(network.parameters(), config.max_grad_norm)
+                    optimizer.step()
+                    optimizer.zero_grad()
+                progress.add(loss, logits, batch["labels"])
+                if accelerator.sync_gradients:
+                    if not accelerator.optimizer_step_was_skipped:
+                        schedule.after_step()
+                    if averaged is not None:
+                        averaged.update_parameters(accelerator.unwrap_model(network))
+                    # Asking costs several processes a round of messages.
+                    may_ask = accelerator.num_processes == 1 or progress.at_refresh
+                    if may_ask and termination.requested(accelerator):
+                        state = {"history": history, "unfinished": progress.totals()}
+                        save_checkpoint(
+                            accelerator, run.checkpoints, epoch - 1, state, progress.steps, config.keep_checkpoints
+                        )
+                        stop_for_sigterm(accelerator)
+            train_loss, train_accuracy = progress.means()
+            train_seconds = time.perf_counter() - epoch_started
+            broadcast_buffers(accelerator, tested)
+            labels, validation_logits = predict(accelerator, tested, validation_loader)
+            validation_accuracy = (validation_logits.argmax(-1) == labels).float().mean().item()
+            row = {
+                "epoch": epoch,
+                "train_loss": train_loss,
+                "train_accuracy": train_accuracy,
+                "validation_loss": cross_entropy(validation_logits, labels, weights.cpu()).item(),
+                "validation_accuracy": validation_accuracy,
+                "learning_rate": schedule.learning_rate,
+                "seconds": time.perf_counter() - epoch_started,
+                "train_seconds": train_seconds,
+                "clips_per_second": progress.clips_per_second,
+                "data_wait": progress.waiting_share,
+            }
+            schedule.after_epoch(validation_accuracy)
+            history.append(row)
+            accelerator.print(
+                f"epoch {epoch}: loss {train_loss:.3f}, accuracy {train_accuracy:.3f}; "
+                f"validation loss {row['validation_loss']:.3f}, accuracy {validation_accuracy:.3f}; "
+                f"{row['seconds']:.0f} s, {row['clips_per_second']:.0f} clips/s, {row['data_wait']:.0%} data wait"
+            )
+            accelerator.log({name: value for name, value in row.items() if name != "epoch"}, step=epoch)
+            if accelerator.is_main_process:
+                run.write_history(history)
+                if best_epoch(history) == epoch:
+                    partial = best_weights.with_suffix(".partial")
+                    save_model(tested, str(partial))
+                    partial.replace(best_weights)
+            state = {"history": history, "unfinished": None}
+            save_checkpoint(accelerator, run.checkpoints, epoch, state, keep=config.keep_checkpoints)
+            if termination.requested(accelerator):
+                stop_for_sigterm(accelerator)
 
     # The test fold is looked at once, with the epoch that validation chose.
-    load_model(accelerator.unwrap_model(model), str(best_weights))
-    labels, logits = predict(accelerator, model, test_loader)
-    if not torch.equal(labels, torch.as_tensor(splits.test.labels)):
-        raise RuntimeError("test clips came back in another order than they were read in")
-    probabilities = logits.double().softmax(-1).numpy()
+    load_model(tested, str(best_weights))
+    probabilities = probabilities_of(accelerator, tested, splits.test, test_loader)
+    cut_probabilities = probabilities_of(accelerator, tested, test_cut, cut_loader)
+    trained = [parameter.numel() for parameter in network.parameters() if parameter.requires_grad]
+    finished = assemble(model, tested)
     metrics = {
-        **classification_metrics(splits.test.labels, probabilities, splits.class_names, splits.test.sources),
-        **describe_run(config, splits, history),
-        "num_processes": accelerator.num_processes,
+        **figures(splits.test, probabilities, splits.class_names),
+        **describe_run(config, splits, history, accelerator),
+        "parameters": sum(parameter.numel() for parameter in finished.parameters()),
+        "trained_parameters": sum(trained),
+        "controls": {
+            SHORTCUT_CONTROL: shortcut_control(splits, config.seed),
+            CUT_CONTROL: control_figures(test_cut, cut_probabilities, splits.class_names),
+        },
         "seconds": time.perf_counter() - started,
     }
     if accelerator.is_main_process:
-        names = splits.class_names
-        run.write_predictions(
-            splits.test.clip_ids, splits.test.folds, [names[i] for i in splits.test.labels], probabilities, names
-        )
-        title = f"{config.backbone}, {config.mode}, test fold {config.test_fold} ({config.protocol})"
-        save_figure(
-            confusion_matrix_figure(metrics["confusion_matrix"], names, title), run.plots / "confusion_matrix.png"
-        )
-        save_figure(training_curves_figure(history, title), run.plots / "training_curves.png")
-        accelerator.unwrap_model(model).save_pretrained(run.model)
-        feature_extractor.save_pretrained(run.model)
-        write_model_card(run.model, config, metrics)
-        run.write_json("metrics.json", metrics)
+        write_results(run, config, splits, history, metrics, probabilities, finished, feature_extractor)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return metrics
 
 
-def build_augmentation(config: SupervisedConfig, log_mel: LogMelConfig) -> AugmentedLogMel | None:
-    """The policy of `--augment`; None where nothing is augmented."""
-    if config.augment_on == "none":
-        return None
-    policy, second = load_policies(config.augment, views=2)
-    if second != policy:
-        raise QuaclrsError(f"--augment {config.augment} holds views that differ, for self-supervision; choose another")
-    if config.background_noise is not None and "background_noise" not in policy.augmentations:
-        raise QuaclrsError(f"--background-noise has no use with --augment {config.augment}; choose street or your own")
-    policy = with_background(policy, config.background_noise)
-    if policy.is_identity:
-        return None
-    return AugmentedLogMel(policy, LogMelSpectrogram(log_mel))
+def embed_splits(
+    accelerator: Accelerator,
+    config: SupervisedConfig,
+    model: QuaclrsForAudioClassification,
+    splits: Splits,
+    test_cut: Split,
+) -> EmbeddingClassifier:
+    """Make every split one of embeddings by the frozen encoder, and the classifier for them."""
+    encoder = model.quaclrs.to(accelerator.device)
+    for split, cut in ((splits.train, False), (splits.validation, False), (splits.test, False), (test_cut, True)):
+        settings = {"data": splits.fingerprint, "decoded": config.decode_once, "cut": config.seed if cut else None}
+        embeddings = embed_clips(accelerator, encoder, split.clips, split.clip_ids, split.transform, settings)
+        split.dataset = EmbeddedClips(embeddings, torch.as_tensor(split.labels))
+        split.collate = lambda batch: batch
+    return EmbeddingClassifier(model.classifier, splits.train.dataset.embeddings)
 
 
-def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfig) -> QuaclrsForAudioClassification:
-    """The classifier with the weights and the frozen parts that `mode` asks for."""
-    try:
-        model = QuaclrsForAudioClassification(
-            QuaclrsConfig(
-                backbone=config.backbone,
-                log_mel=log_mel.to_dict(),
-                id2label=dict(enumerate(names)),
-                label2id={name: i for i, name in enumerate(names)},
-            )
-        )
-        if config.mode != "scratch":
-            model.quaclrs.backbone.load_weights(config.pretrained_file)
-    except BackboneError as error:
-        raise QuaclrsError(f"{error} (--pretrained-file, --mode scratch)") from error
-    if config.mode == "linear_probe":
-        model.quaclrs.requires_grad_(False)
-    return model
+def assemble(model: QuaclrsForAudioClassification, tested: nn.Module) -> QuaclrsForAudioClassification:
+    """The whole classifier on the CPU with the weights that were tested."""
+    if isinstance(tested, EmbeddingClassifier):
+        model.cpu().classifier.load_state_dict(tested.cpu().classifier().state_dict())
+        return model
+    assert isinstance(tested, QuaclrsForAudioClassification)
+    return tested
 
 
-@torch.no_grad()
-def predict(accelerator: Accelerator, model: torch.nn.Module, loader: DataLoader) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels (clips,) and float32 logits (clips, classes) of every clip in the loader's order, gathered on the CPU."""
-    model.eval()
-    labels, logits = [], []
-    for batch in loader:
-        with accelerator.autocast():
-            output = model(input_values=batch["input_values"]).logits
-        # `gather_for_metrics` drops the clips that fill up the last batch when processes share it unevenly.
-        batch_labels, batch_logits = accelerator.gather_for_metrics((batch["labels"], output.float()))
-        labels.append(batch_labels.cpu())
-        logits.append(batch_logits.cpu())
-    return torch.cat(labels), torch.cat(logits)
-
-
-def best_epoch(history: list[dict[str, Any]]) -> int:
-    """The epoch of the highest validation accuracy; of several, the one of the lowest validation loss."""
-    return max(history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))["epoch"]
-
-
-def describe_run(config: SupervisedConfig, splits: Splits, history: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a figure must not be read without: protocol, folds, sizes, model, and what makes it optimistic."""
-    best = best_epoch(history)
-    warnings = [PAPER_PROTOCOL_WARNING] if config.protocol == "paper" else []
-    if splits.synthetic:
-        warnings.append("the clips are synthetic: these figures prove plumbing, not accuracy")
-    return {
-        "protocol": config.protocol,
-        "test_fold": splits.plan.test_fold,
-        "validation_fold": splits.plan.validation_fold,
-        "complete_folds": list(splits.plan.complete_folds),
-        "clips_train": len(splits.train),
-        "clips_validation": len(splits.validation),
-        "synthetic": splits.synthetic,
-        "warnings": warnings,
-        "backbone": config.backbone,
-        "mode": config.mode,
-        "image_size": config.image_size,
-        "pad_mode": config.pad_mode,
-        "augment": "none" if config.augment_on == "none" else config.augment,
-        "epochs": config.epochs,
-        "best_epoch": best,
-        "validation_accuracy": history[best - 1]["validation_accuracy"],
-        "seed": config.seed,
-    }
+def stop_for_sigterm(accelerator: Accelerator) -> None:
+    accelerator.print("stopped by SIGTERM after writing a checkpoint; go on with --resume auto")
+    accelerator.end_training()
+    raise SystemExit(143)  # 128 + SIGTERM, as shells report it
 
 
 @report_user_errors
@@ -280,23 +273,6 @@ def main(arguments: list[str] | None = None) -> int:
     if PartialState().is_main_process:
         print_result(config, metrics)
     return 0
-
-
-def print_result(config: SupervisedConfig, metrics: dict[str, Any]) -> None:
-    """The figures of the test fold, and where the run lies."""
-
-    def share(value: float | None) -> str:
-        return "none" if value is None else f"{value:.1%}"
-
-    print(
-        f"test fold {metrics['test_fold']} ({metrics['protocol']}, {metrics['clips']} clips): "
-        f"accuracy {share(metrics['accuracy'])}, macro F1 {share(metrics['macro_f1'])}; "
-        f"UrbanSound8K's classes {share(metrics['accuracy_urbansound8k'])}, "
-        f"new classes {share(metrics['accuracy_sirennet'])}"
-    )
-    for warning in metrics["warnings"]:
-        print(f"warning: {warning}")
-    print(f"run: {config.output_dir}, model: {RunFolder(config.output_dir).model}")
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ class Backbone(nn.Module):
         if name == "alexnet":
             self.network = alexnet(weights=None)
             self.network.classifier = self.network.classifier[:-1]
+            self.network.group_matcher = _alexnet_layers
             self.hidden_size = 4096
             self.image_mean, self.image_std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
         else:
@@ -126,6 +127,11 @@ class Backbone(nn.Module):
                 f"pretrained weights of {self.name} could not be downloaded ({reason}); "
                 "name a local weights file or train from scratch"
             ) from error
+
+
+def _alexnet_layers(coarse: bool = False) -> dict[str, str]:
+    """How timm divides a network into layers, for the one that is not timm's: every layer with weights for itself."""
+    return {"features": r"^features\.(\d+)", "classifier": r"^classifier\.(\d+)"}
 
 
 def read_weights(file: str | Path) -> dict[str, torch.Tensor]:

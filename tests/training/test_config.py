@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from quaclrs.errors import QuaclrsError
-from training.config import SupervisedConfig, parse_config
+from training.config import SupervisedConfig
 from training.model_card import training_command
+from training.options import parse_config
 
 REQUIRED = ["--dataset", "data", "--test-fold", "1", "--output-dir", "out"]
 

@@ -5,19 +5,21 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from quaclrs.models import QuaclrsFeatureExtractor
 from training.config import SupervisedConfig
-from training.splits import inverse_frequency_weights, load_splits, thin_by_class
+from training.losses import class_weights
+from training.sampling import EpochSampler
+from training.splits import load_splits, thin_by_class
 
 
 def test_class_weights_are_those_that_scikit_learn_calls_balanced():
     labels = np.repeat([0, 1, 2], [5, 20, 75])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
-    np.testing.assert_allclose(inverse_frequency_weights(labels, 3).numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(class_weights(labels, 3, "inverse").numpy(), expected, rtol=1e-6)
 
 
 def test_a_class_without_clips_weighs_nothing_and_disturbs_no_other():
-    with_gap = inverse_frequency_weights([0, 0, 2], 3)
+    with_gap = class_weights([0, 0, 2], 3, "inverse")
     assert with_gap[1] == 0
-    torch.testing.assert_close(with_gap[[0, 2]], inverse_frequency_weights([0, 0, 1], 2))
+    torch.testing.assert_close(with_gap[[0, 2]], class_weights([0, 0, 1], 2, "inverse"))
 
 
 def test_thinning_keeps_at_most_so_many_rows_a_class_in_order_and_by_seed():
@@ -56,6 +58,6 @@ def test_batches_do_not_depend_on_the_number_of_workers(splits):
 
 
 def test_a_shuffled_loader_drops_its_incomplete_batch_but_never_all_clips(splits):
-    clips = len(splits.train)
-    assert [len(b["labels"]) for b in splits.train.loader(batch_size=8, shuffle=True)] == [8] * (clips // 8)
-    assert [len(b["labels"]) for b in splits.train.loader(batch_size=1000, shuffle=True)] == [clips]
+    clips, sampler = len(splits.train), EpochSampler(splits.train.labels, seed=0)
+    assert [len(b["labels"]) for b in splits.train.loader(8, sampler=sampler)] == [8] * (clips // 8)
+    assert [len(b["labels"]) for b in splits.train.loader(1000, sampler=sampler)] == [clips]

@@ -46,8 +46,11 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model" / "model.safetensors")
 
 
+MEASURED = {"seconds", "train_seconds", "train_clips_per_second", "peak_memory_bytes"}
+
+
 def without_times(metrics: dict) -> dict:
-    return {key: value for key, value in metrics.items() if key != "seconds"}
+    return {key: value for key, value in metrics.items() if key not in MEASURED}
 
 
 def test_a_run_leaves_every_file_of_its_folder_and_nothing_half_written(run):
@@ -133,8 +136,8 @@ def test_a_run_resumed_after_its_first_epoch_equals_one_never_interrupted(run, s
 
     real = module.save_checkpoint
 
-    def save_and_die(accelerator, checkpoints, epoch, state):
-        real(accelerator, checkpoints, epoch, state)
+    def save_and_die(*arguments, **options):
+        real(*arguments, **options)
         raise Killed
 
     monkeypatch.setattr(module, "save_checkpoint", save_and_die)
@@ -171,11 +174,21 @@ def test_the_policy_and_the_padding_of_a_run_are_saved_with_it(sample_dataset, t
     assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["log_mel"]["pad_mode"] == "repeat"
 
 
-def test_a_run_is_not_resumed_under_another_policy(run, sample_dataset):
+def test_a_run_is_not_resumed_with_another_policy_or_option(run, sample_dataset, tmp_path):
     folder, _ = run
-    for other in ({"augment": "paper"}, {"augment_on": "none"}):
-        with pytest.raises(QuaclrsError, match="another augmentation policy"):
+    for other in ({"augment": "paper"}, {"augment_on": "none"}, {"batch_size": 8}, {"learning_rate": 0.5}):
+        (name, value), *_ = other.items()
+        with pytest.raises(QuaclrsError, match=f"began with {name} .*, not {value}"):
             train(config(sample_dataset, folder, resume="auto", **other))
+
+
+def test_a_run_is_not_resumed_after_its_policy_file_was_edited(sample_dataset, tmp_path):
+    policy = tmp_path / "mine.yaml"
+    policy.write_text("gain: {decibels: [-6, 6]}")
+    train(config(sample_dataset, tmp_path / "run", augment=str(policy), epochs=1))
+    policy.write_text("gain: {decibels: [-9, 9]}")
+    with pytest.raises(QuaclrsError, match="another augmentation policy"):
+        train(config(sample_dataset, tmp_path / "run", augment=str(policy), epochs=1, resume="auto"))
 
 
 def test_a_linear_probe_trains_the_head_and_leaves_the_pretrained_encoder_as_it_was(sample_dataset, tmp_path):

@@ -1,0 +1,161 @@
+"""Linear probing without running the frozen encoder again and again: embeddings are computed once and kept on disk.
+
+A clip's embedding depends on the encoder's weights, the front end and the clip, not on folds, so cross-validation
+computes each once. The file of an encoder lies in `quaclrs/embeddings` of the Hugging Face cache.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from huggingface_hub.constants import HF_HOME
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from quaclrs.models import QuaclrsModel
+from quaclrs.transforms import ClipTransform, transform_clips
+
+#: Clips that the encoder sees at once. Always as many: a kernel chosen for another shape rounds differently.
+_BATCH = 32
+
+
+class EmbeddedClips(Dataset):
+    """Rows of embedding and label, a batch of which is two slices.
+
+    Args:
+        embeddings: (clips, hidden_size) float32.
+        labels: (clips,) int64.
+    """
+
+    def __init__(self, embeddings: torch.Tensor, labels: torch.Tensor) -> None:
+        self.embeddings, self.labels = embeddings, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"embeddings": self.embeddings[index], "labels": self.labels[index]}
+
+    def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
+        return {"embeddings": self.embeddings[indices], "labels": self.labels[indices]}
+
+
+class EmbeddingClassifier(nn.Module):
+    """The linear classifier on embeddings that are standardised with the training clips' mean and deviation.
+
+    Dimensions of a network differ in scale by orders of magnitude, which one learning rate does not fit.
+    `classifier()` gives the linear layer that does the same on embeddings as they are.
+
+    Args:
+        linear: the classifier to begin with.
+        embeddings: (clips, hidden_size) of the training split.
+    """
+
+    def __init__(self, linear: nn.Linear, embeddings: torch.Tensor) -> None:
+        super().__init__()
+        self.linear = copy.deepcopy(linear)
+        deviation, mean = torch.std_mean(embeddings, dim=0, correction=0)
+        self.register_buffer("mean", mean)
+        # A dead dimension stays as it is.
+        self.register_buffer("deviation", torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
+        self.mean: torch.Tensor
+        self.deviation: torch.Tensor
+
+    def forward(self, embeddings: torch.Tensor) -> SequenceClassifierOutput:
+        return SequenceClassifierOutput(logits=self.linear((embeddings - self.mean) / self.deviation))
+
+    @torch.no_grad()
+    def classifier(self) -> nn.Linear:
+        """As a linear layer without standardisation, computed in float64."""
+        folded = copy.deepcopy(self.linear)
+        weight = self.linear.weight.double() / self.deviation.double()
+        folded.weight.copy_(weight)
+        folded.bias.copy_(self.linear.bias.double() - weight @ self.mean.double())
+        return folded
+
+
+def embed_clips(
+    accelerator: Accelerator,
+    encoder: QuaclrsModel,
+    clips: Any,
+    clip_ids: Sequence[str],
+    transform: ClipTransform,
+    settings: dict[str, Any],
+) -> torch.Tensor:
+    """Embeddings of clips by a frozen encoder, from the cache where they are there.
+
+    Args:
+        accelerator: its processes share the work; the main one reads and writes the cache.
+        encoder: on the accelerator's device.
+        clips: rows of a loaded data set.
+        clip_ids: of these rows.
+        transform: what makes `input_values` of them; one without draws, or whose draws `settings` describe.
+        settings: what beside encoder, front end and clip an embedding depends on: the data set, a cut.
+
+    Returns:
+        float32 (clips, hidden_size) on the CPU, in the order of the rows.
+    """
+    encoder.eval()
+    settings = {**settings, "precision": accelerator.mixed_precision, "device": accelerator.device.type}
+    file = Path(os.path.expanduser(HF_HOME)) / "quaclrs" / "embeddings" / f"{_key(encoder, settings)}.safetensors"
+    # Of several processes only the main one looks: two machines may hold different caches.
+    known = [load_file(file) if accelerator.is_main_process and file.is_file() else None]
+    found: dict[str, torch.Tensor] = broadcast_object_list(known)[0] or {}
+    missing = [row for row, clip_id in enumerate(clip_ids) if clip_id not in found]
+    if missing:
+        accelerator.print(f"embedding {len(missing)} clips with the frozen encoder")
+        computed = _embed(accelerator, encoder, transform_clips(clips.select(missing), transform))
+        found |= {clip_ids[row]: embedding for row, embedding in zip(missing, computed, strict=True)}
+        if accelerator.is_main_process:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+            save_file({clip_id: embedding.clone() for clip_id, embedding in found.items()}, partial)
+            partial.replace(file)
+    return torch.stack([found[clip_id] for clip_id in clip_ids])
+
+
+@torch.inference_mode()
+def _embed(accelerator: Accelerator, encoder: QuaclrsModel, rows: Any) -> torch.Tensor:
+    def collate(batch: list[dict[str, Any]]) -> torch.Tensor:
+        values = torch.stack([torch.as_tensor(row["input_values"]) for row in batch])
+        return torch.cat([values, values[:1].expand(_BATCH - len(values), -1)])
+
+    share = range(accelerator.process_index, len(rows), accelerator.num_processes)
+    embeddings = []
+    for values in DataLoader(rows.select(share), batch_size=_BATCH, collate_fn=collate):
+        with accelerator.autocast():
+            embeddings.append(encoder(values.to(accelerator.device)).pooler_output.float().cpu())
+    own = torch.cat(embeddings)[: len(share)] if embeddings else torch.zeros(0, encoder.hidden_size)
+    # Shares differ by a clip at most; each process gets all of them and puts them back in order.
+    shares = _gather_objects(accelerator, own)
+    whole = torch.empty(len(rows), encoder.hidden_size)
+    for process, embedded in enumerate(shares):
+        whole[process :: accelerator.num_processes] = embedded
+    return whole
+
+
+def _gather_objects(accelerator: Accelerator, own: torch.Tensor) -> list[torch.Tensor]:
+    if accelerator.num_processes == 1:
+        return [own]
+    shares: list[Any] = [None] * accelerator.num_processes
+    torch.distributed.all_gather_object(shares, own)
+    return shares
+
+
+def _key(encoder: QuaclrsModel, settings: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps([encoder.config.to_dict(), settings], sort_keys=True, default=str).encode())
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]

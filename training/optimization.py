@@ -1,0 +1,128 @@
+"""Optimiser, learning-rate schedule, frozen parts and averaged weights of a training run (paper, section 4.6)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from timm.models import group_parameters
+from timm.optim import param_groups_layer_decay, param_groups_weight_decay
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from transformers import get_scheduler
+
+from quaclrs.errors import QuaclrsError
+from quaclrs.models import QuaclrsForAudioClassification
+
+from .config import PLATEAU, TrainingConfig
+
+_OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+#: A "constant" rate still rises over the warm-up.
+_TRANSFORMERS_NAME = {"constant": "constant_with_warmup", PLATEAU: PLATEAU}
+
+
+def build_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Adam or AdamW over what is to be trained.
+
+    Weight decay leaves out norms, biases and what timm's architecture excludes. With `layer_decay` < 1 each layer of
+    the backbone (timm's grouping of it) learns at that factor of the rate of the layer above it.
+
+    Args:
+        config: optimiser, rate, decays.
+        model: a classifier with backbone, or any module, whose trainable parameters count.
+    """
+    assert config.learning_rate is not None
+    groups: list[dict[str, Any]] = []
+    rest = model
+    if isinstance(model, QuaclrsForAudioClassification):
+        network, rest = model.quaclrs.backbone.network, model.classifier
+        excluded: set[str] = getattr(network, "no_weight_decay", set)()
+        groups += param_groups_layer_decay(
+            network, config.weight_decay, no_weight_decay_list=excluded, layer_decay=config.layer_decay
+        )
+    groups += param_groups_weight_decay(rest, config.weight_decay)
+    for group in groups:
+        group["lr"] = config.learning_rate * group.pop("lr_scale", 1.0)
+    return _OPTIMIZERS[config.optimizer](
+        [{"params": g["params"], "weight_decay": g["weight_decay"], "lr": g["lr"]} for g in groups if g["params"]],
+        lr=config.learning_rate,
+    )
+
+
+class Schedule:
+    """The learning rate over a run: by optimiser steps, or by how validation goes (ReduceLROnPlateau).
+
+    Args:
+        config: schedule, warm-up and epochs.
+        optimizer: whose rates it sets; the one that `Accelerator.prepare` returned will do.
+        batches: of an epoch of one process.
+    """
+
+    def __init__(self, config: TrainingConfig, optimizer: Any, batches: int) -> None:
+        steps = math.ceil(batches / config.gradient_accumulation_steps)
+        self.by_validation = config.lr_scheduler == PLATEAU
+        plateau = {"mode": "max", "factor": config.plateau_factor, "patience": config.plateau_patience}
+        assert config.warmup_epochs is not None
+        self.scheduler: LRScheduler | ReduceLROnPlateau = get_scheduler(
+            _TRANSFORMERS_NAME.get(config.lr_scheduler, config.lr_scheduler),
+            optimizer,
+            num_warmup_steps=round(config.warmup_epochs * steps),
+            num_training_steps=config.epochs * steps,
+            scheduler_specific_kwargs=plateau if self.by_validation else None,
+        )
+
+    def after_step(self) -> None:
+        """To be called after each step of the optimiser."""
+        if not self.by_validation:
+            self.scheduler.step()  # type: ignore[call-arg]
+
+    def after_epoch(self, validation_accuracy: float) -> None:
+        """To be called after each validation."""
+        if self.by_validation:
+            self.scheduler.step(validation_accuracy)  # type: ignore[arg-type]
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest rate of any parameter now."""
+        return max(float(rate) for rate in self.scheduler.get_last_lr())
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.scheduler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.scheduler.load_state_dict(state)
+
+
+def freeze_stages(model: QuaclrsForAudioClassification, stages: int) -> None:
+    """Freeze the first `stages` stages of the backbone, as timm groups it coarsely: 1 is the stem.
+
+    Raises:
+        QuaclrsError: it has no more stages than that.
+    """
+    network = model.quaclrs.backbone.network
+    found = group_parameters(network, network.group_matcher(coarse=True), return_values=True)
+    if stages >= len(found):
+        raise QuaclrsError(
+            f"--freeze-stages is {stages}, but {model.config.backbone} has {len(found)} stages; leave one to train, "
+            "or choose --mode linear_probe"
+        )
+    for stage in range(stages):
+        for parameter in found[stage]:
+            parameter.requires_grad_(False)
+
+
+def set_to_train(model: nn.Module) -> None:
+    """Training mode, but for frozen modules: statistics of a frozen BatchNorm must not drift with the clips."""
+    model.train()
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+
+
+def average_of(model: nn.Module, decay: float) -> AveragedModel:
+    """A copy of the model that follows it as an exponential moving average; BatchNorm's statistics are copied."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))

@@ -1,0 +1,59 @@
+"""The order of training clips: a function of seed and epoch alone, and able to begin in the middle of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class EpochSampler(Sampler[int]):
+    """All clips once an epoch in random order, or, balanced, as many draws that make every class as frequent.
+
+    A sampler with a generator of its own would have to save that with every checkpoint; this one has no state but the
+    epoch. Of several processes each has the same order and Accelerate deals its batches out.
+
+    Args:
+        labels: (clips,) the class of every clip.
+        seed: of the order.
+        balanced: draw with replacement, each class with the same probability.
+    """
+
+    def __init__(self, labels: np.ndarray, seed: int, balanced: bool = False) -> None:
+        self.seed = seed
+        self._size = len(labels)
+        self._probabilities: np.ndarray | None = None
+        if balanced:
+            frequency = np.bincount(labels)[labels].astype(float)
+            self._probabilities = 1 / frequency / np.sum(1 / frequency)
+        self._epoch = 0
+        self._skipped = (0, 0)
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def skip(self, epoch: int, clips: int) -> None:
+        """Begin that epoch, and no other, after so many clips."""
+        self._skipped = (epoch, clips)
+
+    def __len__(self) -> int:
+        return self._size - self._start
+
+    def __iter__(self) -> Iterator[int]:
+        generator = np.random.default_rng([self.seed, self._epoch])
+        if self._probabilities is None:
+            order = generator.permutation(self._size)
+        else:
+            order = generator.choice(self._size, size=self._size, p=self._probabilities)
+        return iter(order[self._start :].tolist())
+
+    @property
+    def _start(self) -> int:
+        epoch, clips = self._skipped
+        return clips if epoch == self._epoch else 0
+
+
+def step_seed(seed: int, epoch: int, step: int, process: int) -> int:
+    """Seed of what a network draws in one step, as dropout does: no state to save, the same however a run got there."""
+    return int(np.random.SeedSequence([seed, epoch, step, process]).generate_state(1, np.uint64)[0] >> 1)
