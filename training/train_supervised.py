@@ -24,9 +24,10 @@ from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassificatio
 from .checkpoints import Termination, broadcast_buffers, load_last_checkpoint, save_checkpoint
 from .config import SupervisedConfig
 from .embeddings import EmbeddedClips, EmbeddingClassifier, embed_clips
-from .losses import class_weights, classification_loss
+from .learner import Learner
+from .losses import class_weights
 from .models import build_augmentation, build_log_mel_config, build_model
-from .optimization import Schedule, average_of, build_optimizer, set_to_train
+from .optimization import Schedule, average_of, build_optimizer
 from .options import parse_config
 from .progress import EpochProgress
 from .results import (
@@ -36,7 +37,6 @@ from .results import (
     control_figures,
     describe_run,
     figures,
-    inputs_of,
     predict,
     print_result,
     probabilities_of,
@@ -44,7 +44,7 @@ from .results import (
     write_results,
 )
 from .run_folder import RunFolder, describe_environment
-from .sampling import EpochSampler, step_seed
+from .sampling import EpochSampler
 from .splits import Split, Splits, load_splits
 from .trackers import check_tracker
 
@@ -117,6 +117,8 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     schedule = Schedule(config, optimizer, batches=len(train_loader))  # of batches shared out among processes
     accelerator.register_for_checkpointing(schedule, *([averaged] if averaged is not None else []))
     tested = averaged.module if averaged is not None else accelerator.unwrap_model(network)
+    on_device = augmentation if config.augment_on == "device" else None
+    learner = Learner(config, accelerator, network, optimizer, schedule, weights, on_device, averaged)
 
     history: list[dict[str, Any]] = []
     unfinished: dict[str, float] | None = None
@@ -144,36 +146,17 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
                 sampler.skip(epoch, int(unfinished["steps"]) * clips_a_step)
             train_loader.set_epoch(epoch)
             splits.train.transform.set_epoch(epoch)
-            set_to_train(network)
             progress = EpochProgress(accelerator, f"epoch {epoch}/{config.epochs}", config.log_every, unfinished)
             unfinished = None
-            for batch in progress.watch(train_loader):
-                torch.manual_seed(step_seed(config.seed, epoch, progress.steps, accelerator.process_index))
-                if augmentation is not None and config.augment_on == "device":
-                    batch = augmentation.augment_batch(batch, config.seed, epoch)
-                with accelerator.accumulate(network):
-                    with accelerator.autocast():
-                        logits = network(**inputs_of(batch)).logits
-                    loss = classification_loss(logits.float(), batch, weights, config.label_smoothing)
-                    accelerator.backward(loss)
-                    if config.max_grad_norm and accelerator.sync_gradients:
-                        accelerator.clip_grad_norm_(network.parameters(), config.max_grad_norm)
-                    optimizer.step()
-                    optimizer.zero_grad()
-                progress.add(loss, logits, batch["labels"])
-                if accelerator.sync_gradients:
-                    if not accelerator.optimizer_step_was_skipped:
-                        schedule.after_step()
-                    if averaged is not None:
-                        averaged.update_parameters(accelerator.unwrap_model(network))
-                    # Asking costs several processes a round of messages.
-                    may_ask = accelerator.num_processes == 1 or progress.at_refresh
-                    if may_ask and termination.requested(accelerator):
-                        state = {"history": history, "unfinished": progress.totals()}
-                        save_checkpoint(
-                            accelerator, run.checkpoints, epoch - 1, state, progress.steps, config.keep_checkpoints
-                        )
-                        stop_for_sigterm(accelerator)
+            for stepped in learner.steps(train_loader, epoch, progress):
+                # Asking costs several processes a round of messages; between two steps there is nothing to save.
+                may_ask = stepped and (accelerator.num_processes == 1 or progress.at_refresh)
+                if may_ask and termination.requested(accelerator):
+                    state = {"history": history, "unfinished": progress.totals()}
+                    save_checkpoint(
+                        accelerator, run.checkpoints, epoch - 1, state, progress.steps, config.keep_checkpoints
+                    )
+                    stop_for_sigterm(accelerator)
             train_loss, train_accuracy = progress.means()
             train_seconds = time.perf_counter() - epoch_started
             broadcast_buffers(accelerator, tested)
