@@ -197,6 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
         for warning in summary["warnings"]:
             print(f"warning: {warning}")
         print(f"summary: {Path(config.output_dir) / 'summary.md'}")
+    PartialState().destroy_process_group()
     return 0
 
 

@@ -21,6 +21,8 @@ import yaml
 
 from quaclrs.errors import QuaclrsError
 
+from .checkpoints import list_checkpoints
+
 _PACKAGES = ("quaclrs", "torch", "torchaudio", "transformers", "datasets", "accelerate", "timm", "librosa", "numpy")
 
 #: Options that a resumed run may change: its result is the same.
@@ -62,6 +64,8 @@ class RunFolder:
     def refuse_other_run(self, config: Any, policy: dict[str, Any] | None) -> None:
         """Raise a `QuaclrsError` where a run that is to be resumed began with other options or another policy."""
         if not (self.path / "config.yaml").is_file():
+            if list_checkpoints(self.checkpoints):  # of a run that nobody knows
+                raise QuaclrsError(f"{self.path} holds checkpoints but no config.yaml; choose another --output-dir")
             return
         if differing := self.options_that_differ(config):
             began = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")).get(differing[0])

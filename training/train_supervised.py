@@ -46,7 +46,7 @@ from .results import (
 from .run_folder import RunFolder, describe_environment
 from .sampling import EpochSampler
 from .splits import Split, Splits, load_splits
-from .trackers import check_tracker
+from .trackers import check_tracker, finish_trackers
 
 
 def train(config: SupervisedConfig) -> dict[str, Any]:
@@ -212,8 +212,8 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     }
     if accelerator.is_main_process:
         write_results(run, config, splits, history, metrics, probabilities, finished, feature_extractor)
+    finish_trackers(accelerator)
     accelerator.wait_for_everyone()
-    accelerator.end_training()
     return metrics
 
 
@@ -245,7 +245,7 @@ def assemble(model: QuaclrsForAudioClassification, tested: nn.Module) -> Quaclrs
 
 def stop_for_sigterm(accelerator: Accelerator) -> None:
     accelerator.print("stopped by SIGTERM after writing a checkpoint; go on with --resume auto")
-    accelerator.end_training()
+    finish_trackers(accelerator)
     raise SystemExit(143)  # 128 + SIGTERM, as shells report it
 
 
@@ -255,6 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
     metrics = train(config)
     if PartialState().is_main_process:
         print_result(config, metrics)
+    PartialState().destroy_process_group()
     return 0
 
 
