@@ -18,7 +18,7 @@ from torch import nn
 
 _STATE_FILE = "trainer_state.json"
 
-#: `epoch-0003` holds three whole epochs, `epoch-0003-step-000012` twelve steps of the fourth too: names sort by age.
+#: `epoch-0003` holds three whole epochs, `epoch-0003-step-000012` twelve steps of the fourth too.
 _NAME = re.compile(r"epoch-\d{4,}(-step-\d{6,})?")
 
 
@@ -38,9 +38,7 @@ def save_checkpoint(
     final = folder / (f"epoch-{epochs:04d}" + (f"-step-{steps:06d}" if steps else ""))
     partial = final.with_name(f"{final.name}.partial")
     if accelerator.is_main_process:
-        # What a run that was killed while it wrote left behind, under this or another name.
-        for left in folder.glob("*.partial"):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        _remove_partial(folder)  # this very name may be among them
     accelerator.wait_for_everyone()
     accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()
@@ -55,6 +53,8 @@ def save_checkpoint(
 
 def load_last_checkpoint(accelerator: Accelerator, folder: Path) -> dict[str, Any] | None:
     """Restore the newest complete checkpoint and return its state; None where there is none."""
+    if accelerator.is_main_process:
+        _remove_partial(folder)
     found = list_checkpoints(folder)
     if not found:
         return None
@@ -64,7 +64,14 @@ def load_last_checkpoint(accelerator: Accelerator, folder: Path) -> dict[str, An
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints, oldest first."""
-    return sorted(p for p in folder.glob("epoch-*") if _NAME.fullmatch(p.name) and (p / _STATE_FILE).is_file())
+    found = [p for p in folder.glob("epoch-*") if _NAME.fullmatch(p.name) and (p / _STATE_FILE).is_file()]
+    return sorted(found, key=lambda p: [int(number) for number in re.findall(r"\d+", p.name)])
+
+
+def _remove_partial(folder: Path) -> None:
+    """Remove what a run left behind that was killed while it wrote or deleted."""
+    for left in folder.glob("*.partial"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def broadcast_buffers(accelerator: Accelerator, model: nn.Module) -> None:

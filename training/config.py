@@ -74,7 +74,9 @@ class TrainingConfig:
     warmup_epochs: float | None = option(
         None, f"epochs over which the rate rises from 0; 1, and 0 with {PLATEAU}, where absent", at_least=0
     )
-    plateau_patience: int = option(2, f"{PLATEAU}: epochs without a better validation accuracy", at_least=0)
+    plateau_patience: int = option(
+        2, f"{PLATEAU}: epochs without a better validation accuracy after which the rate falls", above=0
+    )
     plateau_factor: float = option(0.1, f"{PLATEAU}: what the rate is multiplied with then", above=0, below=1)
     weight_decay: float = option(0.0, "of all weights but norms and biases; adam adds it to the gradient", at_least=0)
     layer_decay: float = option(1.0, "factor of the rate from each layer to the one below it", above=0, at_most=1)

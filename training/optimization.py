@@ -28,7 +28,8 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Opt
     """Adam or AdamW over what is to be trained.
 
     Weight decay leaves out norms, biases and what timm's architecture excludes. With `layer_decay` < 1 each layer of
-    the backbone (timm's grouping of it) learns at that factor of the rate of the layer above it.
+    the backbone (timm's grouping of it) learns at that factor of the rate of the layer above it; the uppermost learns
+    at the full rate, as the classifier does.
 
     Args:
         config: optimiser, rate, decays.
@@ -64,7 +65,8 @@ class Schedule:
     def __init__(self, config: TrainingConfig, optimizer: Any, batches: int) -> None:
         steps = math.ceil(batches / config.gradient_accumulation_steps)
         self.by_validation = config.lr_scheduler == PLATEAU
-        plateau = {"mode": "max", "factor": config.plateau_factor, "patience": config.plateau_patience}
+        # PyTorch's patience counts the epochs that still pass, ours those after which the rate falls.
+        plateau = {"mode": "max", "factor": config.plateau_factor, "patience": config.plateau_patience - 1}
         assert config.warmup_epochs is not None
         self.scheduler: LRScheduler | ReduceLROnPlateau = get_scheduler(
             _TRANSFORMERS_NAME.get(config.lr_scheduler, config.lr_scheduler),

@@ -62,6 +62,8 @@ def check_options(config: Any) -> None:
         choices, limits = entry.metadata["choices_of"], entry.metadata["limits"]
         if choices and value not in choices:
             raise QuaclrsError(f"{flag_of(entry.name)} is {value!r}; choose {', '.join(choices)}")
+        if bool in kinds and not isinstance(value, bool):
+            raise QuaclrsError(f"{flag_of(entry.name)} is {value!r}; it must be true or false")
         if str in kinds and not isinstance(value, str):
             raise QuaclrsError(f"{flag_of(entry.name)} is {value!r}; it must be a name or a path")
         if limits:

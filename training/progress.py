@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -47,7 +48,8 @@ class EpochProgress:
             initial=self.steps,
             desc=self._description,
             unit="step",
-            disable=not self._accelerator.is_main_process or None,
+            # None: shown on terminals only. tqdm heeds its own variable only where nothing is passed.
+            disable=not self._accelerator.is_main_process or bool(os.environ.get("TQDM_DISABLE")) or None,
         )
         batches = iter(loader)
         while True:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import Dataset
-from quaclrs.evaluation.shortcuts import RandomLength
 from torch.utils.data import DataLoader
 
 from quaclrs.augment import AugmentedLogMel
 from quaclrs.data import class_names, load_urbansound13, plan_folds
+from quaclrs.evaluation.shortcuts import RandomLength
 from quaclrs.folds import SPLITS, FoldPlan
 from quaclrs.transforms import ClipTransform, FeatureExtractor, collate_clips, decode_once, transform_clips
 
@@ -53,6 +54,7 @@ class Split:
             num_workers=num_workers,
             collate_fn=self.collate,
             persistent_workers=num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
         )
 
     def cut_at_random(self, seed: int) -> Split:

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator, DataLoaderConfiguration, PartialState
 from accelerate.utils import ProjectConfiguration, set_seed
 from safetensors.torch import load_model, save_model
 from torch import nn
@@ -65,6 +65,7 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
         mixed_precision=config.mixed_precision,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
         log_with=check_tracker(config.report_to),
+        dataloader_config=DataLoaderConfiguration(non_blocking=True),
         project_config=ProjectConfiguration(project_dir=str(run.path), logging_dir=str(run.path / "tracker")),
     )
     set_seed(config.seed)
