@@ -2,15 +2,13 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from launching import launch, without_times
 from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
@@ -19,8 +17,6 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES, SIRENNET_CLASSES
 from training.config import SupervisedConfig
 from training.train_supervised import main, train
-
-ROOT = Path(__file__).parents[2]
 
 
 def config(dataset, output_dir, **options) -> SupervisedConfig:
@@ -44,13 +40,6 @@ def run(sample_dataset, tmp_path_factory):
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model" / "model.safetensors")
-
-
-MEASURED = {"seconds", "train_seconds", "train_clips_per_second", "peak_memory_bytes"}
-
-
-def without_times(metrics: dict) -> dict:
-    return {key: value for key, value in metrics.items() if key not in MEASURED}
 
 
 def test_a_run_leaves_every_file_of_its_folder_and_nothing_half_written(run):
@@ -256,20 +245,6 @@ def test_a_folder_that_holds_no_run_is_not_removed_by_overwrite(sample_dataset, 
     with pytest.raises(QuaclrsError, match="holds no run"):
         train(config(sample_dataset, tmp_path, overwrite=True))
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
-
-
-def launch(arguments: list[str], processes: int) -> subprocess.CompletedProcess:
-    """`accelerate launch` as the README gives it, on CPUs."""
-    several = ["--multi_gpu"] if processes > 1 else []
-    return subprocess.run(
-        [
-            sys.executable, "-m", "accelerate.commands.launch", *several, "--num_processes", str(processes),
-            "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-            "-m", "training.train_supervised", *arguments,
-        ],
-        cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
-        env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
 
 
 def test_under_accelerate_launch_a_mistake_is_told_once_and_not_as_a_traceback_of_ours(sample_dataset, tmp_path):

@@ -1,0 +1,48 @@
+"""Training launched in processes of its own, as a user launches it, and what of its results a clock did not write."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TRAINER = "training.train_supervised"
+
+#: Figures of `metrics.json` that no two runs share.
+MEASURED = {"seconds", "train_seconds", "train_clips_per_second", "peak_memory_bytes"}
+
+
+def without_times(metrics: dict) -> dict:
+    return {key: value for key, value in metrics.items() if key not in MEASURED}
+
+
+def launch(
+    arguments: list[str],
+    processes: int,
+    module_or_script: str = TRAINER,
+    environment: Mapping[str, Any] | None = None,
+) -> subprocess.CompletedProcess:
+    """Train on CPUs with one thread a process: one process by Python, several by `accelerate launch`.
+
+    `accelerate launch` gives a single process nothing, and would hide its exit status.
+    """
+    program = [module_or_script] if module_or_script.endswith(".py") else ["-m", module_or_script]
+    launcher = [
+        "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes), "--num_machines", "1",
+        "--mixed_precision", "no", "--dynamo_backend", "no",
+    ] if processes > 1 else []  # fmt: skip
+    paths = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"  # a script's own folder is not the clone
+    ours = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    return subprocess.run(
+        [sys.executable, *launcher, *program, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        env={**os.environ, **ours, **(environment or {})},
+    )
