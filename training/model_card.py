@@ -37,6 +37,10 @@ def write_model_card(folder: Path, config: SupervisedConfig, metrics: dict[str, 
                 "accuracy, UrbanSound8K's classes": "accuracy_urbansound8k",
                 "accuracy, new classes": "accuracy_sirennet",
             }.items()
+        )
+        + "".join(
+            f"\n| control: {name}: accuracy | {_share(figures['accuracy'])} |"
+            for name, figures in metrics["controls"].items()
         ),
         "per_class": "\n".join(
             f"| {name} | {_share(m['precision'])} | {_share(m['recall'])} | {_share(m['f1'])} | {m['support']} |"

@@ -18,9 +18,9 @@ from accelerate.utils import parse_flag_from_env
 from quaclrs.errors import CommandParser, report_user_errors
 from quaclrs.folds import PROTOCOLS
 
-from .paper_cells import fill_table
-from .paper_report import notes_of, to_json, to_markdown
-from .paper_runs import (
+from .paper.cells import fill_table
+from .paper.report import notes_of, to_json, to_markdown
+from .paper.runs import (
     Request,
     Run,
     Runner,
@@ -31,8 +31,8 @@ from .paper_runs import (
     start_cross_validation,
     train_all,
 )
-from .paper_tables import ALL_SUPERVISED, SUPERVISED_TABLES, Experiment, select_backbones, select_tables
-from .paper_weights import ImageNetWeights, find_imagenet_weights
+from .paper.tables import ALL_SUPERVISED, SUPERVISED_TABLES, Experiment, select_backbones, select_tables
+from .paper.weights import ImageNetWeights, find_imagenet_weights
 from .run_folder import RunFolder
 
 Plan = dict[tuple[Experiment, int, int], Run]

@@ -8,7 +8,7 @@ import yaml
 from quaclrs.models.backbones import PAPER_BACKBONES
 from training.config import SupervisedConfig
 from training.options import read_options_file
-from training.paper_tables import CONFIGS, SUPERVISED_TABLES, Experiment, load_table
+from training.paper.tables import CONFIGS, SUPERVISED_TABLES, Experiment, load_table
 
 TRAININGS = ("finetune", "linear_probe", "scratch", "mixed_precision")
 PER_FOLD = {"table5": "table7", "table9": "table10", "table11": "table13"}

@@ -17,11 +17,13 @@ from safetensors.torch import save_file
 from quaclrs.errors import QuaclrsError
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
 from quaclrs.models import Backbone, BackboneError
-from training import paper_runs, paper_weights, reproduce
+from training import reproduce
 from training.config import SupervisedConfig
 from training.options import parse_config
-from training.paper_report import as_ranges
-from training.paper_weights import ImageNetWeights, find_imagenet_weights
+from training.paper import runs as paper_runs
+from training.paper import weights as paper_weights
+from training.paper.report import as_ranges
+from training.paper.weights import ImageNetWeights, find_imagenet_weights
 
 ACCURACY = {1: 0.5, 2: 0.6, 3: 0.7}
 GAIN = {"vgg16": -0.1, "resnet18": 0.0, "mobilenet_v2": 0.1}

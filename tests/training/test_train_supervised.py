@@ -80,6 +80,15 @@ def test_metrics_say_what_they_must_not_be_read_without(run):
     assert any("synthetic" in warning for warning in metrics["warnings"])
 
 
+def test_the_card_beside_the_model_shows_its_figure_and_the_controls_it_must_be_seen_beside(run):
+    folder, metrics = run
+    card = (folder / "model" / "README.md").read_text()
+    assert f"| accuracy | {metrics['accuracy']:.1%} |" in card
+    assert len(metrics["controls"]) == 2
+    for name, control in metrics["controls"].items():
+        assert f"| control: {name}: accuracy | {control['accuracy']:.1%} |" in card
+
+
 def test_the_saved_model_gives_the_probabilities_of_the_predictions(run, sample_dataset):
     folder, _ = run
     clip = load_urbansound13(sample_dataset, fold=2, split="test").select([0])

@@ -13,7 +13,7 @@ import yaml
 
 from quaclrs.errors import QuaclrsError
 
-CONFIGS = Path(__file__).parent / "configs" / "paper"
+CONFIGS = Path(__file__).parents[1] / "configs" / "paper"
 
 #: Tables of supervised training: section 5.1 and appendix A.1.
 SUPERVISED_TABLES = ("table2", *(f"table{number}" for number in range(5, 15)))
@@ -48,7 +48,7 @@ class Column:
 
     Attributes:
         heading: as printed.
-        value: what is taken of each run, a key of `paper_cells.VALUES`.
+        value: what is taken of each run, a key of `cells.VALUES`.
         of: the training whose runs are measured.
         against: the training that a difference or a ratio compares them with, fold by fold.
         against_backbone: the backbone of that training; the row's own where absent.

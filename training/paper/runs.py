@@ -20,9 +20,9 @@ from quaclrs.data import load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.folds import find_complete_folds
 
-from .options import flag_of, read_options_file
-from .paper_tables import Experiment
-from .paper_weights import ImageNetWeights
+from ..options import flag_of, read_options_file
+from .tables import Experiment
+from .weights import ImageNetWeights
 
 #: Takes the arguments of `python -m training.cross_validate` and returns its exit status.
 Runner = Callable[[Sequence[str]], int]

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .paper_runs import Results
-from .paper_tables import Column, Experiment, PaperTable, Row
+from .runs import Results
+from .tables import Column, Experiment, PaperTable, Row
 
 Metrics = Mapping[str, Any]
 
