@@ -16,6 +16,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import nn
 
+from quaclrs.errors import QuaclrsError
+
 _STATE_FILE = "trainer_state.json"
 
 #: `epoch-0003` holds three whole epochs, `epoch-0003-step-000012` twelve steps of the fourth too.
@@ -60,6 +62,16 @@ def load_last_checkpoint(accelerator: Accelerator, folder: Path) -> dict[str, An
         return None
     accelerator.load_state(str(found[-1]))
     return json.loads((found[-1] / _STATE_FILE).read_text(encoding="utf-8"))
+
+
+def refuse_other_processes(folder: Path, num_processes: int) -> None:
+    """Raise a `QuaclrsError` where the newest checkpoint was written amid an epoch by another number of processes."""
+    found = list_checkpoints(folder)
+    unfinished = json.loads((found[-1] / _STATE_FILE).read_text(encoding="utf-8"))["unfinished"] if found else None
+    if unfinished and len(unfinished) != num_processes:
+        raise QuaclrsError(
+            f"{folder.parent} stopped amid an epoch with {len(unfinished)} processes; resume with as many"
+        )
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

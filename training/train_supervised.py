@@ -18,10 +18,16 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from quaclrs.errors import QuaclrsError, report_user_errors
+from quaclrs.errors import report_user_errors
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
-from .checkpoints import Termination, broadcast_buffers, load_last_checkpoint, save_checkpoint
+from .checkpoints import (
+    Termination,
+    broadcast_buffers,
+    load_last_checkpoint,
+    refuse_other_processes,
+    save_checkpoint,
+)
 from .config import SupervisedConfig
 from .embeddings import EmbeddedClips, EmbeddingClassifier, embed_clips
 from .learner import Learner
@@ -78,6 +84,7 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     policy = None if augmentation is None else augmentation.policy.to_dict()
     if resume:
         run.refuse_other_run(config, policy)
+        refuse_other_processes(run.checkpoints, accelerator.num_processes)
     with accelerator.main_process_first():  # the others find what it decoded and cached
         splits = load_splits(config, feature_extractor, augmentation)
     model = build_model(config, splits.class_names, log_mel)
@@ -126,10 +133,6 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     if resume and (state := load_last_checkpoint(accelerator, run.checkpoints)):
         history = state["history"]
         if state["unfinished"]:
-            if len(state["unfinished"]) != accelerator.num_processes:
-                raise QuaclrsError(
-                    f"{run.path} stopped amid an epoch with {len(state['unfinished'])} processes; resume with as many"
-                )
             unfinished = state["unfinished"][accelerator.process_index]
         accelerator.print(
             f"resuming after epoch {len(history)}" + (f", step {unfinished['steps']}" if unfinished else "")
