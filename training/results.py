@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from quaclrs.evaluation.shortcuts import shortcut_features, shortcut_probabilities
 from torch import nn
 from torch.utils.data import DataLoader
 
 from quaclrs.evaluation.metrics import STANDARD_SOURCES, classification_metrics
 from quaclrs.evaluation.plots import confusion_matrix_figure, save_figure, training_curves_figure
+from quaclrs.evaluation.shortcuts import shortcut_features, shortcut_probabilities
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
