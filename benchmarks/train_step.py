@@ -60,11 +60,10 @@ def our_steps(config: SupervisedConfig, steps: int) -> Callable[[], object]:
     """A call that makes one step of the trainer's own loop."""
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     model = make_model(config)
-    loader = DataLoader(
-        LogMels(4 * config.batch_size), batch_size=config.batch_size, collate_fn=lambda batch: batch, sampler=None
-    )
+    clips = LogMels(4 * config.batch_size)
+    loader = DataLoader(clips, batch_size=config.batch_size, collate_fn=lambda batch: batch)
     network, optimizer, loader = accelerator.prepare(model, build_optimizer(config, model), loader)
-    weights = class_weights(LogMels(4 * config.batch_size).labels, len(CLASS_NAMES), "inverse").to(accelerator.device)
+    weights = class_weights(clips.labels, len(CLASS_NAMES), "inverse").to(accelerator.device)
     learner = Learner(
         config, accelerator, network, optimizer, Schedule(config, optimizer, steps), weights, None, averaged=None
     )

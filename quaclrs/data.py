@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import QuaclrsError, first_line_of
-from .folds import SPLITS, FoldPlan, folds_of_recordings
+from .folds import SPLITS, FoldPlan, find_complete_folds, fold_column, folds_of_recordings
 from .folds import Protocol as FoldProtocol
 from .front_end import make_log_mel_config
 from .hub import may_be_repo_id
@@ -18,6 +18,9 @@ from .labels import URBANSOUND8K
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+#: What belongs beside figures of synthetic clips.
+SYNTHETIC_WARNING = "the clips are synthetic: these figures prove plumbing, not accuracy"
 
 DEFAULT_REPO = "quaclrs/urbansound13"
 
@@ -73,7 +76,7 @@ def plan_folds(dataset: Dataset, test_fold: int, protocol: FoldProtocol = "stric
     Augmented copies (rows whose `variant` is not `original`) train, and under the strict protocol are never validated
     or tested on: those of held-out clips are excluded. The paper's own protocol has copies in every split.
     """
-    column = "fold_paper" if protocol == "paper" else "fold"
+    column = fold_column(protocol)
     plan = FoldPlan.for_fold(
         test_fold, dataset[column][:], dataset["source"][:], dataset["recording_id"][:], protocol=protocol
     )
@@ -87,6 +90,17 @@ def plan_folds(dataset: Dataset, test_fold: int, protocol: FoldProtocol = "stric
         test=plan.test[~is_copy[plan.test]],
         excluded=np.sort(np.concatenate([plan.excluded, held_out[is_copy[held_out]]])),
     )
+
+
+def complete_folds(dataset: Dataset, protocol: FoldProtocol = "strict") -> tuple[int, ...]:
+    """Folds of a loaded data set that can be tested on, ascending: those with clips of all of its sources."""
+    return find_complete_folds(dataset[fold_column(protocol)][:], dataset["source"][:])
+
+
+def is_synthetic(dataset: Dataset) -> bool:
+    """Whether any clip is of the embedded sample, by its attribution."""
+    known = "attribution" in dataset.column_names
+    return known and any(text.startswith("synthesised") for text in dataset.unique("attribution"))
 
 
 def class_names(dataset: Dataset) -> list[str]:

@@ -21,6 +21,11 @@ PAPER_PROTOCOL_WARNING = (
 )
 
 
+def fold_column(protocol: Protocol) -> str:
+    """The column of the data set that holds a clip's fold under a protocol."""
+    return "fold_paper" if protocol == "paper" else "fold"
+
+
 @dataclass(frozen=True)
 class FoldPlan:
     """One turn of cross-validation.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real recordings not found in {folder}: set QUACLRS_SHARED_DATA to their folder")
     return folder
+
+
+@pytest.fixture
+def expect_one_error_line(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Assert that a command printed one line, an error that holds these words, and nothing on standard output."""
+
+    def check(words: str) -> None:
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert len(output.err.splitlines()) == 1
+        assert output.err.startswith("error: ")
+        assert words in output.err
+
+    return check
 
 
 @pytest.fixture(scope="session")

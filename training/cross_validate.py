@@ -20,12 +20,11 @@ import numpy as np
 from accelerate import PartialState
 from datasets import Dataset
 
-from quaclrs.data import class_names, load_urbansound13
+from quaclrs.data import class_names, complete_folds, load_urbansound13
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.cross_validation import FoldResult, summarise, summary_markdown
 from quaclrs.evaluation.cross_validation_plots import fold_figures_figure
 from quaclrs.evaluation.plots import confusion_matrix_figure, save_figure
-from quaclrs.folds import find_complete_folds
 
 from .config import SupervisedConfig
 from .options import command_line, flag_of, option, parse_config
@@ -66,8 +65,7 @@ def cross_validate(config: CrossValidationConfig) -> dict[str, Any]:
         QuaclrsError: as of `train`, or a fold that is not complete.
     """
     dataset = load_urbansound13(config.dataset)
-    fold_column = "fold_paper" if config.protocol == "paper" else "fold"
-    complete = find_complete_folds(dataset[fold_column][:], dataset["source"][:])
+    complete = complete_folds(dataset, config.protocol)
     folds = complete if config.folds == ALL_FOLDS else _numbers("folds", config.folds)
     if wrong := sorted(set(folds) - set(complete)):
         raise QuaclrsError(f"fold {wrong[0]} is not complete; complete folds are {', '.join(map(str, complete))}")
@@ -111,10 +109,8 @@ def is_finished(config: SupervisedConfig) -> bool:
     run = RunFolder(config.output_dir)
     if config.overwrite or not (run.path / "metrics.json").is_file():
         return False
-    if differing := run.options_that_differ(config):
-        raise QuaclrsError(
-            f"{run.path} was run with another {differing[0]}; choose another --output-dir, or --overwrite"
-        )
+    for name in run.options_that_differ(config):
+        raise QuaclrsError(f"{run.path} was run with another {name}; choose another --output-dir, or --overwrite")
     return True
 
 

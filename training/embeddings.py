@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from huggingface_hub.constants import HF_HOME
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -138,19 +138,10 @@ def _embed(accelerator: Accelerator, encoder: QuaclrsModel, rows: Any) -> torch.
             embeddings.append(encoder(values.to(accelerator.device)).pooler_output.float().cpu())
     own = torch.cat(embeddings)[: len(share)] if embeddings else torch.zeros(0, encoder.hidden_size)
     # Shares differ by a clip at most; each process gets all of them and puts them back in order.
-    shares = _gather_objects(accelerator, own)
     whole = torch.empty(len(rows), encoder.hidden_size)
-    for process, embedded in enumerate(shares):
+    for process, embedded in enumerate(gather_object([own])):
         whole[process :: accelerator.num_processes] = embedded
     return whole
-
-
-def _gather_objects(accelerator: Accelerator, own: torch.Tensor) -> list[torch.Tensor]:
-    if accelerator.num_processes == 1:
-        return [own]
-    shares: list[Any] = [None] * accelerator.num_processes
-    torch.distributed.all_gather_object(shares, own)
-    return shares
 
 
 def _key(encoder: QuaclrsModel, settings: dict[str, Any]) -> str:

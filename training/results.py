@@ -13,10 +13,12 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
 
+from quaclrs.data import SYNTHETIC_WARNING
 from quaclrs.evaluation.metrics import STANDARD_SOURCES, classification_metrics
 from quaclrs.evaluation.plots import confusion_matrix_figure, save_figure, training_curves_figure
+from quaclrs.evaluation.result_files import write_predictions
 from quaclrs.evaluation.shortcuts import shortcut_features, shortcut_probabilities
-from quaclrs.folds import PAPER_PROTOCOL_WARNING
+from quaclrs.folds import PAPER_PROTOCOL_WARNING, fold_column
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
 from .config import SupervisedConfig
@@ -89,7 +91,7 @@ def describe_run(
     best = best_epoch(history)
     warnings = [PAPER_PROTOCOL_WARNING] if config.protocol == "paper" else []
     if splits.synthetic:
-        warnings.append("the clips are synthetic: these figures prove plumbing, not accuracy")
+        warnings.append(SYNTHETIC_WARNING)
     seconds = sum(row["train_seconds"] for row in history)
     return {
         "protocol": config.protocol,
@@ -153,8 +155,8 @@ def write_results(
     """Predictions, plots, model with its card, and `metrics.json` last: a run that has it is finished."""
     names = splits.class_names
     rows = splits.test.rows
-    folds = rows["fold_paper" if config.protocol == "paper" else "fold"][:]
-    run.write_predictions(rows["clip_id"][:], folds, [names[i] for i in splits.test.labels], probabilities, names)
+    folds = rows[fold_column(config.protocol)][:]
+    write_predictions(run.path / "predictions.csv", rows["clip_id"][:], folds, splits.test.labels, probabilities, names)
     title = f"{config.backbone}, {config.mode}, test fold {config.test_fold} ({config.protocol})"
     save_figure(confusion_matrix_figure(metrics["confusion_matrix"], names, title), run.plots / "confusion_matrix.png")
     save_figure(training_curves_figure(history, title), run.plots / "training_curves.png")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import os
@@ -10,16 +9,15 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
 from quaclrs.errors import QuaclrsError
+from quaclrs.evaluation.result_files import write_csv, write_text
 
 from .checkpoints import list_checkpoints
 
@@ -55,11 +53,11 @@ class RunFolder:
         if not (self.path / "config.yaml").is_file():
             raise QuaclrsError(f"{self.path} holds no run, so it is not overwritten; choose another --output-dir")
 
-    def options_that_differ(self, config: Any) -> list[str]:
-        """Names of options by which the run in this folder was begun with another value, but for those of no effect."""
+    def options_that_differ(self, config: Any) -> dict[str, Any]:
+        """Options that the run in this folder was begun with another value of, and that value; none of no effect."""
         began = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
         now = dataclasses.asdict(config)
-        return sorted(name for name in now.keys() - _WITHOUT_EFFECT if began.get(name) != now[name])
+        return {name: began.get(name) for name in sorted(now.keys() - _WITHOUT_EFFECT) if began.get(name) != now[name]}
 
     def refuse_other_run(self, config: Any, policy: dict[str, Any] | None) -> None:
         """Raise a `QuaclrsError` where a run that is to be resumed began with other options or another policy."""
@@ -67,11 +65,9 @@ class RunFolder:
             if list_checkpoints(self.checkpoints):  # of a run that nobody knows
                 raise QuaclrsError(f"{self.path} holds checkpoints but no config.yaml; choose another --output-dir")
             return
-        if differing := self.options_that_differ(config):
-            began = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")).get(differing[0])
+        for name, value in self.options_that_differ(config).items():
             raise QuaclrsError(
-                f"{self.path} began with {differing[0]} {began}, not {getattr(config, differing[0])}; "
-                "resume with it, or --overwrite"
+                f"{self.path} began with {name} {value}, not {getattr(config, name)}; resume with it, or --overwrite"
             )
         file = self.path / "policy.yaml"
         began = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
@@ -89,9 +85,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file so that a reader never sees half of it."""
-        partial = self.path / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self.path / name)
+        write_text(self.path / name, text)
 
     def write_yaml(self, name: str, values: Any) -> None:
         self.write_text(name, yaml.safe_dump(values, sort_keys=False))
@@ -99,32 +93,9 @@ class RunFolder:
     def write_json(self, name: str, values: Any) -> None:
         self.write_text(name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
-    def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        partial = self.path / f"{name}.partial"
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(header)
-            writer.writerows(rows)
-        partial.replace(self.path / name)
-
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """`history.csv`: one row an epoch."""
-        self.write_csv("history.csv", list(history[0]), [list(row.values()) for row in history])
-
-    def write_predictions(
-        self,
-        clip_ids: Sequence[str],
-        folds: Sequence[int],
-        labels: Sequence[str],
-        probabilities: np.ndarray,
-        class_names: Sequence[str],
-    ) -> None:
-        """`predictions.csv`: clip_id, fold, label and one probability a class, for every test clip."""
-        rows = (
-            [clip_id, fold, label, *(f"{p:.6g}" for p in row)]
-            for clip_id, fold, label, row in zip(clip_ids, folds, labels, probabilities, strict=True)
-        )
-        self.write_csv("predictions.csv", ["clip_id", "fold", "label", *class_names], rows)
+        write_csv(self.path / "history.csv", list(history[0]), [list(row.values()) for row in history])
 
 
 def describe_environment(num_processes: int, mixed_precision: str, device: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from quaclrs.augment import AugmentedLogMel
-from quaclrs.data import class_names, load_urbansound13, plan_folds
+from quaclrs.data import class_names, is_synthetic, load_urbansound13, plan_folds
 from quaclrs.evaluation.shortcuts import RandomLength
 from quaclrs.folds import SPLITS, FoldPlan
 from quaclrs.transforms import ClipTransform, FeatureExtractor, collate_clips, decode_once, transform_clips
@@ -134,7 +134,7 @@ def load_splits(
         **{split: make(split, indices) for split, indices in rows.items()},
         plan=plan,
         class_names=names,
-        synthetic=any(text.startswith("synthesised") for text in dataset.unique("attribution")),
+        synthetic=is_synthetic(dataset),
         description=plan.describe([names[label] for label in labels])
         + (
             "" if len(rows["train"]) == len(plan.train) else f"\n{len(rows['train'])} of the clips to train on are used"

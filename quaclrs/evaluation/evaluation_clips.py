@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..audio import AudioError, load_audio
-from ..data import class_names, load_urbansound13
+from ..data import SYNTHETIC_WARNING, class_names, is_synthetic, load_urbansound13
 from ..errors import QuaclrsError
-from ..folds import PAPER_PROTOCOL_WARNING, Protocol
+from ..folds import PAPER_PROTOCOL_WARNING, Protocol, fold_column
 from ..labels import SOURCE_OF_CLASS
 from .foreign_dataset import NO_LABEL, LabelMap, is_folder_of_sounds, label_names, load_foreign_dataset
 
@@ -122,11 +122,10 @@ def choose_clips(
     rows = rows.select(kept)
     labels = [classes.index(ours) for ours in found if ours is not None]
     is_urbansound13 = {"fold", "source", "recording_id"} <= set(rows.column_names)
-    fold_column = "fold_paper" if protocol == "paper" else "fold"
     return EvaluationClips(
         rows=rows,
         clip_ids=rows["clip_id"][:] if "clip_id" in rows.column_names else [str(place) for place in kept],
-        folds=rows[fold_column][:] if is_urbansound13 else [None] * len(rows),
+        folds=rows[fold_column(protocol)][:] if is_urbansound13 else [None] * len(rows),
         labels=np.asarray(labels, dtype=np.int64),
         classes=classes,
         sources=rows["source"][:] if is_urbansound13 else [SOURCE_OF_CLASS.get(classes[i], "other") for i in labels],
@@ -187,5 +186,5 @@ def _warnings(rows: Dataset, fold: int | None, split: str | None, protocol: Prot
         yield f"the {split} split is no test"
     if protocol == "paper":
         yield PAPER_PROTOCOL_WARNING
-    if "attribution" in rows.column_names and any(a.startswith("synthesised") for a in rows.unique("attribution")):
-        yield "the clips are synthetic: these figures prove plumbing, not accuracy"
+    if is_synthetic(rows):
+        yield SYNTHETIC_WARNING

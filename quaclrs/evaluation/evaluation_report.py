@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +13,7 @@ import numpy as np
 from ..errors import QuaclrsError
 from .evaluation_clips import EvaluationClips, listed
 from .plots import confusion_matrix_figure, save_figure
+from .result_files import write_csv, write_predictions, write_text
 from .robustness_plots import accuracy_over_snr_figure
 
 _FIGURES = {
@@ -117,24 +116,20 @@ def write_evaluation(
     folder.mkdir(parents=True, exist_ok=True)
     title = f"{result['evaluated']}, {result['clips']} clips"
     names = list(clips.classes)
-    predictions = (
-        [clip_id, fold, names[label], *(f"{p:.6g}" for p in row)]
-        for clip_id, fold, label, row in zip(clips.clip_ids, clips.folds, clips.labels, probabilities, strict=True)
-    )
-    _write(folder / "predictions.csv", _csv(["clip_id", "fold", "label", *names], predictions))
+    write_predictions(folder / "predictions.csv", clips.clip_ids, clips.folds, clips.labels, probabilities, names)
     figure = confusion_matrix_figure(result["confusion_matrix"], names, title)
     save_figure(figure, folder / "plots" / "confusion_matrix.png")
     if robustness := result.get("robustness"):
         conditions = robustness["conditions"]
         keys = ["snr_db", *_FIGURES.values()]
-        _write(folder / "robustness.json", _json(robustness))
-        _write(folder / "robustness.csv", _csv(keys, ([c.get(key) for key in keys] for c in conditions)))
+        write_text(folder / "robustness.json", _json(robustness))
+        write_csv(folder / "robustness.csv", keys, ([c.get(key) for key in keys] for c in conditions))
         save_figure(
             accuracy_over_snr_figure(conditions, f"{title}\nnoise: {Path(robustness['noise']).name}"),
             folder / "plots" / "accuracy_over_snr.png",
         )
-    _write(folder / "results.md", markdown_report(result) + "\n")
-    _write(folder / "metrics.json", _json({key: value for key, value in result.items() if key != "robustness"}))
+    write_text(folder / "results.md", markdown_report(result) + "\n")
+    write_text(folder / "metrics.json", _json({key: value for key, value in result.items() if key != "robustness"}))
 
 
 def _percent(share: float | None) -> str:
@@ -159,18 +154,3 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _json(values: Any) -> str:
     return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-    partial.replace(path)

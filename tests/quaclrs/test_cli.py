@@ -133,17 +133,13 @@ def test_only_broken_files_give_status_2_and_no_output(
     ],
 )
 def test_a_wrong_command_is_status_2_and_one_line_on_stderr(
-    arguments: list[str], words: str, capsys, clips: dict[str, Path], tiny_classifier_folder: Path
+    arguments: list[str], words: str, expect_one_error_line, clips: dict[str, Path], tiny_classifier_folder: Path
 ) -> None:
     stands_for = {"CLIP": str(clips["tone"]), "MODEL": str(tiny_classifier_folder)}
 
     assert run(*[stands_for.get(argument, argument) for argument in arguments]) == 2
 
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert len(output.err.splitlines()) == 1
-    assert output.err.startswith("error: ")
-    assert words in output.err
+    expect_one_error_line(words)
 
 
 def test_a_child_process_without_ffmpeg_labels_a_file_and_prints_nothing_else_on_stdout(

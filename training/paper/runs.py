@@ -16,9 +16,9 @@ from typing import Any
 
 import yaml
 
-from quaclrs.data import load_urbansound13
+from quaclrs.data import complete_folds, load_urbansound13
 from quaclrs.errors import QuaclrsError
-from quaclrs.folds import find_complete_folds
+from quaclrs.folds import Protocol
 
 from ..options import flag_of, read_options_file
 from .tables import Experiment
@@ -49,7 +49,7 @@ class Request:
 
     dataset: str
     output_dir: Path
-    protocol: str = "strict"
+    protocol: Protocol = "strict"
     epochs: int | None = None
     max_clips_per_class: int | None = None
     image_size: int | None = None
@@ -112,7 +112,7 @@ def plan_run(experiment: Experiment, fold: int, seed: int, request: Request, wei
         # Fine-tuning random weights is training from scratch: the recipes are equal, so the run is one and the same.
         experiment, random, weights = Experiment("scratch", experiment.backbone), False, None
     overrides: dict[str, Any] = {"dataset": request.dataset, "protocol": request.protocol}
-    size = [request.protocol]
+    size: list[str] = [request.protocol]
     for name, unit in (("epochs", "epochs"), ("max_clips_per_class", "clips-a-class"), ("image_size", "px")):
         value = getattr(request, name)
         if value is not None:
@@ -174,14 +174,14 @@ def results_of(plan: Mapping[tuple[Experiment, int, int], Run], failed: Sequence
     return results
 
 
-def select_folds(dataset: str, protocol: str, wanted: Sequence[int] | None) -> list[int]:
+def select_folds(dataset: str, protocol: Protocol, wanted: Sequence[int] | None) -> list[int]:
     """The folds to test on: those asked for, or all complete ones.
 
     Raises:
         QuaclrsError: the data set cannot be loaded, or a fold is not among its complete ones.
     """
     rows = load_urbansound13(dataset)
-    complete = find_complete_folds(rows["fold_paper" if protocol == "paper" else "fold"][:], rows["source"][:])
+    complete = complete_folds(rows, protocol)
     choices = ", ".join(map(str, complete)) or "none"
     for fold in wanted or ():
         if fold not in complete:

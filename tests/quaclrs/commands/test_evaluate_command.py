@@ -208,17 +208,13 @@ def test_the_protocols_of_the_command_are_those_of_the_folds(capsys) -> None:
     ],
 )
 def test_a_wrong_command_is_status_2_and_one_line_on_stderr(
-    arguments: list[str], words: str, capsys, tiny_classifier_folder: Path, sample_dataset: Path
+    arguments: list[str], words: str, expect_one_error_line, tiny_classifier_folder: Path, sample_dataset: Path
 ) -> None:
     stands_for = {"MODEL": str(tiny_classifier_folder), "DATA": str(sample_dataset)}
 
     assert run(*[stands_for.get(argument, argument) for argument in arguments]) == 2
 
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert len(output.err.splitlines()) == 1
-    assert output.err.startswith("error: ")
-    assert words in output.err
+    expect_one_error_line(words)
 
 
 def test_a_child_process_prints_one_object_on_stdout_and_nothing_on_a_stderr_that_is_no_terminal(
