@@ -18,7 +18,8 @@ MODES = ("scratch", "finetune", "linear_probe")
 LEARNING_RATE_OF_MODE = {"scratch": 1e-3, "finetune": 1e-4, "linear_probe": 1e-3}
 
 PLATEAU = "reduce_lr_on_plateau"
-SCHEDULES = ("cosine", "linear", "polynomial", "constant", PLATEAU)
+STEP = "step"
+SCHEDULES = ("cosine", "linear", "polynomial", "constant", STEP, PLATEAU)
 TRACKERS = ("none", "tensorboard", "trackio", "wandb")
 ALL_RECORDINGS = "all"
 
@@ -68,9 +69,15 @@ class TrainingConfig:
     epochs: int = option(20, "passes over the training clips", above=0)
     batch_size: int = option(32, "clips a step and process", above=0)
     gradient_accumulation_steps: int = option(1, "batches whose gradients make one step of the optimiser", above=0)
-    optimizer: Literal["adam", "adamw"] = option("adam", "adam (the paper's) or adamw", ("adam", "adamw"))
+    optimizer: Literal["adam", "adamw", "sgd"] = option(
+        "adam", "adam (the paper's), adamw, or sgd with momentum 0.9", ("adam", "adamw", "sgd")
+    )
     learning_rate: float | None = option(None, "peak rate; 1e-3, and 1e-4 for finetune, where absent", above=0)
-    lr_scheduler: str = option("cosine", f"a schedule: {', '.join(SCHEDULES)}", SCHEDULES)
+    lr_scheduler: str = option(
+        "cosine",
+        f"a schedule: {', '.join(SCHEDULES)}; step: a tenth of the rate at 60 and 80 % of the steps",
+        SCHEDULES,
+    )
     warmup_epochs: float | None = option(
         None, f"epochs over which the rate rises from 0; 1, and 0 with {PLATEAU}, where absent", at_least=0
     )
@@ -79,11 +86,7 @@ class TrainingConfig:
     )
     plateau_factor: float = option(0.1, f"{PLATEAU}: what the rate is multiplied with then", above=0, below=1)
     weight_decay: float = option(0.0, "of all weights but norms and biases; adam adds it to the gradient", at_least=0)
-    layer_decay: float = option(1.0, "factor of the rate from each layer to the one below it", above=0, at_most=1)
     max_grad_norm: float | None = option(None, "norm to which gradients are clipped; not at all where absent", above=0)
-    ema_decay: float = option(
-        0.0, "keep an exponential moving average of the weights, test that; 0 for none", at_least=0, below=1
-    )
 
     seed: int = option(0, "of weights, clip order and every draw", at_least=0)
     mixed_precision: Literal["no", "fp16", "bf16"] | None = option(
@@ -140,8 +143,15 @@ class SupervisedConfig(TrainingConfig):
         "pretrained or random, to compare the two under one mode; auto: random for scratch, else pretrained",
         ("auto", "pretrained", "random"),
     )
-    init_from: str | None = option(None, "run, or model folder, whose encoder finetune and linear_probe start from")
+    init_from: str | None = option(
+        None,
+        "run, or model folder, whose encoder finetune and linear_probe start from; over folds with {fold} and {seed}",
+    )
     freeze_stages: int = option(0, "stages of the backbone, from the input, that are not trained", at_least=0)
+    layer_decay: float = option(1.0, "factor of the rate from each layer to the one below it", above=0, at_most=1)
+    ema_decay: float = option(
+        0.0, "keep an exponential moving average of the weights, test that; 0 for none", at_least=0, below=1
+    )
     class_weights: Literal["none", "inverse", "effective"] | None = option(
         None,
         "none; inverse: of class frequency (paper, section 4.6); effective: of the effective number of clips; "

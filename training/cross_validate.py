@@ -101,6 +101,8 @@ def run_config(config: CrossValidationConfig, fold: int, seed: int) -> Supervise
     options = {name: value for name, value in dataclasses.asdict(config).items() if name in own}
     folder = Path(config.output_dir) / f"fold-{fold}-seed-{seed}"
     resume = "no" if config.overwrite else "auto"
+    if config.init_from:  # a network pre-trained for one fold has heard the clips of another
+        options["init_from"] = config.init_from.replace("{fold}", str(fold)).replace("{seed}", str(seed))
     return SupervisedConfig(**{**options, "test_fold": fold, "seed": seed, "output_dir": str(folder), "resume": resume})
 
 

@@ -68,7 +68,7 @@ class Learner:
                     accelerator.clip_grad_norm_(network.parameters(), config.max_grad_norm)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
-            progress.add(loss, logits, batch["labels"])
+            progress.add(len(logits), loss, (logits.detach().argmax(-1) == batch["labels"]).sum())
             if accelerator.sync_gradients:
                 if not accelerator.optimizer_step_was_skipped:  # fp16 skips a step whose gradients overflowed
                     self.schedule.after_step()

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
-from quaclrs.augment import AugmentedLogMel, load_policies, with_background
+from quaclrs.augment import AugmentedLogMel, Policy, load_policies, with_background
 from quaclrs.errors import QuaclrsError, first_line_of
 from quaclrs.models import (
     BackboneError,
@@ -36,16 +37,22 @@ def build_augmentation(config: TrainingConfig, log_mel: LogMelConfig) -> Augment
     policy, second = load_policies(config.augment, views=2)
     if second != policy:
         raise QuaclrsError(f"--augment {config.augment} holds views that differ, for self-supervision; choose another")
-    if config.background_noise is not None and "background_noise" not in policy.augmentations:
-        raise QuaclrsError(f"--background-noise has no use with --augment {config.augment}; choose street or your own")
-    policy = with_background(policy, config.background_noise)
-    if config.mixup_alpha:
-        if "mixup" in policy.augmentations:
-            raise QuaclrsError(f"--mixup-alpha: --augment {config.augment} has a mixup of its own; leave one out")
-        policy = replace(policy, augmentations={**policy.augmentations, "mixup": {"alpha": config.mixup_alpha}})
+    policy = complete_policy(config, policy)
     if policy.is_identity:
         return None
     return AugmentedLogMel(policy, LogMelSpectrogram(log_mel))
+
+
+def complete_policy(config: TrainingConfig, policy: Policy) -> Policy:
+    """The policy with the background noise and the mixup that other options ask for."""
+    if config.background_noise is not None and "background_noise" not in policy.augmentations:
+        raise QuaclrsError(f"--background-noise has no use with --augment {config.augment}; choose street or your own")
+    policy = with_background(policy, config.background_noise)
+    if not config.mixup_alpha:
+        return policy
+    if "mixup" in policy.augmentations:
+        raise QuaclrsError(f"--mixup-alpha: --augment {config.augment} has a mixup of its own; leave one out")
+    return replace(policy, augmentations={**policy.augmentations, "mixup": {"alpha": config.mixup_alpha}})
 
 
 def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfig) -> QuaclrsForAudioClassification:
@@ -60,7 +67,7 @@ def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfi
             )
         )
         if config.init_from:
-            load_encoder(model.quaclrs, config.init_from)
+            load_encoder(model.quaclrs, config.init_from, config.test_fold)
         elif config.initial_weights == "pretrained":
             model.quaclrs.backbone.load_weights(config.pretrained_file)
     except BackboneError as error:
@@ -74,16 +81,24 @@ def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfi
     return model
 
 
-def load_encoder(encoder: QuaclrsModel, run: str) -> None:
+def load_encoder(encoder: QuaclrsModel, run: str, test_fold: int) -> None:
     """Give an encoder the weights of another run's.
 
     Args:
         encoder: of the same backbone and front end; its picture may be of another size.
         run: a run's folder, or a folder that `save_pretrained` wrote.
+        test_fold: of the run that begins.
 
     Raises:
-        QuaclrsError: there is no such model, or it is of another kind.
+        QuaclrsError: there is no such model, it is of another kind, or it has learned from clips of the test fold.
     """
+    options = Path(run) / "config.yaml"
+    learned = yaml.safe_load(options.read_text(encoding="utf-8")) if options.is_file() else {}
+    if learned.get("test_fold", test_fold) != test_fold:
+        raise QuaclrsError(
+            f"--init-from {run} was kept from fold {learned['test_fold']}, and may know the clips of fold {test_fold}; "
+            f"give a run with --test-fold {test_fold}"
+        )
     folder = Path(run) / "model" if (Path(run) / "model").is_dir() else Path(run)
     if not (folder / "config.json").is_file():
         raise QuaclrsError(f"--init-from {run} holds no model; give a finished run or a model folder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -9,23 +10,30 @@ import torch
 from timm.models import group_parameters
 from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import get_scheduler
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.models import QuaclrsForAudioClassification
 
-from .config import PLATEAU, TrainingConfig
+from .config import PLATEAU, STEP, SupervisedConfig, TrainingConfig
 
-_OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+_OPTIMIZERS: dict[str, Any] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": functools.partial(torch.optim.SGD, momentum=0.9),
+}
+
+#: Shares of the steps after which the rate falls to a tenth: MoCo's epochs 120 and 160 of 200 (He et al., 2020, 4.1).
+_MILESTONES = (0.6, 0.8)
 
 #: A "constant" rate still rises over the warm-up.
 _TRANSFORMERS_NAME = {"constant": "constant_with_warmup", PLATEAU: PLATEAU}
 
 
-def build_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Adam or AdamW over what is to be trained.
+def build_optimizer(config: SupervisedConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of supervised training over what is to be trained.
 
     Weight decay leaves out norms, biases and what timm's architecture excludes. With `layer_decay` < 1 each layer of
     the backbone (timm's grouping of it) learns at that factor of the rate of the layer above it; the uppermost learns
@@ -35,7 +43,6 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Opt
         config: optimiser, rate, decays.
         model: a classifier with backbone, or any module, whose trainable parameters count.
     """
-    assert config.learning_rate is not None
     groups: list[dict[str, Any]] = []
     rest = model
     if isinstance(model, QuaclrsForAudioClassification):
@@ -45,10 +52,22 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Opt
             network, config.weight_decay, no_weight_decay_list=excluded, layer_decay=config.layer_decay
         )
     groups += param_groups_weight_decay(rest, config.weight_decay)
-    for group in groups:
-        group["lr"] = config.learning_rate * group.pop("lr_scale", 1.0)
+    return optimizer_of(config, groups)
+
+
+def optimizer_of(config: TrainingConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimiser that the options name over groups of parameters, each with `weight_decay` and maybe `lr_scale`."""
+    assert config.learning_rate is not None
     return _OPTIMIZERS[config.optimizer](
-        [{"params": g["params"], "weight_decay": g["weight_decay"], "lr": g["lr"]} for g in groups if g["params"]],
+        [
+            {
+                "params": group["params"],
+                "weight_decay": group["weight_decay"],
+                "lr": config.learning_rate * group.get("lr_scale", 1.0),
+            }
+            for group in groups
+            if group["params"]
+        ],
         lr=config.learning_rate,
     )
 
@@ -68,7 +87,12 @@ class Schedule:
         # PyTorch's patience counts the epochs that still pass, ours those after which the rate falls.
         plateau = {"mode": "max", "factor": config.plateau_factor, "patience": config.plateau_patience - 1}
         assert config.warmup_epochs is not None
-        self.scheduler: LRScheduler | ReduceLROnPlateau = get_scheduler(
+        self.scheduler: LRScheduler | ReduceLROnPlateau
+        if config.lr_scheduler == STEP:
+            warmup = round(config.warmup_epochs * steps)
+            self.scheduler = LambdaLR(optimizer, functools.partial(_step_factor, warmup, config.epochs * steps))
+            return
+        self.scheduler = get_scheduler(
             _TRANSFORMERS_NAME.get(config.lr_scheduler, config.lr_scheduler),
             optimizer,
             num_warmup_steps=round(config.warmup_epochs * steps),
@@ -96,6 +120,13 @@ class Schedule:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.scheduler.load_state_dict(state)
+
+
+def _step_factor(warmup: int, steps: int, step: int) -> float:
+    """Share of the peak rate at a step: rising over the warm-up, then falling to a tenth at each milestone."""
+    if step < warmup:
+        return step / warmup
+    return 0.1 ** sum(step >= milestone * steps for milestone in _MILESTONES)
 
 
 def freeze_stages(model: QuaclrsForAudioClassification, stages: int) -> None:

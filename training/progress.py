@@ -15,8 +15,8 @@ from tqdm.auto import tqdm
 class EpochProgress:
     """A progress bar with loss, accuracy, clips/s and the share of time spent waiting for data.
 
-    Loss and correct clips are summed on the device and read only when the bar is refreshed: reading them makes the host
-    wait for the device.
+    Loss, correct clips and whatever else is counted are summed on the device and read only when the bar is refreshed:
+    reading them makes the host wait for the device.
 
     Args:
         accelerator: of the run; only its main process shows a bar.
@@ -31,11 +31,12 @@ class EpochProgress:
         self._accelerator = accelerator
         self._description = description
         self._log_every = log_every
-        begun = totals or {"steps": 0, "clips": 0, "loss": 0.0, "correct": 0.0}
-        self.steps, self.clips = int(begun["steps"]), int(begun["clips"])
+        sums = dict(totals or {"steps": 0, "clips": 0, "loss": 0.0, "correct": 0.0})
+        self.steps, self.clips = int(sums.pop("steps")), int(sums.pop("clips"))
         # MPS has no float64.
         self._precision = torch.float32 if accelerator.device.type == "mps" else torch.float64
-        self._sums = torch.tensor([begun["loss"], begun["correct"]], dtype=self._precision, device=accelerator.device)
+        self._names = tuple(sums)
+        self._sums = torch.tensor(list(sums.values()), dtype=self._precision, device=accelerator.device)
         self._clips_before = self.clips
         self._started = time.perf_counter()
         self._waited = 0.0
@@ -61,17 +62,26 @@ class EpochProgress:
                 return
             yield batch
 
-    def add(self, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Count a step: its mean loss, logits (clips, classes) and labels (clips,)."""
-        correct = (logits.detach().argmax(-1) == labels).sum()
-        self._sums += torch.stack([loss.detach().to(self._precision) * len(labels), correct.to(self._precision)])
-        self.steps, self.clips = self.steps + 1, self.clips + len(labels)
+    def add(self, clips: int, loss: torch.Tensor, correct: torch.Tensor, **means: torch.Tensor) -> None:
+        """Count a step.
+
+        Args:
+            clips: of the step.
+            loss: their mean loss.
+            correct: how many of them are labelled rightly.
+            means: other means over these clips, the same ones at every step.
+        """
+        counted = {"loss": loss * clips, "correct": correct, **{name: mean * clips for name, mean in means.items()}}
+        if not self.steps:
+            self._names, self._sums = tuple(counted), self._sums.new_zeros(len(counted))
+        self._sums += torch.stack([counted[name].detach().to(self._precision) for name in self._names])
+        self.steps, self.clips = self.steps + 1, self.clips + clips
         self._bar.update()
         if self.at_refresh and not self._bar.disable:
-            mean_loss, accuracy = (self._sums / self.clips).tolist()
+            shown = dict(zip(self._names, (self._sums / self.clips).tolist(), strict=True))
             self._bar.set_postfix(
-                loss=f"{mean_loss:.3f}",
-                accuracy=f"{accuracy:.1%}",
+                loss=f"{shown['loss']:.3f}",
+                accuracy=f"{shown['correct'] / max(shown.get('labelled', 1.0), 1e-12):.1%}",
                 clips_s=f"{self.clips_per_second:.0f}",
                 data_wait=f"{self.waiting_share:.0%}",
                 refresh=False,
@@ -96,10 +106,11 @@ class EpochProgress:
     def totals(self) -> list[dict[str, float]]:
         """Exact sums of every process, for it to go on from."""
         sums = self._accelerator.gather(self._sums[None]).tolist()
-        return [{"steps": self.steps, "clips": self.clips, "loss": loss, "correct": correct} for loss, correct in sums]
+        counts = {"steps": self.steps, "clips": self.clips}
+        return [{**counts, **dict(zip(self._names, of_process, strict=True))} for of_process in sums]
 
-    def means(self) -> tuple[float, float]:
-        """Mean loss and accuracy over the clips of all processes."""
+    def means(self) -> dict[str, float]:
+        """Means over the clips of all processes, by the names that `add` was given; `correct` is a share."""
         counted = torch.cat([self._sums, self._sums.new_tensor([self.clips])])
-        loss, correct, clips = self._accelerator.reduce(counted, reduction="sum").tolist()
-        return loss / clips, correct / clips
+        *sums, clips = self._accelerator.reduce(counted, reduction="sum").tolist()
+        return {name: of_name / clips for name, of_name in zip(self._names, sums, strict=True)}

@@ -94,8 +94,9 @@ class RunFolder:
         self.write_text(name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
     def write_history(self, history: list[dict[str, Any]]) -> None:
-        """`history.csv`: one row an epoch."""
-        write_csv(self.path / "history.csv", list(history[0]), [list(row.values()) for row in history])
+        """`history.csv`: one row an epoch; a column for whatever any of them has, empty where one has it not."""
+        columns = list(dict.fromkeys(name for row in reversed(history) for name in row))
+        write_csv(self.path / "history.csv", columns, [[row.get(name) for name in columns] for row in history])
 
 
 def describe_environment(num_processes: int, mixed_precision: str, device: str) -> dict[str, Any]:

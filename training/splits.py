@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
+from datasets import Dataset, Value
 from torch.utils.data import DataLoader
 
 from quaclrs.augment import AugmentedLogMel
@@ -25,13 +25,17 @@ from .sampling import EpochSampler
 
 @dataclass
 class Split:
-    """Clips of one split: `dataset` yields what `transform` makes of `clips`; `rows` has all that is known of them."""
+    """Clips of one split: `dataset` yields what `transform` makes of `clips`; `rows` has all that is known of them.
+
+    `labels` has the class of every clip, also of those that training is not told of (`labelled`: whether it is).
+    """
 
     dataset: Any
     transform: ClipTransform
     clips: Dataset
     rows: Dataset
     labels: np.ndarray
+    labelled: np.ndarray
     collate: Callable[[Any], Any] = collate_clips
 
     def __len__(self) -> int:
@@ -57,9 +61,15 @@ class Split:
             pin_memory=torch.cuda.is_available(),
         )
 
+    def plain(self) -> Split:
+        """The same clips as they are, without augmentation."""
+        return self._seen_by(ClipTransform(self.transform.feature_extractor))
+
     def cut_at_random(self, seed: int) -> Split:
         """The same clips, each cut to a random 1 to 2.9 s: what a model knows when length tells it nothing."""
-        transform = ClipTransform(self.transform.feature_extractor, augment=RandomLength(), seed=seed)
+        return self._seen_by(ClipTransform(self.transform.feature_extractor, augment=RandomLength(), seed=seed))
+
+    def _seen_by(self, transform: ClipTransform) -> Split:
         return dataclasses.replace(self, dataset=transform_clips(self.clips, transform), transform=transform)
 
 
@@ -82,12 +92,21 @@ class Splits:
 
 
 def load_splits(
-    config: TrainingConfig, feature_extractor: FeatureExtractor, augmentation: AugmentedLogMel | None = None
+    config: TrainingConfig,
+    feature_extractor: FeatureExtractor,
+    views: Sequence[AugmentedLogMel] = (),
+    unlabelled: int | None = None,
 ) -> Splits:
-    """Load the data set and split it by the run's fold and protocol; `augmentation` is for the training split only.
+    """Load the data set and split it by the run's fold and protocol.
 
     Few labels and `max_clips_per_class` thin the training split only: validation and test stay whole, so scores stay
     comparable.
+
+    Args:
+        config: of the run.
+        feature_extractor: of the model.
+        views: augmentations of the training split, one for each view of a clip.
+        unlabelled: with few labels, keep the other training clips under this label instead of leaving them out.
 
     Raises:
         QuaclrsError: as `load_urbansound13` and `FoldPlan.for_fold`.
@@ -97,7 +116,7 @@ def load_splits(
     names = class_names(dataset)
     labels = np.asarray(dataset["label"][:])
     rows = {split: getattr(plan, split) for split in SPLITS}
-    rows["train"] = keep_labelled(
+    labelled = keep_labelled(
         rows["train"],
         labels,
         dataset["recording_id"][:],
@@ -105,19 +124,26 @@ def load_splits(
         config.label_fraction,
         config.seed,
     )
+    audio = decode_once(dataset, feature_extractor.sampling_rate) if config.decode_once else dataset
+    if unlabelled is None:
+        rows["train"] = labelled
+    elif len(labelled) < len(rows["train"]):
+        told = labels.copy()
+        told[np.setdiff1d(rows["train"], labelled)] = unlabelled
+        audio = audio.remove_columns("label").add_column("label", told.tolist(), feature=Value("int64"))
     if config.max_clips_per_class:
         rows["train"] = thin_by_class(rows["train"], labels, config.max_clips_per_class, config.seed)
-    audio = decode_once(dataset, feature_extractor.sampling_rate) if config.decode_once else dataset
+    random_placement = any(view.policy.random_placement for view in views)
 
     def make(split: str, indices: np.ndarray) -> Split:
         clips = audio.select(indices)
         transform = ClipTransform(feature_extractor)
-        if split == "train" and augmentation is not None:
+        if split == "train" and views:
             transform = ClipTransform(
                 feature_extractor,
-                crop="random" if augmentation.policy.random_placement else "center",
+                crop="random" if random_placement else "center",
                 seed=config.seed,
-                views=[augmentation],
+                views=views,
                 augment_on="worker" if config.augment_on == "worker" else "device",
                 partners=clips,
             )
@@ -128,6 +154,7 @@ def load_splits(
             clips=clips,
             rows=dataset.select(indices).select_columns(described),
             labels=labels[indices],
+            labelled=np.isin(indices, labelled) | (split != "train"),
         )
 
     return Splits(

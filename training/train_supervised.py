@@ -6,14 +6,12 @@ The loop below reads from top to bottom: data, model, optimiser, epochs with val
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration, PartialState
-from accelerate.utils import ProjectConfiguration, set_seed
+from accelerate import Accelerator, PartialState
 from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -21,21 +19,15 @@ from torch.nn.functional import cross_entropy
 from quaclrs.errors import report_user_errors
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
-from .checkpoints import (
-    Termination,
-    broadcast_buffers,
-    load_last_checkpoint,
-    refuse_other_processes,
-    save_checkpoint,
-)
+from .checkpoints import Termination, broadcast_buffers
 from .config import SupervisedConfig
 from .embeddings import EmbeddedClips, EmbeddingClassifier, embed_clips
+from .launch import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
 from .learner import Learner
 from .losses import class_weights
 from .models import build_augmentation, build_log_mel_config, build_model
 from .optimization import Schedule, average_of, build_optimizer
 from .options import parse_config
-from .progress import EpochProgress
 from .results import (
     CUT_CONTROL,
     SHORTCUT_CONTROL,
@@ -49,10 +41,9 @@ from .results import (
     shortcut_control,
     write_results,
 )
-from .run_folder import RunFolder, describe_environment
 from .sampling import EpochSampler
 from .splits import Split, Splits, load_splits
-from .trackers import check_tracker, finish_trackers
+from .trackers import finish_trackers
 
 
 def train(config: SupervisedConfig) -> dict[str, Any]:
@@ -66,42 +57,21 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
         SystemExit: SIGTERM came; a checkpoint was written first.
     """
     started = time.perf_counter()
-    run, resume = RunFolder(config.output_dir), config.resume == "auto"
-    accelerator = Accelerator(
-        mixed_precision=config.mixed_precision,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-        log_with=check_tracker(config.report_to),
-        dataloader_config=DataLoaderConfiguration(non_blocking=True),
-        project_config=ProjectConfiguration(project_dir=str(run.path), logging_dir=str(run.path / "tracker")),
-    )
-    set_seed(config.seed)
-    run.refuse_existing(resume, config.overwrite)
+    accelerator, run = build_accelerator(config)
 
     # Data and model.
     log_mel = build_log_mel_config(config)
     feature_extractor = QuaclrsFeatureExtractor(log_mel=log_mel.to_dict())
     augmentation = build_augmentation(config, log_mel)
     policy = None if augmentation is None else augmentation.policy.to_dict()
-    if resume:
-        run.refuse_other_run(config, policy)
-        refuse_other_processes(run.checkpoints, accelerator.num_processes)
+    refuse_other_run(accelerator, run, config, policy)
     with accelerator.main_process_first():  # the others find what it decoded and cached
-        splits = load_splits(config, feature_extractor, augmentation)
+        splits = load_splits(config, feature_extractor, [] if augmentation is None else [augmentation])
     model = build_model(config, splits.class_names, log_mel)
     if augmentation is not None and config.augment_on == "device":
         augmentation.to(accelerator.device)
     accelerator.print(splits.description)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        environment = describe_environment(
-            accelerator.num_processes, accelerator.mixed_precision, accelerator.device.type
-        )
-        run.open(config, environment, resume)
-        if policy is not None:
-            run.write_yaml("policy.yaml", policy)
-    accelerator.wait_for_everyone()
-    if config.report_to != "none":
-        accelerator.init_trackers("quaclrs", config=dataclasses.asdict(config))
+    open_run(accelerator, run, config, policy)
     # `network` is what is trained: the model, or for a linear probe a classifier on embeddings made once.
     test_cut = splits.test.cut_at_random(config.seed)
     network: nn.Module = model
@@ -112,7 +82,6 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     sampler = EpochSampler(splits.train.labels, config.seed, config.balanced_sampler)
     workers = 0 if isinstance(network, EmbeddingClassifier) else config.num_workers
     train_loader: Any = splits.train.loader(config.batch_size, workers, sampler)
-    clips_a_step = train_loader.batch_size * accelerator.num_processes
     held_out = [split.loader(config.batch_size, workers) for split in (splits.validation, splits.test, test_cut)]
     assert config.class_weights is not None
     weights = class_weights(
@@ -128,17 +97,9 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     on_device = augmentation if config.augment_on == "device" else None
     learner = Learner(config, accelerator, network, optimizer, schedule, weights, on_device, averaged)
 
-    history: list[dict[str, Any]] = []
-    unfinished: dict[str, float] | None = None
-    if resume and (state := load_last_checkpoint(accelerator, run.checkpoints)):
-        history = state["history"]
-        if state["unfinished"]:
-            unfinished = state["unfinished"][accelerator.process_index]
-        accelerator.print(
-            f"resuming after epoch {len(history)}" + (f", step {unfinished['steps']}" if unfinished else "")
-        )
-
+    history, unfinished = resume_run(accelerator, run, config)
     # Epochs.
+    epochs = Epochs(accelerator, run, config, learner, train_loader, sampler, splits.train.transform, unfinished)
     best_weights = run.checkpoints / "best.safetensors"
     with Termination() as termination:
         for epoch in range(len(history) + 1, config.epochs + 1):
@@ -146,22 +107,9 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
                 accelerator.print(f"no better validation accuracy for {config.patience} epochs: stopping early")
                 break
             epoch_started = time.perf_counter()
-            if unfinished:
-                sampler.skip(epoch, int(unfinished["steps"]) * clips_a_step)
-            train_loader.set_epoch(epoch)
-            splits.train.transform.set_epoch(epoch)
-            progress = EpochProgress(accelerator, f"epoch {epoch}/{config.epochs}", config.log_every, unfinished)
-            unfinished = None
-            for stepped in learner.steps(train_loader, epoch, progress):
-                # Asking costs several processes a round of messages; between two steps there is nothing to save.
-                may_ask = stepped and (accelerator.num_processes == 1 or progress.at_refresh)
-                if may_ask and termination.requested(accelerator):
-                    state = {"history": history, "unfinished": progress.totals()}
-                    save_checkpoint(
-                        accelerator, run.checkpoints, epoch - 1, state, progress.steps, config.keep_checkpoints
-                    )
-                    stop_for_sigterm(accelerator)
-            train_loss, train_accuracy = progress.means()
+            progress = epochs.train(epoch, history, termination)
+            means = progress.means()
+            train_loss, train_accuracy = means["loss"], means["correct"]
             train_seconds = time.perf_counter() - epoch_started
             broadcast_buffers(accelerator, tested)
             labels, validation_logits = predict(accelerator, tested, validation_loader)
@@ -185,17 +133,11 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
                 f"validation loss {row['validation_loss']:.3f}, accuracy {validation_accuracy:.3f}; "
                 f"{row['seconds']:.0f} s, {row['clips_per_second']:.0f} clips/s, {row['data_wait']:.0%} data wait"
             )
-            accelerator.log({name: value for name, value in row.items() if name != "epoch"}, step=epoch)
-            if accelerator.is_main_process:
-                run.write_history(history)
-                if best_epoch(history) == epoch:
-                    partial = best_weights.with_suffix(".partial")
-                    save_model(tested, str(partial))
-                    partial.replace(best_weights)
-            state = {"history": history, "unfinished": None}
-            save_checkpoint(accelerator, run.checkpoints, epoch, state, keep=config.keep_checkpoints)
-            if termination.requested(accelerator):
-                stop_for_sigterm(accelerator)
+            if accelerator.is_main_process and best_epoch(history) == epoch:
+                partial = best_weights.with_suffix(".partial")
+                save_model(tested, str(partial))
+                partial.replace(best_weights)
+            epochs.finish(epoch, history, termination)
 
     # The test fold is looked at once, with the epoch that validation chose.
     load_model(tested, str(best_weights))
@@ -245,12 +187,6 @@ def assemble(model: QuaclrsForAudioClassification, tested: nn.Module) -> Quaclrs
         return model
     assert isinstance(tested, QuaclrsForAudioClassification)
     return tested
-
-
-def stop_for_sigterm(accelerator: Accelerator) -> None:
-    accelerator.print("stopped by SIGTERM after writing a checkpoint; go on with --resume auto")
-    finish_trackers(accelerator)
-    raise SystemExit(143)  # 128 + SIGTERM, as shells report it
 
 
 @report_user_errors

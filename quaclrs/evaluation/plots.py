@@ -54,7 +54,7 @@ def confusion_matrix_figure(
 
     side = 2.4 + 0.5 * classes  # inches: 0.5 a cell holds a count of four digits
     # "compressed" makes the colour bar as high as the square matrix.
-    figure = _empty_figure(width=side + 1.0, height=side, layout="compressed")
+    figure = empty_figure(width=side + 1.0, height=side, layout="compressed")
     axes = figure.add_subplot()
     colours = colormaps["Blues"]
     image = axes.imshow(rates, cmap=colours, vmin=0, vmax=1)
@@ -113,7 +113,7 @@ def training_curves_figure(history: Sequence[Mapping[str, Any]], title: str) -> 
         raise QuaclrsError("history holds neither a loss nor an accuracy: there is nothing to draw")
     best = _best_row(curves["validation", "accuracy"], curves["validation", "loss"])
 
-    figure = _empty_figure(width=5.2 * len(quantities), height=4, layout="constrained")
+    figure = empty_figure(width=5.2 * len(quantities), height=4, layout="constrained")
     figure.suptitle(title)
     panels: list[Axes] = figure.subplots(1, len(quantities), squeeze=False, gridspec_kw={"wspace": 0.06})[0].tolist()
     for axes, quantity in zip(panels, quantities, strict=True):
@@ -158,7 +158,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _empty_figure(width: float, height: float, layout: Literal["constrained", "compressed"]) -> Figure:
+def empty_figure(width: float, height: float, layout: Literal["constrained", "compressed"]) -> Figure:
+    """A figure of that size in inches that needs no display."""
     figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     return figure
@@ -207,7 +208,7 @@ def spectrogram_grid_figure(
         columns: panels side by side.
     """
     rows = -(-len(spectrograms) // columns)
-    figure = _empty_figure(3 * columns, 2.1 * rows + 0.3, "constrained")
+    figure = empty_figure(3 * columns, 2.1 * rows + 0.3, "constrained")
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     low, high = (float(librosa.hz_to_mel(f)) for f in (f_min, f_max))
     ticks = [f for f in (100, 500, 1000, 2000, 4000, 8000, 16000) if f_min <= f <= f_max]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from quaclrs.errors import QuaclrsError
@@ -40,6 +40,34 @@ def knn_predict(
     Raises:
         QuaclrsError: shapes that do not fit each other, values that are not finite, k or temperature out of range.
     """
+    classes, votes = _knn_votes(train_embeddings, train_labels, test_embeddings, k, temperature)
+    return classes[votes.argmax(axis=1)]
+
+
+def knn_probabilities(
+    train_embeddings: np.ndarray,
+    train_labels: np.ndarray,
+    test_embeddings: np.ndarray,
+    num_classes: int,
+    k: int = 5,
+    temperature: float | None = None,
+) -> np.ndarray:
+    """The share of the votes that every class gets, float64 (test clips, num_classes); its arguments are
+    `knn_predict`'s, with labels in [0, num_classes), and its highest share is that function's answer."""
+    classes, votes = _knn_votes(train_embeddings, train_labels, test_embeddings, k, temperature)
+    probabilities = np.zeros((len(votes), num_classes))
+    probabilities[:, classes] = votes / votes.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _knn_votes(
+    train_embeddings: np.ndarray,
+    train_labels: np.ndarray,
+    test_embeddings: np.ndarray,
+    k: int,
+    temperature: float | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The classes of the training clips, and the votes (test clips, these classes) for each."""
     train, train_labels = _checked_embeddings("train", train_embeddings, train_labels)
     test, _ = _checked_embeddings("test", test_embeddings)
     _check_same_dimensions(train, test)
@@ -51,16 +79,14 @@ def knn_predict(
     classes, class_of_train = np.unique(train_labels, return_inverse=True)
 
     rows_per_chunk = max(1, _SIMILARITIES_PER_CHUNK // len(train))
-    predicted = np.empty(len(test), dtype=np.intp)
+    votes = np.zeros((len(test), len(classes)))
     for start in range(0, len(test), rows_per_chunk):
         similarities = test[start : start + rows_per_chunk] @ train.T
         neighbours = np.argpartition(similarities, -k, axis=1)[:, -k:]
         nearest = np.take_along_axis(similarities, neighbours, axis=1).astype(np.float64)
-        votes = np.zeros((len(nearest), len(classes)))
-        rows = np.arange(len(nearest))[:, None]
+        rows = np.arange(start, start + len(nearest))[:, None]
         np.add.at(votes, (rows, class_of_train[neighbours]), _vote_weights(nearest, temperature))
-        predicted[start : start + rows_per_chunk] = votes.argmax(axis=1)
-    return classes[predicted]
+    return classes, votes
 
 
 def knn_accuracy(
@@ -99,8 +125,31 @@ def linear_probe_accuracy(
     Raises:
         QuaclrsError: shapes that do not fit each other, values that are not finite, a single training class, C <= 0.
     """
+    probe, test = _fit_linear_probe(train_embeddings, train_labels, test_embeddings, C)
+    _, test_labels = _checked_embeddings("test", test_embeddings, test_labels)
+    return float(probe.score(test, test_labels))
+
+
+def linear_probe_probabilities(
+    train_embeddings: np.ndarray,
+    train_labels: np.ndarray,
+    test_embeddings: np.ndarray,
+    num_classes: int,
+    C: float = 1.0,
+) -> np.ndarray:
+    """The probe's class probabilities, float64 (test clips, num_classes); arguments are `linear_probe_accuracy`'s,
+    with labels in [0, num_classes). A class without training clips has probability 0."""
+    probe, test = _fit_linear_probe(train_embeddings, train_labels, test_embeddings, C)
+    probabilities = np.zeros((len(test), num_classes))
+    probabilities[:, probe.classes_] = probe.predict_proba(test)
+    return probabilities
+
+
+def _fit_linear_probe(
+    train_embeddings: np.ndarray, train_labels: np.ndarray, test_embeddings: np.ndarray, C: float
+) -> tuple[Pipeline, np.ndarray]:
     train, train_labels = _checked_embeddings("train", train_embeddings, train_labels)
-    test, test_labels = _checked_embeddings("test", test_embeddings, test_labels)
+    test, _ = _checked_embeddings("test", test_embeddings)
     _check_same_dimensions(train, test)
     if len(np.unique(train_labels)) < 2:
         raise QuaclrsError("a linear probe needs training clips of at least two classes; give it more clips")
@@ -109,7 +158,7 @@ def linear_probe_accuracy(
     # scikit-learn's default of 100 steps stops short on embeddings of a thousand and more dimensions.
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000))
     probe.fit(train, train_labels)
-    return float(probe.score(test, test_labels))
+    return probe, test
 
 
 def _vote_weights(similarities: np.ndarray, temperature: float | None) -> np.ndarray:

@@ -54,14 +54,16 @@ class QuaclrsModel(QuaclrsPreTrainedModel):
         """Length of the pooled embedding."""
         return self.backbone.hidden_size
 
-    def pictures(self, log_mel: torch.Tensor) -> torch.Tensor:
-        """Log-mels (batch, mels, frames) in [0, 1] as normalised pictures (batch, 3, image_size, image_size).
+    def pictures(self, log_mel: torch.Tensor, width: int | None = None) -> torch.Tensor:
+        """Log-mels (batch, mels, frames) in [0, 1] as normalised pictures (batch, 3, image_size, width).
 
-        Low frequencies are at the bottom. Pooling is antialiased: at 96 pixels four frames share a column.
+        Low frequencies are at the bottom. Pooling is antialiased: at 96 pixels four frames share a column. `width` is
+        `image_size` where absent.
         """
-        size = self.config.log_mel_config.image_size
+        height = self.config.log_mel_config.image_size
+        size = (height, width or height)
         grey = nn.functional.interpolate(
-            log_mel.flip(-2).unsqueeze(1), size=(size, size), mode="bilinear", antialias=True, align_corners=False
+            log_mel.flip(-2).unsqueeze(1), size=size, mode="bilinear", antialias=True, align_corners=False
         )
         channels = [(grey - m) / s for m, s in zip(self.config.image_mean, self.config.image_std, strict=True)]
         return torch.cat(channels, dim=1)

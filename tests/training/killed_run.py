@@ -1,4 +1,4 @@
-"""Supervised training whose process is killed on the way: a script that takes the trainer's arguments.
+"""Training whose process is killed on the way: a script that takes the trainer's arguments, train_ssl's with --method.
 
 `KILLS` in the environment is a JSON list with an entry a launch: null lets it finish, an object says when it is killed,
 
@@ -26,8 +26,11 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from training import train_ssl, train_supervised
 from training.learner import Learner
-from training.train_supervised import main
+from training.ssl_learner import SSLLearner
+
+LEARNER, MAIN = (SSLLearner, train_ssl.main) if "--method" in sys.argv else (Learner, train_supervised.main)
 
 
 def arrange(kill: dict[str, Any]) -> None:
@@ -47,7 +50,7 @@ def arrange(kill: dict[str, Any]) -> None:
 
 
 def die_after_step(is_now: Callable[[], bool], die: Callable[[], None]) -> None:
-    steps = Learner.steps
+    steps = LEARNER.steps
 
     def steps_and_death(*arguments):
         for stepped in steps(*arguments):
@@ -55,7 +58,7 @@ def die_after_step(is_now: Callable[[], bool], die: Callable[[], None]) -> None:
                 die()
             yield stepped
 
-    Learner.steps = steps_and_death
+    LEARNER.steps = steps_and_death
 
 
 def die_amid_file(is_now: Callable[[], bool], die: Callable[[], None]) -> None:
@@ -88,7 +91,7 @@ def die_before_naming(is_now: Callable[[], bool], die: Callable[[], None]) -> No
 def run(kill: dict[str, Any] | None) -> int:
     if kill is not None:
         arrange(kill)
-    return main(sys.argv[1:])
+    return MAIN(sys.argv[1:])
 
 
 def run_all(kills: list[dict[str, Any] | None]) -> None:
