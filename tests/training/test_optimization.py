@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -249,3 +250,27 @@ def test_averaged_weights_are_their_formula_and_statistics_are_copied():
     assert averaged.module[0].weight.item() == pytest.approx(expected)
     assert (float(averaged.module[1].running_mean), int(averaged.module[1].num_batches_tracked)) == (-10, 3)
     assert model[0].weight.item() == -1
+
+
+def test_the_step_schedule_falls_to_a_tenth_at_60_and_80_percent_of_the_steps():
+    model = nn.Linear(2, 2)
+    given = options(lr_scheduler="step", warmup_epochs=1, epochs=10, learning_rate=0.1, optimizer="sgd")
+    optimizer = build_optimizer(given, model)
+    schedule = Schedule(given, optimizer, batches=10)
+    rates = []
+    for _ in range(100):
+        rates.append(schedule.learning_rate)
+        optimizer.step()
+        schedule.after_step()
+    expected = [0.01 * step for step in range(10)] + [0.1] * 50 + [0.01] * 20 + [0.001] * 20
+    np.testing.assert_allclose(rates, expected, atol=1e-12)
+
+
+def test_sgd_has_momentum():
+    model = nn.Linear(1, 1, bias=False)
+    optimizer = build_optimizer(options(optimizer="sgd", learning_rate=1.0), model)
+    model.weight.data.fill_(0)
+    for _ in range(2):
+        model.weight.grad = torch.ones_like(model.weight)
+        optimizer.step()
+    assert model.weight.item() == pytest.approx(-(1 + 1.9))  # the second step: gradient and 0.9 of the first

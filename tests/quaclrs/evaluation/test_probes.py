@@ -11,7 +11,13 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation import probes
-from quaclrs.evaluation.probes import knn_accuracy, knn_predict, linear_probe_accuracy
+from quaclrs.evaluation.probes import (
+    knn_accuracy,
+    knn_predict,
+    knn_probabilities,
+    linear_probe_accuracy,
+    linear_probe_probabilities,
+)
 
 
 def overlapping_clusters(seed: int, clips: int, classes: int = 4, dimensions: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -172,3 +178,34 @@ def test_a_linear_probe_of_one_class_or_without_penalty_is_refused() -> None:
         linear_probe_accuracy(TRAIN, np.zeros(20, dtype=int), TEST, TEST_LABELS)
     with pytest.raises(QuaclrsError, match="C must be above 0"):
         linear_probe_accuracy(TRAIN, TRAIN_LABELS, TEST, TEST_LABELS, C=0)
+
+
+def test_votes_are_shares_whose_highest_is_the_predicted_class():
+    generator = np.random.default_rng(3)
+    bank, labels, test = (
+        generator.standard_normal((40, 6)),
+        np.repeat([0, 2, 5, 7], 10),
+        generator.standard_normal((30, 6)),
+    )
+    probabilities = knn_probabilities(bank, labels, test, num_classes=9, k=7)
+    assert probabilities.shape == (30, 9)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities[:, [1, 3, 4, 6, 8]] == 0).all()
+    np.testing.assert_array_equal(probabilities.argmax(axis=1), knn_predict(bank, labels, test, k=7))
+
+
+def test_the_linear_probe_gives_scikit_learns_probabilities_in_the_columns_of_the_classes():
+    generator = np.random.default_rng(4)
+    bank, labels, test = (
+        generator.standard_normal((60, 5)),
+        np.repeat([1, 3, 4], 20),
+        generator.standard_normal((10, 5)),
+    )
+    bank[np.arange(60), labels] += 2
+    mean, deviation = bank.mean(axis=0), bank.std(axis=0)
+    regression = LogisticRegression(max_iter=1000).fit((bank - mean) / deviation, labels)
+    probabilities = linear_probe_probabilities(bank, labels, test, num_classes=6)
+    np.testing.assert_allclose(
+        probabilities[:, [1, 3, 4]], regression.predict_proba((test - mean) / deviation), atol=1e-3
+    )
+    assert (probabilities[:, [0, 2, 5]] == 0).all()
