@@ -1,6 +1,7 @@
 """Run the experiments behind a table of the paper and print its figures beside ours.
 
 python -m training.reproduce table9 --dataset DIR --output-dir DIR --folds 1,2 --backbones resnet18,mobilenet_v2
+python -m training.reproduce table3 --dataset DIR --output-dir DIR --seeds 0,1,2 --backbone resnet18
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from pathlib import Path
 import torch
 from accelerate.utils import parse_flag_from_env
 
-from quaclrs.errors import CommandParser, report_user_errors
+from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 from quaclrs.folds import PROTOCOLS
 
+from .options import flag_of
 from .paper.cells import fill_table
 from .paper.report import notes_of, to_json, to_markdown
 from .paper.runs import (
@@ -31,6 +33,9 @@ from .paper.runs import (
     start_cross_validation,
     train_all,
 )
+from .paper.ssl_reproduce import reproduce_ssl
+from .paper.ssl_runs import SSLRequest, start_module
+from .paper.ssl_tables import ALL_SSL, SSL_TABLES, select_ssl_tables
 from .paper.tables import ALL_SUPERVISED, SUPERVISED_TABLES, Experiment, select_backbones, select_tables
 from .paper.weights import ImageNetWeights, find_imagenet_weights
 from .run_folder import RunFolder
@@ -39,9 +44,50 @@ Plan = dict[tuple[Experiment, int, int], Run]
 
 
 @report_user_errors
-def main(arguments: list[str] | None = None, runner: Runner = start_cross_validation) -> int:
-    """The command; `runner` trains one fold, given the arguments of `python -m training.cross_validate`."""
+def main(
+    arguments: list[str] | None = None, runner: Runner = start_cross_validation, ssl_runner: Runner = start_module
+) -> int:
+    """The command.
+
+    Args:
+        arguments: of the command line.
+        runner: trains one fold of a supervised table, given the arguments of `python -m training.cross_validate`.
+        ssl_runner: trains one fold of a self-supervised table, given the arguments of `python -m`.
+    """
     options = _parse(arguments)
+    if options.table not in (*SUPERVISED_TABLES, ALL_SUPERVISED):
+        return _reproduce_ssl(options, ssl_runner)
+    for name in ("batch_size", "pretrained_file"):
+        if getattr(options, name) is not None:
+            raise QuaclrsError(f"{flag_of(name)} has no use with {options.table}; leave it out")
+    return _reproduce_supervised(options, runner)
+
+
+def _reproduce_ssl(options: argparse.Namespace, runner: Runner) -> int:
+    tables = select_ssl_tables(options.table)
+    if options.pretrained_dir is not None:
+        raise QuaclrsError(f"--pretrained-dir has no use with {options.table}; give --pretrained-file")
+    if options.backbones and len(options.backbones) > 1:
+        raise QuaclrsError(f"--backbone: {options.table} compares methods with one backbone; give one")
+    request = SSLRequest(
+        dataset=options.dataset,
+        output_dir=options.output_dir,
+        protocol=options.protocol,
+        epochs=options.epochs,
+        max_clips_per_class=options.max_clips_per_class,
+        backbone=options.backbones[0] if options.backbones else None,
+        image_size=options.image_size,
+        batch_size=options.batch_size,
+        pretrained_file=options.pretrained_file,
+        num_workers=options.num_workers,
+        decode_once=options.decode_once,
+    )
+    return reproduce_ssl(
+        tables, request, options.folds, options.seeds, runner, _tell, options.dry_run, as_json=options.json
+    )
+
+
+def _reproduce_supervised(options: argparse.Namespace, runner: Runner) -> int:
     tables = select_tables(options.table)
     backbones = select_backbones(tables, options.backbones)
     request = Request(
@@ -66,7 +112,7 @@ def main(arguments: list[str] | None = None, runner: Runner = start_cross_valida
     for name, found in weights.items():
         if found.missing:
             _tell(f"no ImageNet weights of {name} ({found.missing}): random init")
-    plan = plan_runs(list(experiments), backbones, folds, options.seeds, request, weights)
+    plan = plan_runs(list(experiments), backbones, folds, options.seeds or [0], request, weights)
     if options.dry_run:
         for run in dict.fromkeys(plan.values()):
             print(shlex.join(["python", "-m", "training.cross_validate", *run.arguments]))
@@ -116,19 +162,31 @@ def plan_runs(
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = CommandParser(prog="python -m training.reproduce", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("table", metavar="TABLE", help=f"{', '.join(SUPERVISED_TABLES)} or {ALL_SUPERVISED}")
+    parser.add_argument(
+        "table", metavar="TABLE", help=", ".join((*SUPERVISED_TABLES, ALL_SUPERVISED, *SSL_TABLES, ALL_SSL))
+    )
     parser.add_argument(
         "--dataset", required=True, metavar="DIR", help="folder that the builder wrote, or a repository"
     )
     parser.add_argument("--output-dir", required=True, type=Path, metavar="DIR", help="for tables and runs")
-    parser.add_argument("--folds", type=_folds, metavar="1,2|all", help="test folds; all complete ones where absent")
-    parser.add_argument("--seeds", type=_whole_numbers, default=[0], metavar="0,1", help="0 where absent")
-    parser.add_argument("--backbones", type=_names, metavar="A,B", help="all of the table where absent")
-    parser.add_argument("--epochs", type=_positive, metavar="N", help="the paper's 5 where absent")
+    parser.add_argument(
+        "--folds", type=_folds, metavar="1,2|all", help="test folds; where absent all, or the SSL table's"
+    )
+    parser.add_argument("--seeds", type=_whole_numbers, metavar="0,1", help="0, or an SSL table's, where absent")
+    parser.add_argument(
+        "--backbones",
+        "--backbone",
+        type=_names,
+        metavar="A,B",
+        help="all of the table, or SSL's resnet18, where absent",
+    )
+    parser.add_argument("--epochs", type=_positive, metavar="N", help="the paper's where absent")
+    parser.add_argument("--batch-size", type=_positive, metavar="N", help="of SSL, where a table names none")
     parser.add_argument("--max-clips-per-class", type=_positive, metavar="N", help="thin the training clips")
     parser.add_argument("--image-size", type=_positive, metavar="PX", help="the backbone's own where absent")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="strict", help="strict where absent; paper leaks")
     parser.add_argument("--pretrained-dir", type=Path, metavar="DIR", help="of BACKBONE.safetensors or .pth files")
+    parser.add_argument("--pretrained-file", type=Path, metavar="FILE", help="table3: ImageNet weights to compare with")
     parser.add_argument("--num-workers", type=_not_negative, default=0, metavar="N", help="processes that decode clips")
     parser.add_argument("--decode-once", action="store_true", help="keep decoded clips on disk")
     parser.add_argument("--dry-run", action="store_true", help="print the commands, train nothing")
@@ -143,8 +201,9 @@ def _whole_numbers(text: str) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
-def _folds(text: str) -> list[int] | None:
-    return None if text == "all" else _whole_numbers(text)
+def _folds(text: str) -> list[int]:
+    """None of them stands for all."""
+    return [] if text == "all" else _whole_numbers(text)
 
 
 def _names(text: str) -> list[str]:

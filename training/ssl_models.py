@@ -20,8 +20,6 @@ def build_views(config: SSLConfig, log_mel: LogMelConfig) -> Views:
     """The views of `--augment` with what other options add to their policies."""
     assert config.augment is not None
     policies = [complete_policy(config, policy) for policy in load_policies(config.augment, views=2)]
-    if all(policy.is_identity for policy in policies):
-        raise QuaclrsError(f"--augment {config.augment} gives two equal views; choose a policy that changes clips")
     return Views(policies, log_mel, config.local_views or 0, config.local_duration)
 
 

@@ -65,11 +65,15 @@ def train_ssl(config: SSLConfig) -> dict[str, Any]:
     network: Any = build_network(config, encoder, len(splits.class_names), share_statistics)
     if config.augment_on == "device":
         views.to(accelerator.device)
+    sampler = EpochSampler(splits.train.labels, config.seed)
+    fixed = send_to_device(next(iter(splits.train.loader(config.batch_size, sampler=sampler))), accelerator.device)
+    fixed_views = views(fixed, config.seed, epoch=0)
+    if torch.equal(fixed_views[0], fixed_views[1]):
+        raise QuaclrsError(f"--augment {config.augment} gives two equal views; choose a policy that draws")
     accelerator.print(splits.description)
     open_run(accelerator, run, config, policies)
 
     # Optimisers and schedule.
-    sampler = EpochSampler(splits.train.labels, config.seed)
     train_loader: Any = splits.train.loader(config.batch_size, config.num_workers, sampler)
     assert config.weight_decay is not None
     optimizer = optimizer_of(config, network.method.parameter_groups(config.weight_decay))
@@ -86,8 +90,6 @@ def train_ssl(config: SSLConfig) -> dict[str, Any]:
     # Epochs; row 0 is the encoder before training.
     history, unfinished = resume_run(accelerator, run, config)
     epochs = Epochs(accelerator, run, config, learner, train_loader, sampler, splits.train.transform, unfinished)
-    fixed = send_to_device(next(iter(splits.train.loader(config.batch_size, sampler=sampler))), accelerator.device)
-    fixed_views = views(fixed, config.seed, epoch=0)
     if not history:
         loss = learner.loss_of(fixed_views, fixed["labels"])
         row = {"epoch": 0, "train_loss": loss, **evaluate(learner.unwrapped, fixed_views[:2])}

@@ -65,7 +65,8 @@ class SSLOptions:
         for entry in dataclasses.fields(self):
             value, (low, high, whole) = getattr(self, entry.name), entry.metadata["bounds"]
             kinds = int if whole else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+            given = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+            if not given or not low <= value <= high:
                 allowed = f"from {low:g}" + (f" to {high:g}" if math.isfinite(high) else " on")
                 raise QuaclrsError(f"{entry.name} is {value!r}; it must be a {'whole ' * whole}number {allowed}")
 

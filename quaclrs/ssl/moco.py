@@ -90,6 +90,7 @@ class MoCo(SSLMethod):
         self.key_encoder = momentum_copy(encoder)
         self.key_projection = momentum_copy(self.projection)
         self.queue = KeyQueue(self.options.queue_size, self.options.projection_dim)
+        self.train()
 
     def _build_head(self) -> nn.Module:
         return nn.Linear(self.hidden_size, self.options.projection_dim)

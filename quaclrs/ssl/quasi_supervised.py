@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from .base import SSLMethod, full_precision
+from .base import SSLMethod, full_precision, gather_rows
 
 #: Label of a clip whose class is not known; what `cross_entropy` ignores.
 UNLABELLED = -100
@@ -76,10 +76,10 @@ class QuasiSupervised(nn.Module):
         embeddings = output.embeddings.detach() if self.detach else output.embeddings
         with full_precision(embeddings):
             logits = self.probe(embeddings)
-            # A sum: the mean of a batch without labels is NaN.
             known = labels != UNLABELLED
             supervised = cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
-            supervised = supervised / known.sum().clamp(min=1)
+            # By the mean count of all processes, whose gradients are averaged; the mean of no label at all is NaN.
+            supervised = supervised / gather_rows(known.sum().float()[None]).mean().clamp(min=1)
         weight = 1.0 if self.detach else self.supervised_weight
         return QuasiSupervisedOutput(
             loss=self.method_weight * output.loss + weight * supervised,

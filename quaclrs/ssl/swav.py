@@ -26,7 +26,7 @@ class SwAVOptions(SSLOptions):
         hidden_dim: of the head's hidden layer.
         n_prototypes: fewer than a batch and queue hold, so that each can be used.
         temperature: of the prediction's softmax.
-        epsilon: of Sinkhorn's algorithm: smaller is sharper.
+        epsilon: of Sinkhorn's algorithm: smaller is sharper; below 0.0113 exp(1 / epsilon) overflows.
         sinkhorn_iterations: of it.
         queue_size: projections of former batches that take part in the assignment; 0 for none.
         queue_start: share of the run after which they do.
@@ -37,7 +37,7 @@ class SwAVOptions(SSLOptions):
     hidden_dim: int = bounded(512, 1)
     n_prototypes: int = bounded(128, 2)
     temperature: float = bounded(0.1, 1e-3)
-    epsilon: float = bounded(0.05, 1e-3)
+    epsilon: float = bounded(0.05, 0.012)
     sinkhorn_iterations: int = bounded(3, 1)
     queue_size: int = bounded(512, 0)
     queue_start: float = bounded(0.3, 0, 1)

@@ -1,13 +1,19 @@
 import dataclasses
 import re
 import statistics
+from pathlib import Path
 
 import pytest
 import yaml
 
+from quaclrs.augment import load_policies
+from quaclrs.augment.policy import variant_policy
+from quaclrs.augment.variants import VARIANTS
 from quaclrs.models.backbones import PAPER_BACKBONES
 from training.config import SupervisedConfig
 from training.options import read_options_file
+from training.paper.ssl_runs import SSLRequest, plan_ssl_run
+from training.paper.ssl_tables import SSL_TABLES, load_ssl_table
 from training.paper.tables import CONFIGS, SUPERVISED_TABLES, Experiment, load_table
 
 TRAININGS = ("finetune", "linear_probe", "scratch", "mixed_precision")
@@ -186,3 +192,77 @@ def test_the_estimated_speed_gains_of_table_14_are_those_of_its_times():
     for (before, *_), (after,), (gain,), _ in figures("table14").values():
         assert gain == round(100 * (1 - after / before))
     assert "estimated" in load_table("table14").footnote
+
+
+# The self-supervised tables.
+
+
+@pytest.mark.parametrize("name", SSL_TABLES)
+def test_every_ssl_row_has_a_figure_for_every_column_and_a_training_that_can_begin(name):
+    table = load_ssl_table(name)
+    for row in table.rows:
+        assert len(row.figures) == len(table.columns)
+        assert all(isinstance(figure, str) for figure in row.figures)
+    for training in table.trainings:
+        config = plan_ssl_run(training, 1, 0, table.epochs, SSLRequest("d", Path("o"))).config
+        assert load_policies(config.augment, views=2)
+        assert all(str(getattr(config, key)) == str(value) for key, value in training.options
+                   if key not in ("augment", "method_options"))  # fmt: skip
+
+
+def test_ssl_figures_are_those_of_the_printed_page():
+    # Read off the paper by eye.
+    printed = {
+        ("table3", "SimCLR", 0): "65.00%",
+        ("table3", "Barlow Twins", 2): "0.07",
+        ("table4", "jackhammer", 1): "0.00",
+        ("table4", "traffic", 0): "0.88",
+        ("table4", "police", 6): "0.40",
+        ("table15", "specaugment_0", 5): "48.76",
+        ("table15", "patchaugment_1", 4): "–",
+        ("table16", "128", 1): "82.72",
+        ("table17", "patchaugment_1", 0): "79.30",
+        ("table18", "16, 4096", 0): "38 minutes",
+        ("combinations", "MoCo V2, patchaugment_1", 0): "69.34",
+    }
+    for (name, row_name, column), figure in printed.items():
+        (row,) = [row for row in load_ssl_table(name).rows if row.name == row_name]
+        assert row.figures[column] == figure
+
+
+def test_the_f1_scores_of_table_4_average_to_those_of_table_3():
+    classes = load_ssl_table("table4").rows
+    for index, row in enumerate(load_ssl_table("table3").rows):
+        macro = statistics.mean(float(of_class.figures[index]) for of_class in classes)
+        assert macro == pytest.approx(float(row.figures[1]), abs=0.0075)
+
+
+@pytest.mark.parametrize(("table", "off"), [("table15", 8), ("table17", 6)])
+def test_averages_over_folds_contradict_the_folds_in_the_known_places_only(table, off):
+    notes, found = " ".join(load_ssl_table(table).notes), []
+    for row in load_ssl_table(table).rows:
+        *folds, average = (float(figure) if figure != "–" else None for figure in row.figures)
+        mean = statistics.mean(value for value in folds if value is not None)
+        if abs(mean - average) > 0.15:
+            found.append(row.name)
+            noted = re.search(rf"{row.name} (\d+\.\d+)", notes)
+            assert float(noted[1]) == pytest.approx(mean, abs=0.0051)
+    assert len(found) == off
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_view_of_a_variant_is_the_original_s_with_the_variant_added(variant):
+    original, view, wanted = (
+        *(load_policies(CONFIGS / "views" / f"{name}.yaml")[0].to_dict() for name in ("original", variant)),
+        {key: value for key, value in variant_policy(variant).to_dict().items() if key != "random_placement"},
+    )
+    assert view == {**original, **wanted}
+
+
+def test_rq4_s_views_hold_the_combination_of_the_shipped_policy():
+    original, view, shipped = (
+        load_policies(name)[0].augmentations
+        for name in (CONFIGS / "views" / "original.yaml", CONFIGS / "views" / "patch_stretch_shift.yaml",
+                     "patch_stretch_shift")
+    )  # fmt: skip
+    assert view == {**original, **shipped}

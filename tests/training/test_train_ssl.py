@@ -226,6 +226,13 @@ def test_a_run_that_diverges_stops_and_says_so_in_one_line(sample_dataset, tmp_p
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("augment", ["original", "timestretch_1"])
+def test_views_that_are_always_equal_are_refused_before_anything_is_written(augment, sample_dataset, tmp_path):
+    with pytest.raises(QuaclrsError, match="gives two equal views"):
+        train_ssl(config(sample_dataset, tmp_path / "run", augment=augment))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_batch_larger_than_the_split_is_one_line(sample_dataset, tmp_path, expect_one_error_line):
     arguments = ["--method", "simclr", "--dataset", str(sample_dataset), "--output-dir", str(tmp_path / "run")]
     assert main([*arguments, "--test-fold", "2", "--batch-size", "1000"]) == 2

@@ -130,7 +130,7 @@ def test_a_run_resumed_after_its_first_epoch_equals_one_never_interrupted(run, s
     class Killed(BaseException):
         pass
 
-    import training.train_supervised as module
+    import training.launch as module
 
     real = module.save_checkpoint
 

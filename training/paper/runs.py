@@ -12,19 +12,19 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import yaml
 
 from quaclrs.data import complete_folds, load_urbansound13
 from quaclrs.errors import QuaclrsError
-from quaclrs.folds import Protocol
+from quaclrs.folds import Protocol as FoldProtocol
 
 from ..options import flag_of, read_options_file
 from .tables import Experiment
 from .weights import ImageNetWeights
 
-#: Takes the arguments of `python -m training.cross_validate` and returns its exit status.
+#: Takes the arguments of a run, for instance of `python -m training.cross_validate`, and returns its exit status.
 Runner = Callable[[Sequence[str]], int]
 
 #: (fold, seed) -> what a run measured, its `metrics.json`.
@@ -39,6 +39,25 @@ _OF_THE_MACHINE = ("num_workers", "decode_once")
 _INTERRUPTED = (130, -2)
 
 
+class AnyRun(Protocol):
+    """A run that can be started, whatever it trains."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def fold(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def arguments(self) -> list[str]: ...
+    def is_finished(self) -> bool: ...
+
+
+OneRun = TypeVar("OneRun", bound=AnyRun)
+
+
 @dataclass(frozen=True)
 class Request:
     """What was asked for, the same for all runs; None keeps to the paper.
@@ -49,7 +68,7 @@ class Request:
 
     dataset: str
     output_dir: Path
-    protocol: Protocol = "strict"
+    protocol: FoldProtocol = "strict"
     epochs: int | None = None
     max_clips_per_class: int | None = None
     image_size: int | None = None
@@ -141,7 +160,7 @@ def start_cross_validation(arguments: Sequence[str]) -> int:
     ).returncode
 
 
-def train_all(runs: Iterable[Run], runner: Runner, announce: Callable[[str], None]) -> list[Run]:
+def train_all(runs: Iterable[OneRun], runner: Runner, announce: Callable[[str], None]) -> list[OneRun]:
     """Train what is not finished, each run once, and return those that failed: the others are worth having.
 
     Raises:
@@ -174,7 +193,7 @@ def results_of(plan: Mapping[tuple[Experiment, int, int], Run], failed: Sequence
     return results
 
 
-def select_folds(dataset: str, protocol: Protocol, wanted: Sequence[int] | None) -> list[int]:
+def select_folds(dataset: str, protocol: FoldProtocol, wanted: Sequence[int] | None) -> list[int]:
     """The folds to test on: those asked for, or all complete ones.
 
     Raises:
