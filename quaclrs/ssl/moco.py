@@ -78,7 +78,8 @@ class MoCo(SSLMethod):
 
     A linear head, temperature 0.07, and in the presets a rate that falls in steps. The key encoder runs in evaluation
     mode with an average of the query encoder's BatchNorm statistics (EMAN: Cai et al., 2021), which does what shuffling
-    BatchNorm over GPUs does, on one device too: keys carry no trace of the batch they came with.
+    BatchNorm over GPUs does, on one device too: keys carry no trace of the batch they came with. At the beginning the
+    average forgets faster, by momentum (1 + steps) / (10 + steps): it begins with statistics of no clip at all.
     """
 
     options_type: ClassVar = MoCoOptions
@@ -90,6 +91,8 @@ class MoCo(SSLMethod):
         self.key_encoder = momentum_copy(encoder)
         self.key_projection = momentum_copy(self.projection)
         self.queue = KeyQueue(self.options.queue_size, self.options.projection_dim)
+        self.register_buffer("steps", torch.zeros(()))
+        self.steps: torch.Tensor
         self.train()
 
     def _build_head(self) -> nn.Module:
@@ -123,7 +126,9 @@ class MoCo(SSLMethod):
 
     def after_step(self) -> None:
         pairs = [(self.encoder, self.key_encoder), (self.projection, self.key_projection)]
-        follow(pairs, self.options.momentum, buffers=True)
+        self.steps += 1
+        warmed = ((1 + self.steps) / (10 + self.steps)).clamp(max=self.options.momentum)
+        follow(pairs, self.options.momentum, buffer_momentum=warmed)
 
 
 class MoCoV2(MoCo):

@@ -226,7 +226,7 @@ def test_a_run_that_diverges_stops_and_says_so_in_one_line(sample_dataset, tmp_p
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("augment", ["original", "timestretch_1"])
+@pytest.mark.parametrize("augment", ["original", "timestretch_0.8"])
 def test_views_that_are_always_equal_are_refused_before_anything_is_written(augment, sample_dataset, tmp_path):
     with pytest.raises(QuaclrsError, match="gives two equal views"):
         train_ssl(config(sample_dataset, tmp_path / "run", augment=augment))
