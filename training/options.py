@@ -40,7 +40,10 @@ def option(
     """
     bounds = {"above": above, "at_least": at_least, "below": below, "at_most": at_most}
     limits = {name: bound for name, bound in bounds.items() if bound is not None}
-    return field(default=default, metadata={"help": text, "choices_of": tuple(choices), "limits": limits})
+    # argparse formats help with %.
+    return field(
+        default=default, metadata={"help": text.replace("%", "%%"), "choices_of": tuple(choices), "limits": limits}
+    )
 
 
 def flag_of(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -9,6 +10,8 @@ import yaml
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.ssl import METHODS
+from training.config import SupervisedConfig
+from training.cross_validate import CrossValidationConfig
 from training.options import command_line, parse_config, read_options_file
 from training.ssl_config import PRESETS, SSLConfig
 
@@ -71,6 +74,16 @@ def test_the_command_of_a_run_gives_its_config_again():
     words = command_line("train", original).split()
     assert len(words) < 22, "what the preset gives is not repeated"
     assert parse_config(SSLConfig, words[1:]) == original
+
+
+@pytest.mark.parametrize("kind", [SSLConfig, SupervisedConfig, CrossValidationConfig])
+def test_help_can_be_shown_and_names_every_option(kind, capsys):
+    with pytest.raises(SystemExit) as end:
+        parse_config(kind, ["--help"])
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert "80 %" in shown
+    assert all(f"--{entry.name.replace('_', '-')}" in shown for entry in dataclasses.fields(kind))
 
 
 @pytest.mark.parametrize(
