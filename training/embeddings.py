@@ -137,10 +137,14 @@ def _embed(accelerator: Accelerator, encoder: QuaclrsModel, rows: Any) -> torch.
         with accelerator.autocast():
             embeddings.append(encoder(values.to(accelerator.device)).pooler_output.float().cpu())
     own = torch.cat(embeddings)[: len(share)] if embeddings else torch.zeros(0, encoder.hidden_size)
-    # Shares differ by a clip at most; each process gets all of them and puts them back in order.
-    whole = torch.empty(len(rows), encoder.hidden_size)
-    for process, embedded in enumerate(gather_object([own])):
-        whole[process :: accelerator.num_processes] = embedded
+    return gather_shares(accelerator, own, len(rows))
+
+
+def gather_shares(accelerator: Accelerator, own: torch.Tensor, rows: int) -> torch.Tensor:
+    """All rows on every process, in order, where process p of n has rows p, p + n, p + 2 n and so on."""
+    whole = own.new_empty(rows, own.shape[1])
+    for process, share in enumerate(gather_object([own])):  # shares differ by a row at most
+        whole[process :: accelerator.num_processes] = share
     return whole
 
 

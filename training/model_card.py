@@ -10,22 +10,13 @@ import yaml
 from .config import SupervisedConfig
 from .options import command_line
 
-_TEMPLATE = Path(__file__).parents[1] / "model_cards" / "template.md"
+_TEMPLATES = Path(__file__).parents[1] / "model_cards"
 
 
 def write_model_card(folder: Path, config: SupervisedConfig, metrics: dict[str, Any]) -> None:
     """Write README.md into a model's folder from its run's options and test figures (the contents of metrics.json)."""
-    synthetic = metrics["synthetic"]
-    header = {
-        "library_name": "transformers",
-        "pipeline_tag": "audio-classification",
-        "license": "apache-2.0" if synthetic else "cc-by-nc-4.0",
-        "tags": ["audio-classification", "urban-sound", "quaclrs"] + (["synthetic"] if synthetic else []),
-    }
     fields = {
-        **{name: str(value) for name, value in metrics.items()},
         "title": f"QUACLRS {config.backbone}, {config.mode}, tested on fold {config.test_fold}",
-        "notice": "".join(f"> **Note.** {warning}.\n\n" for warning in metrics["warnings"]),
         "num_classes": str(len(metrics["per_class"])),
         "class_list": ", ".join(metrics["per_class"]),
         "initial_weights": f"{metrics['initial_weights']}, {config.mode}",
@@ -47,11 +38,39 @@ def write_model_card(folder: Path, config: SupervisedConfig, metrics: dict[str, 
             for name, m in metrics["per_class"].items()
         ),
         "command": training_command(config),
+    }
+    tags = ["audio-classification", "urban-sound", "quaclrs"]
+    fill_card(folder, "template.md", "audio-classification", tags, fields, metrics)
+
+
+def fill_card(
+    folder: Path, template: str, pipeline_tag: str, tags: list[str], fields: dict[str, str], metrics: dict[str, Any]
+) -> None:
+    """Write README.md into a folder from a template, with the notices and the licence that a run's data ask for.
+
+    Args:
+        folder: of the weights.
+        template: a file of `model_cards/`.
+        pipeline_tag, tags: of the card's metadata.
+        fields: what stands for `{{ name }}` in the template.
+        metrics: the contents of `metrics.json`, whose entries stand for their names where `fields` has none.
+    """
+    synthetic = metrics["synthetic"]
+    header = {
+        "library_name": "transformers",
+        "pipeline_tag": pipeline_tag,
+        "license": "apache-2.0" if synthetic else "cc-by-nc-4.0",
+        "tags": tags + (["synthetic"] if synthetic else []),
+    }
+    fields = {
+        **{name: str(value) for name, value in metrics.items()},
+        "notice": "".join(f"> **Note.** {warning}.\n\n" for warning in metrics["warnings"]),
         "licence_text": "Apache-2.0; trained on synthesised clips only."
         if synthetic
         else "Non-commercial: the weights were learned from recordings under CC BY-NC 3.0 (UrbanSound8K).",
+        **fields,
     }
-    text = _TEMPLATE.read_text(encoding="utf-8")
+    text = (_TEMPLATES / template).read_text(encoding="utf-8")
     for name, value in fields.items():
         text = text.replace("{{ " + name + " }}", value)
     (folder / "README.md").write_text(f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n{text}", encoding="utf-8")

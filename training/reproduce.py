@@ -31,10 +31,11 @@ from .paper.runs import (
     results_of,
     select_folds,
     start_cross_validation,
+    start_module,
     train_all,
 )
 from .paper.ssl_reproduce import reproduce_ssl
-from .paper.ssl_runs import SSLRequest, start_module
+from .paper.ssl_runs import SSLRequest
 from .paper.ssl_tables import ALL_SSL, SSL_TABLES, select_ssl_tables
 from .paper.tables import ALL_SUPERVISED, SUPERVISED_TABLES, Experiment, select_backbones, select_tables
 from .paper.weights import ImageNetWeights, find_imagenet_weights

@@ -21,7 +21,7 @@ from quaclrs.evaluation.shortcuts import shortcut_features, shortcut_probabiliti
 from quaclrs.folds import PAPER_PROTOCOL_WARNING, fold_column
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
-from .config import SupervisedConfig
+from .config import SupervisedConfig, TrainingConfig
 from .model_card import write_model_card
 from .run_folder import RunFolder
 from .splits import Split, Splits
@@ -84,14 +84,17 @@ def shortcut_control(splits: Splits, seed: int) -> dict[str, float | None]:
     return control_figures(splits.test, probabilities, splits.class_names)
 
 
+def data_warnings(config: TrainingConfig, splits: Splits) -> list[str]:
+    """What makes every figure on these clips optimistic or meaningless."""
+    warnings = [PAPER_PROTOCOL_WARNING] if config.protocol == "paper" else []
+    return [*warnings, SYNTHETIC_WARNING] if splits.synthetic else warnings
+
+
 def describe_run(
     config: SupervisedConfig, splits: Splits, history: list[dict[str, Any]], accelerator: Accelerator
 ) -> dict[str, Any]:
     """What a figure must not be read without: protocol, folds, sizes, model, and what makes it optimistic."""
     best = best_epoch(history)
-    warnings = [PAPER_PROTOCOL_WARNING] if config.protocol == "paper" else []
-    if splits.synthetic:
-        warnings.append(SYNTHETIC_WARNING)
     seconds = sum(row["train_seconds"] for row in history)
     return {
         "protocol": config.protocol,
@@ -101,7 +104,7 @@ def describe_run(
         "clips_train": len(splits.train),
         "clips_validation": len(splits.validation),
         "synthetic": splits.synthetic,
-        "warnings": warnings,
+        "warnings": data_warnings(config, splits),
         "backbone": config.backbone,
         "mode": config.mode,
         "initial_weights": describe_initial_weights(config),

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import nn
 
 from quaclrs.evaluation.probes import knn_accuracy
@@ -14,6 +13,7 @@ from quaclrs.models import LogMelSpectrogram
 from quaclrs.ssl import QuasiSupervised, diagnose
 from quaclrs.ssl.diagnostics import alignment
 
+from .embeddings import gather_shares
 from .splits import Split, Splits
 
 #: Clips that the encoder sees at once.
@@ -52,13 +52,7 @@ class StoredLogMels:
         for log_mels in self._log_mels.split(_BATCH):
             with accelerator.autocast():
                 own.append(encoder(log_mels.to(accelerator.device).float()).float().cpu())
-        embedded = torch.cat(own)
-        if accelerator.num_processes == 1:
-            return embedded
-        whole = torch.empty(len(self.split), embedded.shape[1])
-        for process, of_process in enumerate(gather_object([embedded])):
-            whole[process :: accelerator.num_processes] = of_process
-        return whole
+        return gather_shares(accelerator, torch.cat(own), len(self.split))
 
 
 class HeldOutEvaluation:

@@ -9,16 +9,15 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
 
-from quaclrs.data import SYNTHETIC_WARNING
 from quaclrs.evaluation.embedding_map import embedding_map_figure
 from quaclrs.evaluation.paired import paired_difference
 from quaclrs.evaluation.plots import confusion_matrix_figure, save_figure, training_curves_figure
 from quaclrs.evaluation.probes import knn_probabilities, linear_probe_probabilities
 from quaclrs.evaluation.result_files import write_predictions
-from quaclrs.folds import PAPER_PROTOCOL_WARNING, fold_column
+from quaclrs.folds import fold_column
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsModel
 
-from .results import SHORTCUT_CONTROL, control_figures, figures, peak_memory, shortcut_control
+from .results import SHORTCUT_CONTROL, control_figures, data_warnings, figures, peak_memory, shortcut_control
 from .run_folder import RunFolder
 from .splits import Splits
 from .ssl_card import write_encoder_card
@@ -66,9 +65,7 @@ def describe_result(
     names, test = splits.class_names, splits.test
     recordings = test.rows["recording_id"][:]
     majority = np.bincount(splits.train.labels[splits.train.labelled], minlength=len(names)).argmax()
-    warnings = [PAPER_PROTOCOL_WARNING] if config.protocol == "paper" else []
-    if splits.synthetic:
-        warnings.append(SYNTHETIC_WARNING)
+    warnings = data_warnings(config, splits)
     warnings += [f"epoch {row['epoch']}: {row['warning']}" for row in history[-1:] if row.get("warning")]
     seconds = sum(row["train_seconds"] for row in history[1:])
     return {

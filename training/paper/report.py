@@ -39,15 +39,22 @@ def notes_of(table: PaperTable, cells: Sequence[Cell], weights: Mapping[str, Ima
 
 def to_markdown(table: PaperTable, cells: Sequence[Cell], notes: Sequence[str]) -> str:
     """The table with one line a cell, as ten folds side by side would fit no screen."""
-    lines = [["Column", "Architecture", "Paper", "Ours"]]
-    lines += [[cell.column, cell.architecture, cell.paper, describe_cell(cell)] for cell in cells]
-    widths = [max(len(line[i]) for line in lines) for i in range(4)]
-    lines.insert(1, ["-" * width for width in widths])
-    body = [
-        "| " + " | ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)) + " |" for line in lines
-    ]
+    body = as_grid(
+        ["Column", "Architecture", "Paper", "Ours"],
+        [[cell.column, cell.architecture, cell.paper, describe_cell(cell)] for cell in cells],
+    )
     heading = f"# Table {table.name.removeprefix('table')}: {table.title}"
     return "\n".join([heading, "", *body, "", LEGEND, "", *(f"- {note}" for note in notes)]) + "\n"
+
+
+def as_grid(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table whose columns are aligned, as it is read on terminals too."""
+    lines = [list(heading), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heading))]
+    lines.insert(1, ["-" * width for width in widths])
+    return [
+        "| " + " | ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)) + " |" for line in lines
+    ]
 
 
 def describe_cell(cell: Cell) -> str:

@@ -153,11 +153,14 @@ def plan_run(experiment: Experiment, fold: int, seed: int, request: Request, wei
     return Run(experiment.config_file, folder_of_size / folder, fold, seed, tuple(overrides.items()))
 
 
+def start_module(arguments: Sequence[str]) -> int:
+    """Run `python -m` in a process of its own; it prints to standard error, as standard output is for tables."""
+    return subprocess.run([sys.executable, "-m", *arguments], stdout=2, check=False).returncode
+
+
 def start_cross_validation(arguments: Sequence[str]) -> int:
-    """Train in a process of its own; what it prints goes to standard error, as standard output is for tables."""
-    return subprocess.run(
-        [sys.executable, "-m", "training.cross_validate", *arguments], stdout=2, check=False
-    ).returncode
+    """Train by `training.cross_validate` in a process of its own."""
+    return start_module(["training.cross_validate", *arguments])
 
 
 def train_all(runs: Iterable[OneRun], runner: Runner, announce: Callable[[str], None]) -> list[OneRun]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
 
-from .report import OPTIMISTIC, as_ranges
+from .report import OPTIMISTIC, as_grid, as_ranges
 from .ssl_baselines import COLUMNS, Baseline
 from .ssl_cells import SSLCell, SSLResults
 from .ssl_tables import SSLTable
@@ -79,14 +79,14 @@ def ssl_markdown(
     """The paper's rows with ours beside each figure, then the baselines, what was run, and the notes."""
     number = table.name.removeprefix("table")
     lines = [f"# {f'Table {number}: ' if number.isdecimal() else ''}{table.title}", ""]
-    lines += _grid(
+    lines += as_grid(
         [table.row_heading, *(column.heading for column in table.columns)],
         [[row[0].row, *(f"{cell.paper} / {describe_ssl_cell(cell)}" for cell in row)] for row in cells],
     )
     lines += ["", LEGEND, runs, ""]
     if baselines:
         lines += ["## Ours beside controls and baselines", ""]
-        lines += _grid(
+        lines += as_grid(
             ["Encoder or control", *COLUMNS],
             [
                 [line.name, f"– ({line.reason})" if line.reason else line.text(first), *(line.text(c) for c in others)]
@@ -105,15 +105,6 @@ def describe_ssl_cell(cell: SSLCell) -> str:
     if cell.ours is None:
         return f"– ({cell.reason})"
     return f"{cell.ours} ({cell.missing} failed)" if cell.missing else cell.ours
-
-
-def _grid(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [list(heading), *map(list, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(heading))]
-    lines.insert(1, ["-" * width for width in widths])
-    return [
-        "| " + " | ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)) + " |" for line in lines
-    ]
 
 
 def ssl_json(

@@ -5,9 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,11 +139,6 @@ def _ssl_options(training: SSLTraining, epochs: int, request: SSLRequest) -> dic
     warmup = read_preset(options["method"], options["batch_size"]).get("warmup_epochs", 1.0)
     options["warmup_epochs"] = min(float(warmup), round(_LONGEST_WARMUP * epochs, 3))
     return options
-
-
-def start_module(arguments: Sequence[str]) -> int:
-    """Run `python -m` in a process of its own; it prints to standard error, as standard output is for tables."""
-    return subprocess.run([sys.executable, "-m", *arguments], stdout=2, check=False).returncode
 
 
 def _from_here(file: Path) -> str:
