@@ -150,25 +150,16 @@ def momentum_copy(module: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def follow(
-    pairs: Iterable[tuple[nn.Module, nn.Module]], momentum: float, buffer_momentum: torch.Tensor | None = None
-) -> None:
+def follow(pairs: Iterable[tuple[nn.Module, nn.Module]], momentum: float) -> None:
     """Move each target's parameters towards its source's: target = momentum * target + (1 - momentum) * source.
 
     Args:
         pairs: (source, target), alike in structure.
         momentum: in [0, 1].
-        buffer_momentum: scalar with which to move BatchNorm's running statistics too; they stay where it is absent.
     """
     for source, target in pairs:
         for ours, theirs in zip(source.parameters(), target.parameters(), strict=True):
             theirs.lerp_(ours.to(theirs.dtype), 1 - momentum)
-        if buffer_momentum is not None:
-            for new, old in zip(source.buffers(), target.buffers(), strict=True):
-                if old.is_floating_point():
-                    old.lerp_(new, (1 - buffer_momentum).to(old.dtype))
-                else:
-                    old.copy_(new)
 
 
 def cosine_momentum(base: float, progress: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from lightly.models.modules.heads import MoCoProjectionHead
@@ -24,12 +24,14 @@ class MoCoOptions(SSLOptions):
             negative.
         momentum: of the key encoder; below the paper's 0.999, which needs many thousands of steps.
         temperature: of the contrastive loss.
+        key_groups: parts of a batch whose keys share BatchNorm statistics.
     """
 
     projection_dim: int = bounded(128, 1)
     queue_size: int = bounded(4096, 1)
     momentum: float = bounded(0.99, 0, 1)
     temperature: float = bounded(0.07, 1e-3)
+    key_groups: int = bounded(2, 1)
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,9 @@ class KeyQueue(nn.Module):
 class MoCo(SSLMethod):
     """InfoNCE of a query against its key and the queue (He et al., 2020, equation 1 and algorithm 1).
 
-    A linear head, temperature 0.07, and in the presets a rate that falls in steps. The key encoder runs in evaluation
-    mode with an average of the query encoder's BatchNorm statistics (EMAN: Cai et al., 2021), which does what shuffling
-    BatchNorm over GPUs does, on one device too: keys carry no trace of the batch they came with. At the beginning the
-    average forgets faster, by momentum (1 + steps) / (10 + steps): it begins with statistics of no clip at all.
+    A linear head, temperature 0.07, and in the presets a rate that falls in steps. Keys are encoded in groups of every
+    n-th clip, so that BatchNorm gives a key other statistics than its query: what shuffling clips over GPUs is for
+    (section 3.3), on one device too.
     """
 
     options_type: ClassVar = MoCoOptions
@@ -91,24 +92,14 @@ class MoCo(SSLMethod):
         self.key_encoder = momentum_copy(encoder)
         self.key_projection = momentum_copy(self.projection)
         self.queue = KeyQueue(self.options.queue_size, self.options.projection_dim)
-        self.register_buffer("steps", torch.zeros(()))
-        self.steps: torch.Tensor
-        self.train()
 
     def _build_head(self) -> nn.Module:
         return nn.Linear(self.hidden_size, self.options.projection_dim)
 
-    def train(self, mode: bool = True) -> Any:
-        super().train(mode)
-        self.key_encoder.eval()
-        self.key_projection.eval()
-        return self
-
     def step(self, views: Sequence[torch.Tensor], labels: torch.Tensor | None = None) -> StepOutput:
         embeddings = self.encoder(views[0])
         queries = self.projection(embeddings).float()
-        with torch.no_grad():
-            keys = self.key_projection(self.key_encoder(views[1])).float()
+        keys = self._encode_keys(views[1])
         with full_precision(queries):
             queries, keys = normalize(queries, dim=1), normalize(keys, dim=1)
             positive = (queries * keys).sum(1, keepdim=True)
@@ -124,11 +115,18 @@ class MoCo(SSLMethod):
         }
         return StepOutput(loss, logs, embeddings.float())
 
+    @torch.no_grad()
+    def _encode_keys(self, view: torch.Tensor) -> torch.Tensor:
+        count = min(self.options.key_groups, len(view))
+        groups = [self.key_projection(self.key_encoder(view[first::count])).float() for first in range(count)]
+        keys = groups[0].new_empty(len(view), groups[0].shape[1])
+        for first, group in enumerate(groups):
+            keys[first::count] = group
+        return keys
+
     def after_step(self) -> None:
         pairs = [(self.encoder, self.key_encoder), (self.projection, self.key_projection)]
-        self.steps += 1
-        warmed = ((1 + self.steps) / (10 + self.steps)).clamp(max=self.options.momentum)
-        follow(pairs, self.options.momentum, buffer_momentum=warmed)
+        follow(pairs, self.options.momentum)
 
 
 class MoCoV2(MoCo):

@@ -71,10 +71,12 @@ def test_a_batch_of_twice_the_same_sound_costs_simclr_the_log_of_all_others():
 
 
 def moco_projections(method, views):
-    """Queries of the first view in training mode, keys of the second in evaluation mode."""
+    """Queries of the first view; keys of the second, of even and odd clips with statistics of their own."""
     queries = method.projection(method.encoder(views[0]))
+    keys = torch.zeros_like(queries)
     with torch.no_grad():
-        keys = method.key_projection.eval()(method.key_encoder.eval()(views[1]))
+        for parity in (0, 1):
+            keys[parity::2] = method.key_projection(method.key_encoder(views[1][parity::2]))
     return queries, keys
 
 

@@ -57,7 +57,8 @@ def test_moco_queues_the_unit_keys_of_every_step_in_order(name):
     for step in range(4):
         views = random_views(seed=step)
         with torch.no_grad():
-            keys.append(unit(method.key_projection(method.key_encoder(views[1]))))
+            halves = [method.key_projection(method.key_encoder(views[1][parity::2])) for parity in (0, 1)]
+            keys.append(unit(torch.stack(halves, dim=1).flatten(0, 1)))
         output = method(views)
         assert float(output.logs["queue_filled"]) == pytest.approx(min(1.0, (step + 1) * CLIPS / 16))
     newest = torch.cat(keys)[-16:]
