@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.folds import PROTOCOLS, Protocol
@@ -52,8 +54,11 @@ class TrainingConfig:
         None, "height and width of the picture in pixels; the backbone's own where absent", above=0
     )
     duration: float = option(4.0, "seconds of a clip that the network hears (the paper's ablation: 1, 2, 4)", above=0)
-    pad_mode: Literal["zeros", "repeat"] = option(
-        "zeros", "what fills up short clips: silence, or the clip again", PAD_MODES
+    pad_mode: Literal["zeros", "repeat"] | None = option(
+        None, "what fills up short clips: silence (zeros), or the clip again; as in --init-from, else zeros", PAD_MODES
+    )
+    init_from: str | None = option(
+        None, "run, or model folder, whose encoder training starts from; over folds with {fold} and {seed}"
     )
     pretrained_file: str | None = option(None, "local pretrained weights of the backbone, not the Hub's")
 
@@ -123,10 +128,24 @@ class TrainingConfig:
             raise QuaclrsError(f"--backbone: {error}") from error
         # What was left open is settled here, so that the saved config says what was run.
         self.image_size = self.image_size or spec.image_size
+        self.pad_mode = self.pad_mode or pad_mode_of(self.init_from)
         if self.lr_scheduler == PLATEAU and self.warmup_epochs:
             raise QuaclrsError(f"--warmup-epochs has no use with --lr-scheduler {PLATEAU}; leave one out")
         if self.warmup_epochs is None:
             self.warmup_epochs = 0.0 if self.lr_scheduler == PLATEAU else 1.0
+
+
+def pad_mode_of(init_from: str | None) -> Any:
+    """How the front end of `--init-from` fills up short clips; None where that differs by fold and seed."""
+    if not init_from:
+        return "zeros"
+    if "{fold}" in init_from or "{seed}" in init_from:
+        return None
+    for folder in (Path(init_from) / "model", Path(init_from)):
+        if (folder / "config.json").is_file():
+            log_mel = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("log_mel") or {}
+            return log_mel.get("pad_mode", "zeros")
+    return "zeros"  # that there is no model is said where it is loaded
 
 
 @dataclass
@@ -142,10 +161,6 @@ class SupervisedConfig(TrainingConfig):
         "auto",
         "pretrained or random, to compare the two under one mode; auto: random for scratch, else pretrained",
         ("auto", "pretrained", "random"),
-    )
-    init_from: str | None = option(
-        None,
-        "run, or model folder, whose encoder finetune and linear_probe start from; over folds with {fold} and {seed}",
     )
     freeze_stages: int = option(0, "stages of the backbone, from the input, that are not trained", at_least=0)
     layer_decay: float = option(1.0, "factor of the rate from each layer to the one below it", above=0, at_most=1)

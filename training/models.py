@@ -26,7 +26,7 @@ from .optimization import freeze_stages
 
 def build_log_mel_config(config: TrainingConfig) -> LogMelConfig:
     """The front end of a run."""
-    assert config.image_size is not None
+    assert config.image_size is not None and config.pad_mode is not None
     return LogMelConfig(image_size=config.image_size, duration=config.duration, pad_mode=config.pad_mode)
 
 

@@ -14,7 +14,7 @@ import yaml
 from quaclrs.errors import QuaclrsError
 from quaclrs.ssl import METHODS, SSLOptions
 
-from .config import ALL_RECORDINGS, TrainingConfig
+from .config import ALL_RECORDINGS, TrainingConfig, pad_mode_of
 from .options import flag_of, option, read_options_file
 
 PRESETS = Path(__file__).parent / "configs" / "ssl"
@@ -53,7 +53,6 @@ class SSLConfig(TrainingConfig):
     initial_weights: Literal["random", "pretrained"] = option(
         "random", "random, or the backbone's pretrained weights", ("random", "pretrained")
     )
-    init_from: str | None = option(None, "run, or model folder, whose encoder training starts from")
     supervised_weight: float = option(
         0.0, "weight of the cross-entropy of clips with labels (quasi-supervision)", at_least=0
     )
@@ -69,6 +68,8 @@ class SSLConfig(TrainingConfig):
             self.augment_on = "device"
         preset = read_preset(self.method, self.batch_size * self.gradient_accumulation_steps)
         given = self.method_options
+        if self.init_from:
+            self.pad_mode = self.pad_mode or pad_mode_of(self.init_from)
         for name, value in preset.items():
             if name not in ("method", "batch_size") and getattr(self, name) is None:
                 setattr(self, name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import QuaclrsConfig, QuaclrsForAudioClassification, QuaclrsModel
 from training.config import SupervisedConfig
+from training.cross_validate import CrossValidationConfig, run_config
 from training.models import build_augmentation, build_log_mel_config, build_model
 
 BACKBONE = "mobilenetv3_small_050"
@@ -75,6 +77,30 @@ def without_half(run: Path) -> Path:
     file = run / "model" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:5000])
     return run
+
+
+@pytest.mark.parametrize("source", [a_run, an_encoder])
+def test_short_clips_are_filled_up_as_init_from_did_where_nothing_is_said(source, tiny_classifier_folder, tmp_path):
+    folder = source(tiny_classifier_folder, tmp_path)
+    assert options(mode="finetune", init_from=str(folder)).pad_mode == "zeros"
+    saved = next(folder.rglob("config.json"))
+    content = json.loads(saved.read_text())
+    saved.write_text(json.dumps({**content, "log_mel": {**content["log_mel"], "pad_mode": "repeat"}}))
+    assert options(mode="finetune", init_from=str(folder)).pad_mode == "repeat"
+    assert build(mode="finetune", init_from=str(folder)).config.log_mel["pad_mode"] == "repeat"
+    assert options(mode="finetune", init_from=str(folder), pad_mode="zeros").pad_mode == "zeros"
+
+
+def test_folds_of_a_cross_validation_each_fill_up_as_the_run_that_they_start_from(tiny_classifier_folder, tmp_path):
+    for fold, pad_mode in ((1, "repeat"), (2, "zeros")):
+        folder = tmp_path / f"encoder-{fold}"
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"log_mel": {"pad_mode": pad_mode}}))
+    config = CrossValidationConfig(
+        dataset="data", output_dir="out", mode="finetune", init_from=str(tmp_path / "encoder-{fold}")
+    )
+    assert config.pad_mode is None
+    assert [run_config(config, fold, seed=0).pad_mode for fold in (1, 2)] == ["repeat", "zeros"]
 
 
 def unfinished(run: Path) -> Path:

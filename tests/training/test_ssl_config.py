@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 
 import pytest
@@ -59,6 +60,12 @@ def test_given_options_win_over_the_preset_one_by_one():
     assert settled.build_method_options().temperature == preset.build_method_options().temperature
     assert (settled.learning_rate, settled.weight_decay) == (0.5, 0.0)
     assert settled.optimizer == preset.optimizer
+
+
+def test_an_encoder_that_goes_on_learning_fills_up_short_clips_as_before(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"log_mel": {"pad_mode": "zeros"}}))
+    assert config().pad_mode == "repeat"
+    assert config(init_from=str(tmp_path)).pad_mode == "zeros"
 
 
 def test_a_yaml_file_may_hold_the_methods_options_as_a_mapping(tmp_path):
