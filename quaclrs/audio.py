@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +45,37 @@ class Recording:
         return resampled if resampled.size else waveform[:1]
 
 
-def read_recording(file: str | Path | bytes, name: str | None = None) -> Recording:
+def read_recording(file: str | os.PathLike | bytes, name: str | None = None, longest: float = math.inf) -> Recording:
     """Decode a file, or the bytes of one, at its own rate and channel count.
 
     Args:
         file: a path, or the encoded bytes.
         name: what to call it in an error; the path where absent.
+        longest: of a longer file only this many seconds are decoded, those in its middle.
 
     Raises:
         AudioError: the file is missing, empty, cannot be decoded, or holds NaN or infinite samples.
     """
-    name = name or (str(file) if not isinstance(file, bytes) else "the audio bytes")
+    name = name or _name_of(file)
+    with open_sound(file, name) as sound:
+        surplus = sound.frames - round(min(longest * sound.samplerate, sound.frames))
+        with _one_line_errors(name):
+            kept = -1  # all
+            if surplus >= 2:  # as many on both sides, so that the middle stays where it is
+                sound.seek(surplus // 2)
+                kept = sound.frames - 2 * (surplus // 2)
+            samples = sound.read(kept, dtype="float32", always_2d=True)
+        if len(samples) == 0:
+            raise AudioError(f"{name} holds no samples; replace or remove it")
+        if not np.isfinite(samples).all():
+            raise AudioError(f"{name} holds NaN or infinite samples; repair or remove it")
+        return Recording(samples.T, sound.samplerate)
+
+
+@contextmanager
+def open_sound(file: str | os.PathLike | bytes, name: str | None = None) -> Iterator[soundfile.SoundFile]:
+    """A file, or the bytes of one, opened for reading piece by piece; errors as for `read_recording`."""
+    name = name or _name_of(file)
     if not isinstance(file, bytes):
         if Path(file).is_dir():
             raise AudioError(f"{name} is a folder; give a sound file")
@@ -59,17 +83,22 @@ def read_recording(file: str | Path | bytes, name: str | None = None) -> Recordi
             raise AudioError(f"{name} does not exist; check the path")
         if Path(file).stat().st_size == 0:
             raise AudioError(f"{name} is empty (0 bytes); replace or remove it")
+    with _one_line_errors(name):
+        sound = soundfile.SoundFile(io.BytesIO(file) if isinstance(file, bytes) else os.fspath(file))
+    with sound:
+        yield sound
+
+
+@contextmanager
+def _one_line_errors(name: str) -> Iterator[None]:
     try:
-        samples, sampling_rate = soundfile.read(
-            io.BytesIO(file) if isinstance(file, bytes) else str(file), dtype="float32", always_2d=True
-        )
+        yield
     except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: headerless audio, by its ending .raw
         raise AudioError(f"{name} cannot be decoded as audio ({error}); convert it to WAV or FLAC") from error
-    if len(samples) == 0:
-        raise AudioError(f"{name} holds no samples; replace or remove it")
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{name} holds NaN or infinite samples; repair or remove it")
-    return Recording(samples.T, sampling_rate)
+
+
+def _name_of(file: str | os.PathLike | bytes) -> str:
+    return "the audio bytes" if isinstance(file, bytes) else os.fspath(file)
 
 
 def load_audio(file: str | Path | bytes, sampling_rate: int, name: str | None = None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The front end's parameters for processes that must stay light: `import quaclrs.models` imports torch."""
+"""What the front end does without torch, for processes that must stay light: `quaclrs.models` imports torch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ import numpy as np
 if TYPE_CHECKING:
     from .models import LogMelConfig
 
-_NAME = f"{__package__}.models.configuration_log_mel"
-
 
 def make_log_mel_config(image_size: int | None = None) -> LogMelConfig:
     """A `LogMelConfig` of the paper's parameters, without importing torch.
@@ -23,21 +21,31 @@ def make_log_mel_config(image_size: int | None = None) -> LogMelConfig:
     Args:
         image_size: another picture than the default's, in pixels.
     """
-    changed = {} if image_size is None else {"image_size": image_size}
-    return _module().LogMelConfig(**changed)
+    return log_mel_config_of({} if image_size is None else {"image_size": image_size})
+
+
+def log_mel_config_of(log_mel: Mapping[str, Any]) -> LogMelConfig:
+    """The `LogMelConfig` of a saved dictionary, without importing torch; a `ValueError` names unknown options."""
+    return _module("configuration_log_mel").LogMelConfig.from_dict(dict(log_mel))
 
 
 def fit_length(waveform: np.ndarray, log_mel: Mapping[str, Any]) -> np.ndarray:
     """`LogMelConfig.fit` by the fields of a `LogMelConfig`, without importing torch."""
-    return _module().LogMelConfig.from_dict(dict(log_mel)).fit(waveform)
+    return log_mel_config_of(log_mel).fit(waveform)
 
 
-def _module() -> ModuleType:
-    if _NAME not in sys.modules:
+def mono_at(clip: Any, sampling_rate: int | None, wanted_rate: int) -> np.ndarray:
+    """`quaclrs.models.waveforms.mono_at` without importing torch."""
+    return _module("waveforms").mono_at(clip, sampling_rate, wanted_rate)
+
+
+def _module(name: str) -> ModuleType:
+    full = f"{__package__}.models.{name}"
+    if full not in sys.modules:
         # By its path: importing it by name would run the package `quaclrs.models` first.
-        spec = importlib.util.spec_from_file_location(_NAME, Path(__file__).parent / "models/configuration_log_mel.py")
+        spec = importlib.util.spec_from_file_location(full, Path(__file__).parent / f"models/{name}.py")
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules[_NAME] = module  # dataclasses look their module up
+        sys.modules[full] = module  # dataclasses look their module up
         spec.loader.exec_module(module)
-    return sys.modules[_NAME]
+    return sys.modules[full]

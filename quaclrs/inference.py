@@ -1,10 +1,8 @@
-"""Sounds in, labels out: the classifier behind `quaclrs predict`."""
+"""`load_classifier`, and the classifier that runs in PyTorch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +10,26 @@ import numpy as np
 import torch
 from transformers import AutoConfig
 
-from .audio import Recording, read_recording
+from .classifier import AudioClassifier, batches, several_sounds
+from .default_model import DEFAULT_MODEL
 from .errors import QuaclrsError, first_line_of
 from .hub import may_be_repo_id
-from .models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification, WaveformError
-
-Prediction = list[dict[str, Any]]
+from .models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
 
-def load_classifier(path_or_repo: str | os.PathLike, device: str | None = None) -> AudioClassifier:
-    """Load a saved model folder, or a repository of the Hub.
+def load_classifier(path_or_repo: str | os.PathLike | None = None, device: str | None = None) -> TorchClassifier:
+    """Load a saved model folder, a repository of the Hub, or the model that comes with the package.
 
     Args:
-        path_or_repo: what `save_pretrained` wrote, or `namespace/name`.
+        path_or_repo: what `save_pretrained` wrote, or `namespace/name`; the package's own model where absent.
         device: `cpu`, `cuda`, `cuda:1`, `mps`; the best at hand where absent.
 
     Raises:
         QuaclrsError: the model is not there, is no QUACLRS classifier, lacks weights, or the device does not exist.
     """
-    name = os.fspath(path_or_repo)
+    if path_or_repo is None and not (DEFAULT_MODEL / "config.json").is_file():
+        raise QuaclrsError("this installation holds no model of its own; give --model DIR_OR_REPO")
+    name = os.fspath(DEFAULT_MODEL if path_or_repo is None else path_or_repo)
     if not Path(name).is_dir() and not may_be_repo_id(name):
         raise QuaclrsError(f"model folder {name} does not exist; give the model/ folder of a run or a Hub repository")
     try:
@@ -38,7 +37,9 @@ def load_classifier(path_or_repo: str | os.PathLike, device: str | None = None) 
         if config.model_type != "quaclrs":
             raise QuaclrsError(f"{name} is a model of type {config.model_type}, not quaclrs; give a QUACLRS classifier")
         # float32 whatever the checkpoint stores: half precision is for disks, not for CPUs.
-        loaded: Any = QuaclrsForAudioClassification.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+        loaded: Any = QuaclrsForAudioClassification.from_pretrained(
+            name, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
         model, loading = loaded
         feature_extractor = QuaclrsFeatureExtractor.from_pretrained(name)
     except QuaclrsError:
@@ -51,7 +52,7 @@ def load_classifier(path_or_repo: str | os.PathLike, device: str | None = None) 
         raise QuaclrsError(f"model {name} lacks weights ({min(loading['missing_keys'])} …); it is no whole classifier")
     if feature_extractor.log_mel != model.config.log_mel:
         raise QuaclrsError(f"model {name}: preprocessor_config.json and config.json differ in log_mel; save both anew")
-    return AudioClassifier(model, feature_extractor, find_device(device))
+    return TorchClassifier(model, feature_extractor, find_device(device))
 
 
 def find_device(name: str | None) -> torch.device:
@@ -68,8 +69,14 @@ def find_device(name: str | None) -> torch.device:
     return device
 
 
-class AudioClassifier:
-    """A model with its feature extractor on one device; make one with `load_classifier`."""
+class TorchClassifier(AudioClassifier):
+    """An `AudioClassifier` in PyTorch.
+
+    Args:
+        model: on any device; moved to `device`.
+        feature_extractor: of the model.
+        device: the CPU where absent.
+    """
 
     def __init__(
         self,
@@ -77,75 +84,36 @@ class AudioClassifier:
         feature_extractor: QuaclrsFeatureExtractor,
         device: torch.device | None = None,
     ) -> None:
+        id2label: Any = model.config.id2label
+        super().__init__([id2label[i] for i in range(len(id2label))], feature_extractor.log_mel_config)
         self.device = device or torch.device("cpu")
         self.model = model.eval()
         self.model.to(device=self.device)
         self.feature_extractor = feature_extractor
 
-    @property
-    def labels(self) -> list[str]:
-        """Class names in the order of the logits."""
-        return [self.model.config.id2label[i] for i in range(self.model.config.num_labels)]
-
-    def predict(
-        self,
-        sound: Any,
-        sampling_rate: int | None = None,
-        top_k: int | None = None,
-        batch_size: int = 8,
-    ) -> Prediction | list[Prediction]:
-        """Classify one sound or a list of them.
-
-        Args:
-            sound: a path; a waveform (samples,) or (channels, samples); or a list of those.
-            sampling_rate: of waveforms, in Hz; the model's own where absent. Files know theirs.
-            top_k: how many classes to return, all where absent.
-            batch_size: sounds that go through the model at once.
-
-        Returns:
-            `{"label", "score"}` dictionaries, best first, scores in [0, 1]; a list of such lists for a list of sounds.
-
-        Raises:
-            QuaclrsError: a sound that cannot be decoded or holds no usable samples.
-        """
-        if isinstance(sound, (list, tuple)):
-            return list(self.predict_many(sound, sampling_rate, top_k, batch_size))
-        return next(self.predict_many([sound], sampling_rate, top_k))
-
-    def predict_many(
-        self, sounds: Iterable[Any], sampling_rate: int | None = None, top_k: int | None = None, batch_size: int = 8
-    ) -> Iterator[Prediction]:
-        """Predictions one by one as `predict` makes them, holding one batch in memory however many sounds there are."""
-        if batch_size < 1 or (top_k is not None and top_k < 1):
-            raise QuaclrsError(f"batch size {batch_size} and top-k {top_k} must be 1 or more")
-        waiting, labels = iter(sounds), self.labels
-        while batch := list(islice(waiting, batch_size)):
-            for scores in self.probabilities(batch, sampling_rate):
-                best = np.argsort(-scores, kind="stable")[:top_k]
-                yield [{"label": labels[i], "score": float(scores[i])} for i in best]
+    @torch.inference_mode()
+    def classify(self, waveforms: np.ndarray) -> np.ndarray:
+        inputs = torch.from_numpy(np.ascontiguousarray(waveforms)).to(self.device)
+        return self.model(input_values=inputs).logits.cpu().double().softmax(-1).numpy()
 
     @torch.inference_mode()
-    def probabilities(self, sounds: Sequence[Any], sampling_rate: int | None = None) -> np.ndarray:
-        """Class probabilities of sounds that go through the model at once, each as `predict` takes it.
+    def embed(self, sounds: Any, sampling_rate: int | None = None, batch_size: int = 8) -> np.ndarray:
+        """The network's pooled features, before its classifier: what similar sounds have in common.
+
+        Args:
+            sounds: one sound, a list of them, or a folder, as `predict` takes them.
+            sampling_rate, batch_size: as for `predict`.
 
         Returns:
-            (sounds, classes), float64, columns in the order of `labels`.
-
-        Raises:
-            QuaclrsError: no sound, or one that cannot be decoded or holds no usable samples.
+            float32 (hidden_size,) for one sound, (sounds, hidden_size) for several.
         """
-        if len(sounds) == 0:
-            raise QuaclrsError("there is no sound to classify; give one or more")
-        inputs = np.concatenate([self._prepare(sound, sampling_rate) for sound in sounds])
-        logits = self.model(input_values=torch.from_numpy(inputs).to(self.device)).logits
-        return logits.cpu().double().softmax(-1).numpy()
-
-    def _prepare(self, sound: Any, sampling_rate: int | None) -> np.ndarray:
-        if isinstance(sound, (str, os.PathLike)):
-            sound = read_recording(Path(sound))
-        if isinstance(sound, Recording):
-            sound, sampling_rate = sound.waveform, sound.sampling_rate
-        try:
-            return self.feature_extractor([sound], sampling_rate=sampling_rate)["input_values"]
-        except WaveformError as error:
-            raise QuaclrsError(str(error)) from error
+        several = several_sounds(sounds)
+        rows = [
+            self.model.quaclrs(input_values=torch.from_numpy(self.prepare(batch, sampling_rate)).to(self.device))
+            .pooler_output.float()
+            .cpu()
+            .numpy()
+            for batch in batches([sounds] if several is None else several, batch_size)
+        ]
+        embeddings = np.concatenate(rows)
+        return embeddings[0] if several is None else embeddings

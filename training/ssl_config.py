@@ -48,7 +48,7 @@ class SSLConfig(TrainingConfig):
 
     method: str = option("", f"one of {', '.join(METHODS)}", ("", *METHODS))
     epochs: int = option(100, "passes over the training clips", above=0)
-    batch_size: int = option(128, "clips a step and process", above=1)
+    batch_size: int = option(32, "clips a step and process", above=1)
     local_duration: float = option(1.0, "seconds of a local view", above=0)
     initial_weights: Literal["random", "pretrained"] = option(
         "random", "random, or the backbone's pretrained weights", ("random", "pretrained")

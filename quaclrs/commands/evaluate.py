@@ -91,7 +91,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         disable_progress_bars()
     label_map = load_label_map(options.label_map) if options.label_map else None
     classifier = load_classifier(options.model, options.device)
-    rate = classifier.feature_extractor.sampling_rate
+    rate = classifier.sampling_rate
     noise = make_noise(options.noise, rate) if options.noise else None
     clips = choose_clips(
         options.dataset,

@@ -102,7 +102,7 @@ def probabilities_over_snr(
         Ratio -> (clips, classes), float64.
     """
     columns = [classifier.labels.index(name) for name in classes]
-    window = classifier.feature_extractor.log_mel_config
+    window = classifier.log_mel_config
     found: dict[float, list[np.ndarray]] = {snr_db: [] for snr_db in snrs_db}
     waiting = zip(clip_ids, waveforms, strict=True)
     while batch := list(islice(waiting, batch_size)):

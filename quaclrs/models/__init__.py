@@ -5,9 +5,10 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelF
 from .backbones import PAPER_BACKBONES, Backbone, BackboneError, find_backbone
 from .configuration_log_mel import PAD_MODES, LogMelConfig
 from .configuration_quaclrs import QuaclrsConfig
-from .feature_extraction_quaclrs import QuaclrsFeatureExtractor, WaveformError
+from .feature_extraction_quaclrs import QuaclrsFeatureExtractor
 from .log_mel import LogMelSpectrogram
 from .modeling_quaclrs import QuaclrsForAudioClassification, QuaclrsModel, QuaclrsPreTrainedModel
+from .waveforms import WaveformError
 
 AutoConfig.register("quaclrs", QuaclrsConfig, exist_ok=True)
 AutoModel.register(QuaclrsConfig, QuaclrsModel, exist_ok=True)

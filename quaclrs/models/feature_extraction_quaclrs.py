@@ -6,16 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import soxr
 from transformers import BatchFeature, FeatureExtractionMixin
 
 from .configuration_log_mel import LogMelConfig
-
-_MOST_CHANNELS = 64
-
-
-class WaveformError(ValueError):
-    """A waveform that holds no usable samples or has the wrong shape; the message is one line."""
+from .waveforms import WaveformError, mono_at, to_numpy
 
 
 class QuaclrsFeatureExtractor(FeatureExtractionMixin):
@@ -72,23 +66,16 @@ class QuaclrsFeatureExtractor(FeatureExtractionMixin):
         Raises:
             WaveformError: no samples, NaN or infinite samples, more than 64 channels, or another shape.
         """
-        clips = [self._prepare(_to_numpy(clip), sampling_rate) for clip in _as_list_of_clips(raw_speech)]
+        clips = [
+            self.log_mel_config.fit(mono_at(clip, sampling_rate, self.sampling_rate))
+            for clip in _as_list_of_clips(raw_speech)
+        ]
         return BatchFeature({"input_values": np.stack(clips)}, tensor_type=return_tensors)
-
-    def _prepare(self, clip: np.ndarray, sampling_rate: int | None) -> np.ndarray:
-        waveform = _to_mono(_to_float(clip))
-        if sampling_rate is not None and sampling_rate != self.sampling_rate:
-            if not sampling_rate > 0:  # NaN too
-                raise WaveformError(f"sampling_rate is {sampling_rate}; it must be above 0 Hz")
-            resampled = soxr.resample(waveform, sampling_rate, self.sampling_rate)
-            # A clip of a few samples can vanish on the way down; its first sample stands for it.
-            waveform = resampled if resampled.size else waveform[:1]
-        return self.log_mel_config.fit(waveform)
 
 
 def _as_list_of_clips(raw: Any) -> Sequence[Any]:
     if hasattr(raw, "detach"):
-        raw = _to_numpy(raw)
+        raw = to_numpy(raw)
     if isinstance(raw, np.ndarray):
         if raw.ndim not in (1, 2):
             raise WaveformError(f"an array of clips is (samples,) or (batch, samples), not {raw.shape}; pass a list")
@@ -96,37 +83,3 @@ def _as_list_of_clips(raw: Any) -> Sequence[Any]:
     if not isinstance(raw, (list, tuple)) or len(raw) == 0:
         raise WaveformError("no clips: pass an array, or a list with at least one array")
     return [raw] if np.isscalar(raw[0]) else raw
-
-
-def _to_numpy(clip: Any) -> np.ndarray:
-    if hasattr(clip, "detach"):  # a torch tensor may be on an accelerator, need gradients, or be bfloat16
-        clip = clip.detach().cpu()
-        return clip.float().numpy() if clip.is_floating_point() else clip.numpy()
-    try:
-        return np.asarray(clip)
-    except ValueError as error:
-        raise WaveformError("the channels of a clip differ in length; pass (channels, samples)") from error
-
-
-def _to_float(clip: np.ndarray) -> np.ndarray:
-    if np.issubdtype(clip.dtype, np.integer):
-        if clip.dtype.itemsize > 4:  # what a list of Python numbers becomes: its full scale is anyone's guess
-            raise WaveformError(f"samples of type {clip.dtype} have no known full scale; pass int16, int32 or floats")
-        half_scale = np.float32(2.0 ** (8 * clip.dtype.itemsize - 1))
-        centre = half_scale if clip.dtype.kind == "u" else np.float32(0)  # 8-bit PCM is centred on 128
-        return (clip.astype(np.float32) - centre) / half_scale
-    if not np.issubdtype(clip.dtype, np.floating):
-        raise WaveformError(f"samples must be numbers, not {clip.dtype}")
-    return clip.astype(np.float32)
-
-
-def _to_mono(clip: np.ndarray) -> np.ndarray:
-    if clip.ndim not in (1, 2) or clip.size == 0:
-        raise WaveformError(f"a clip is (samples,) or (channels, samples) with at least one sample, not {clip.shape}")
-    if clip.ndim == 2:
-        if clip.shape[0] > _MOST_CHANNELS:
-            raise WaveformError(f"a clip of shape {clip.shape} has {clip.shape[0]} channels; pass (channels, samples)")
-        clip = clip.mean(axis=0, dtype=np.float32)
-    if not np.isfinite(clip).all():
-        raise WaveformError("a clip holds NaN or infinite samples; repair or leave out the recording")
-    return clip

@@ -110,6 +110,7 @@ def plan_ssl_run(training: SSLTraining, fold: int, seed: int, epochs: int, reque
     named: dict[str, Any] = {}
     if training.kind == "supervised":
         module, options = "training.train_supervised", {"config": _from_here(CONFIGS / "scratch.yaml")}
+        options["pad_mode"] = "repeat"  # as the presets of self-supervised runs
         if request.protocol == "paper":
             options["augment_on"] = "none"  # the data set holds augmented copies
     else:

@@ -1,0 +1,83 @@
+"""`quaclrs export`: a classifier as ONNX graphs that run without torch."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import Any
+
+from ..errors import QuaclrsError
+
+FORMATS = ("onnx",)
+
+
+def add_export_command(commands: Any) -> None:
+    """Register the command with the subparsers of `quaclrs`."""
+    parser = commands.add_parser(
+        "export",
+        help="write a model as ONNX, to run without torch",
+        description="Write a model as ONNX graphs, with a script that runs them without torch.",
+    )
+    add = parser.add_argument
+    add("--model", metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo; the package's own")
+    add("--format", choices=FORMATS, default="onnx", help="of the graphs (default onnx)")
+    add("--output-dir", required=True, metavar="DIR", help="new folder for the export")
+    add("--int8-dataset", metavar="DIR", help="also in 8 bits, calibrated on training clips of this data set")
+    add("--fold", type=int, metavar="K", help="fold of that data set that the model was not trained on")
+    add(
+        "--calibration-clips", type=int, default=200, metavar="N", help="training clips to calibrate with (default 200)"
+    )
+    add("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run_export)
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Write the export and say how far it is from PyTorch."""
+    for given, name, needed in (
+        (options.fold is not None and not options.int8_dataset, "--fold", "--int8-dataset"),
+        (options.int8_dataset and options.fold is None, "--int8-dataset", "--fold"),
+    ):
+        if given:
+            raise QuaclrsError(f"{name} has no use without {needed}; add it, or leave {name} out")
+    if options.calibration_clips < 1:
+        raise QuaclrsError(f"--calibration-clips is {options.calibration_clips}; it must be 1 or more")
+    from transformers.utils.logging import disable_progress_bar
+
+    from ..export import export_onnx
+    from ..inference import load_classifier
+
+    disable_progress_bar()
+    classifier = load_classifier(options.model, device="cpu")
+    export = export_onnx(classifier, options.output_dir)
+    result: dict[str, Any] = {"folder": options.output_dir, "difference": export.difference}
+    lines = [f"{options.output_dir}: at most {export.difference:.1e} from PyTorch"]
+    if options.int8_dataset:
+        accuracy = _quantize(classifier, options)
+        result["int8"] = dataclasses.asdict(accuracy)
+        lines.append(
+            f"int8: {accuracy.int8:.1%} of the clips of fold {options.fold} right, float32 {accuracy.float32:.1%}"
+        )
+    print(json.dumps(result) if options.json else "\n".join(lines))
+    return 0
+
+
+def _quantize(classifier: Any, options: argparse.Namespace) -> Any:
+    import numpy as np
+
+    from ..evaluation.evaluation_clips import choose_clips
+    from ..quantization import quantize_export
+
+    window = classifier.log_mel_config
+
+    def clips_of(split: str) -> Any:
+        return choose_clips(
+            options.int8_dataset, classifier.labels, options.fold, split, "strict", None, "label", False
+        )
+
+    train, test = clips_of("train"), clips_of("test")
+    chosen = set(np.random.default_rng(0).permutation(len(train))[: options.calibration_clips].tolist())
+    rate = window.sampling_rate
+    calibration = np.stack([window.fit(w) for i, w in enumerate(train.waveforms(rate)) if i in chosen])
+    tested = np.stack([window.fit(w) for w in test.waveforms(rate)])
+    return quantize_export(options.output_dir, calibration, tested, test.labels)

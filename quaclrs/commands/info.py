@@ -1,0 +1,110 @@
+"""`quaclrs info`: what a saved model is, from its files alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from ..errors import QuaclrsError, first_line_of
+
+
+def add_info_command(commands: Any) -> None:
+    """Register the command with the subparsers of `quaclrs`."""
+    parser = commands.add_parser(
+        "info", help="say what a model is", description="Say what a model is: classes, front end, size, results, licence."
+    )
+    parser.add_argument(
+        "model", nargs="?", metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo; the package's own"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run_info)
+
+
+def run_info(options: argparse.Namespace) -> int:
+    """Print what is known of the model."""
+    described = describe_model(options.model)
+    if options.json:
+        print(json.dumps(described, ensure_ascii=False))
+        return 0
+    front_end = described["log_mel"]
+    rows = {
+        "model": described["model"],
+        "backbone": f"{described['backbone']}, {described['parameters'] / 1e6:.2f} M parameters, "
+        f"{described['bytes'] / 1e6:.1f} MB ({described['dtype']})",
+        "hears": f"{front_end['duration']:g} s at {front_end['sampling_rate']} Hz, {front_end['n_mels']} mels up to "
+        f"{front_end['f_max']:g} Hz, {front_end['image_size']} pixels, short clips: {front_end['pad_mode']}",
+        "classes": ", ".join(described["labels"]),
+        **{f"{r['metric']} ({r['dataset']}, {r['split']})": f"{r['value']:.1%}" for r in described["results"]},
+        "licence": described["licence"] + (f" ({described['licence_file']})" if described["licence_file"] else ""),
+    }
+    for name, value in rows.items():
+        print(f"{name}: {value}")
+    return 0
+
+
+def describe_model(model: str | None) -> dict[str, Any]:
+    """What a model's config, weights and card say, without torch.
+
+    Raises:
+        QuaclrsError: there is no such model, or it is no QUACLRS classifier.
+    """
+    import yaml
+    from safetensors import safe_open
+
+    from ..default_model import DEFAULT_MODEL
+
+    folder = DEFAULT_MODEL if model is None else Path(model) if Path(model).is_dir() else _download(model)
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if config.get("model_type") != "quaclrs":
+            raise QuaclrsError(f"{folder} is a model of type {config.get('model_type')}, not quaclrs")
+        weights = folder / "model.safetensors"
+        with safe_open(weights, framework="numpy") as file:
+            slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 - it is no mapping
+            parameters = sum(math.prod(s.get_shape()) for s in slices)
+            dtypes = sorted({str(s.get_dtype()) for s in slices if str(s.get_dtype()).startswith(("F", "BF"))})
+    except (OSError, ValueError) as error:
+        if isinstance(error, QuaclrsError):
+            raise
+        raise QuaclrsError(f"{folder} holds no readable model ({first_line_of(error)}); give a model/ folder") from error
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    header = yaml.safe_load(text.split("---")[1]) if text.startswith("---") else {}
+    return {
+        "model": str(folder) if model is not None else "the model in the package",
+        "backbone": config["backbone"],
+        "parameters": parameters,
+        "bytes": weights.stat().st_size,
+        "dtype": ", ".join(dtypes),
+        "labels": [config["id2label"][str(i)] for i in range(len(config.get("id2label") or {}))],
+        "log_mel": config["log_mel"],
+        "results": [
+            {
+                "dataset": result["dataset"]["name"],
+                "split": result["dataset"].get("split", ""),
+                "metric": metric.get("name", metric["type"]),
+                "value": metric["value"],
+            }
+            for entry in header.get("model-index", [])
+            for result in entry["results"]
+            for metric in result["metrics"]
+        ],
+        "licence": header.get("license", "unknown"),
+        "licence_file": str(folder / "LICENSE") if (folder / "LICENSE").is_file() else None,
+    }
+
+
+def _download(model: str) -> Path:
+    from ..hub import may_be_repo_id
+
+    if not may_be_repo_id(model):
+        raise QuaclrsError(f"model folder {model} does not exist; give the model/ folder of a run or a Hub repository")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=["*.json", "*.md", "LICENSE", "*.safetensors"]))
+    except Exception as error:  # the Hub's client fails in many ways
+        raise QuaclrsError(f"model {model} cannot be had from the Hub ({first_line_of(error)})") from error

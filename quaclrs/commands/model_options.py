@@ -1,0 +1,41 @@
+"""The options by which a command is told its model, and the classifier that they name."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ..errors import QuaclrsError
+
+if TYPE_CHECKING:
+    from ..classifier import AudioClassifier
+
+BACKENDS = ("torch", "onnx")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Give a command `--model`, `--backend` and `--device`."""
+    add = parser.add_argument
+    add("--model", metavar="DIR_OR_REPO", help="model/ folder of a run, a Hub repo or an export; the package's own")
+    add("--backend", choices=BACKENDS, default="torch", help="what runs it (default torch); onnx wants an export")
+    add("--device", metavar="D", help="cpu, cuda, mps; the best at hand by default (torch)")
+
+
+def load_model(options: argparse.Namespace) -> AudioClassifier:
+    """The classifier that a command was told of; torch is imported only where it runs the model.
+
+    Raises:
+        QuaclrsError: the options exclude each other, or the model cannot be loaded.
+    """
+    if options.backend == "onnx":
+        if options.device:
+            raise QuaclrsError("--device has no use with --backend onnx, which runs on the CPU; leave it out")
+        from ..onnx_inference import load_onnx_classifier
+
+        return load_onnx_classifier(options.model)
+    from transformers.utils.logging import disable_progress_bar
+
+    from ..inference import load_classifier
+
+    disable_progress_bar()
+    return load_classifier(options.model, options.device)

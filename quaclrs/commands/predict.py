@@ -1,0 +1,92 @@
+"""`quaclrs predict`: labels of sound files, of whole folders, or of standard input."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import QuaclrsError
+from .model_options import add_model_options, load_model
+
+#: What stands for standard input among files.
+STANDARD_INPUT = "-"
+
+
+def add_predict_command(commands: Any) -> None:
+    """Register the command with the subparsers of `quaclrs`."""
+    parser = commands.add_parser(
+        "predict", help="label sound files", description="Label sound files, or all below a folder."
+    )
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE_OR_DIR", help="WAV, FLAC, Ogg, MP3, AIFF …; - for standard input")
+    add_model_options(parser)
+    add("--top-k", type=int, default=3, metavar="N", help="labels a file (default 3)")
+    add("--min-score", type=float, default=0.0, metavar="S", help="below this best score, 0 to 1, a file is `unsure`")
+    add("--batch-size", type=int, default=8, metavar="N", help="files at once (default 8)")
+    add("--json", action="store_true", help="one JSON object a file and line")
+    parser.set_defaults(run=run_predict)
+
+
+def run_predict(options: argparse.Namespace) -> int:
+    """Label every file that can be read; name the others on stderr and return 2 if there are any."""
+    for name in ("top_k", "batch_size"):
+        if getattr(options, name) < 1:
+            raise QuaclrsError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
+    if not 0 <= options.min_score <= 1:
+        raise QuaclrsError(f"--min-score is {options.min_score:g}; it must be from 0 to 1")
+    from tqdm import tqdm
+
+    from ..audio import AudioError, Recording, read_recording
+
+    files = _expand(options.files)
+    classifier = load_model(options)
+    longest = classifier.longest_read
+    decoded: list[str] = []
+    broken = 0
+    # A bar where somebody waits for a whole folder; it must not run through the lines of results.
+    bar = tqdm(files, unit="file", disable=None if len(files) > len(options.files) else True, leave=False)
+
+    def recordings() -> Iterator[Recording]:
+        nonlocal broken
+        for file in bar:
+            try:
+                if file == STANDARD_INPUT:
+                    recording = read_recording(sys.stdin.buffer.read(), "standard input", longest)
+                else:
+                    recording = read_recording(file, longest=longest)
+            except AudioError as error:
+                broken += 1
+                with bar.external_write_mode():
+                    print(f"error: {error}", file=sys.stderr, flush=True)
+                continue
+            decoded.append(file)
+            yield recording
+
+    predictions = classifier.predict_many(
+        recordings(), top_k=options.top_k, batch_size=options.batch_size, min_score=options.min_score
+    )
+    for number, prediction in enumerate(predictions):
+        with bar.external_write_mode():
+            if options.json:
+                line = json.dumps({"file": decoded[number], "predictions": prediction}, ensure_ascii=False)
+            else:
+                labels = ", ".join(f"{p['label']} {p['score']:.1%}" for p in prediction)
+                line = f"{decoded[number]}: {labels}"
+            print(line, flush=True)
+    return 2 if broken else 0
+
+
+def _expand(names: Sequence[str]) -> list[str]:
+    """Files, in the order given, with the sound files below a folder in its place."""
+    from ..classifier import several_sounds
+
+    files: list[str] = []
+    for name in names:
+        files += [str(file) for file in several_sounds(name) or []] if Path(name).is_dir() else [name]
+    if files.count(STANDARD_INPUT) > 1:
+        raise QuaclrsError("standard input (-) can be read once; give - once")
+    return files
