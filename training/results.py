@@ -22,7 +22,7 @@ from quaclrs.folds import PAPER_PROTOCOL_WARNING, fold_column
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
 from .config import SupervisedConfig, TrainingConfig
-from .model_card import write_model_card
+from .model_card import CardContext, write_model_card
 from .run_folder import RunFolder
 from .splits import Split, Splits
 
@@ -165,7 +165,7 @@ def write_results(
     save_figure(training_curves_figure(history, title), run.plots / "training_curves.png")
     model.save_pretrained(run.model)
     feature_extractor.save_pretrained(run.model)
-    write_model_card(run.model, config, metrics)
+    write_model_card(run.model, config, metrics, CardContext(run=run.path))
     run.write_json("metrics.json", metrics)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .model_card import fill_card
+from .model_card import CardContext, evaluation_result, figure_rows, fill_card
 from .options import command_line
 from .ssl_config import SSLConfig
 
@@ -17,17 +17,22 @@ _ROWS = {
 }
 
 
-def write_encoder_card(folder: Path, config: SSLConfig, metrics: dict[str, Any]) -> None:
-    """Write README.md into an encoder's folder from its run's options and the contents of `metrics.json`."""
+def write_encoder_card(
+    folder: Path, config: SSLConfig, metrics: dict[str, Any], context: CardContext | None = None
+) -> None:
+    """Write README.md into an encoder's folder; arguments as for `write_model_card`."""
     evaluations, controls = metrics["evaluations"], metrics["controls"]
     figures = {label: evaluations[name]["accuracy"] for name, label in _ROWS.items()}
     figures |= {f"control: {name}": control["accuracy"] for name, control in controls.items() if "encoder" not in name}
-    fields = {
-        "figures": "\n".join(f"| {label} | {accuracy:.1%} |" for label, accuracy in figures.items()),
-        "command": training_command(config),
-    }
+    results = [
+        evaluation_result(config.test_fold, "accuracy", f"Accuracy, {_ROWS[name]}", evaluations[name]["accuracy"])
+        for name in ("linear", "knn")
+    ]
     tags = ["audio", "urban-sound", "self-supervised", config.method, "quaclrs"]
-    fill_card(folder, "encoder_template.md", "feature-extraction", tags, fields, metrics)
+    fields = {"figures": figure_rows(figures), "command": training_command(config)}
+    fill_card(
+        folder, "encoder_template.md", "feature-extraction", tags, fields, metrics, results, context or CardContext()
+    )
 
 
 def training_command(config: SSLConfig) -> str:

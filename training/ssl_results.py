@@ -17,6 +17,7 @@ from quaclrs.evaluation.result_files import write_predictions
 from quaclrs.folds import fold_column
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsModel
 
+from .model_card import CardContext
 from .results import SHORTCUT_CONTROL, control_figures, data_warnings, figures, peak_memory, shortcut_control
 from .run_folder import RunFolder
 from .splits import Splits
@@ -137,7 +138,7 @@ def write_ssl_results(
     feature_extractor.save_pretrained(run.model)
     backbone = {name: tensor.contiguous() for name, tensor in encoder.backbone.network.state_dict().items()}
     save_file(backbone, run.model / "timm_backbone.safetensors", metadata={"format": "pt"})
-    write_encoder_card(run.model, config, metrics)
+    write_encoder_card(run.model, config, metrics, CardContext(run=run.path))
     run.write_json("metrics.json", metrics)
 
 

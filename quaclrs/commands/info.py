@@ -14,7 +14,9 @@ from ..errors import QuaclrsError, first_line_of
 def add_info_command(commands: Any) -> None:
     """Register the command with the subparsers of `quaclrs`."""
     parser = commands.add_parser(
-        "info", help="say what a model is", description="Say what a model is: classes, front end, size, results, licence."
+        "info",
+        help="say what a model is",
+        description="Say what a model is: classes, front end, size, results, licence.",
     )
     parser.add_argument(
         "model", nargs="?", metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo; the package's own"
@@ -69,7 +71,9 @@ def describe_model(model: str | None) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         if isinstance(error, QuaclrsError):
             raise
-        raise QuaclrsError(f"{folder} holds no readable model ({first_line_of(error)}); give a model/ folder") from error
+        raise QuaclrsError(
+            f"{folder} holds no readable model ({first_line_of(error)}); give a model/ folder"
+        ) from error
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     header = yaml.safe_load(text.split("---")[1]) if text.startswith("---") else {}

@@ -1,0 +1,222 @@
+"""`python -m training.push` to a Hub on loopback: what is published, and what loads from it where."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import site
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hub_stand_in import WRITER
+from huggingface_hub import ModelCard
+from safetensors.numpy import load_file
+from transformers import pipeline
+
+import quaclrs.models
+from quaclrs import load_urbansound13
+from quaclrs.audio import load_audio
+from training.config import SupervisedConfig
+from training.model_card import CardContext, write_model_card
+from training.push import default_repo_id, main, read_run
+from training.ssl_config import SSLConfig
+from training.train_ssl import train_ssl
+from training.train_supervised import train
+
+SMALLEST = {"test_fold": 2, "backbone": "mobilenetv3_small_050", "image_size": 32, "epochs": 1, "batch_size": 16}
+
+CLASSIFY = """
+import importlib.util, json, sys
+import numpy as np
+from transformers import pipeline
+
+trusted = importlib.util.find_spec("quaclrs") is None
+if not trusted:
+    import quaclrs.models
+classify = pipeline("audio-classification", model="ns/name", trust_remote_code=trusted, device="cpu")
+print(json.dumps({"trusted": trusted, "scores": classify(np.load(sys.argv[1]), top_k=13)}))
+"""
+
+EMBED = """
+import json, sys
+import numpy as np
+import quaclrs.models
+from transformers import AutoFeatureExtractor, AutoModel
+
+extractor, encoder = AutoFeatureExtractor.from_pretrained("ns/name"), AutoModel.from_pretrained("ns/name").eval()
+print(json.dumps(encoder(**extractor(np.load(sys.argv[1]), return_tensors="pt")).pooler_output.tolist()))
+"""
+
+
+@pytest.fixture(scope="module")
+def run(sample_dataset, tmp_path_factory) -> Path:
+    """A finished supervised run of one epoch."""
+    folder = tmp_path_factory.mktemp("supervised") / "run"
+    train(SupervisedConfig(dataset=str(sample_dataset), output_dir=str(folder), max_clips_per_class=4, **SMALLEST))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sound(sample_dataset, tmp_path_factory) -> Path:
+    """A clip of the sample, float32 at 48 kHz, as .npy."""
+    audio = load_urbansound13(str(sample_dataset), fold=2, split="test")[3]["audio"]
+    file = tmp_path_factory.mktemp("sound") / "clip.npy"
+    np.save(file, load_audio(audio["bytes"], 48_000))
+    return file
+
+
+@pytest.fixture
+def push(hub_stand_in, tmp_path):
+    """`push(run, *options)` in a child process; a finished process."""
+
+    def start(run: Path, *options: str, token: str | None = WRITER) -> subprocess.CompletedProcess[str]:
+        command = ["-m", "training.push", str(run), "--repo", "ns/name", *options]
+        return hub_stand_in.run_client(*command, home=tmp_path / "pusher", token=token)
+
+    return start
+
+
+def local_scores(run: Path, sound: Path) -> dict[str, float]:
+    classify = pipeline("audio-classification", model=str(run / "model"), device="cpu")
+    return {entry["label"]: entry["score"] for entry in classify(np.load(sound), top_k=13)}
+
+
+def assert_same_scores(answer: str, expected: dict[str, float]) -> None:
+    found = {entry["label"]: entry["score"] for entry in json.loads(answer)["scores"]}
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_run_is_pushed_in_one_commit_and_classifies_from_the_hub_and_then_offline_as_it_does_locally(
+    hub_stand_in, push, run, sound, tmp_path
+):
+    process = push(run)
+    assert process.returncode == 0, process.stderr
+    assert f"{hub_stand_in.url}/ns/name: " in process.stdout
+
+    commits = hub_stand_in.repos["models", "ns/name"].commits
+    files = set(commits[-1].files)
+    wanted = {"config.json", "model.safetensors", "preprocessor_config.json", "README.md", "confusion_matrix.png"}
+    assert wanted | {"metrics.json", "config.yaml", "modeling_quaclrs.py", "feature_extraction_quaclrs.py"} <= files
+    assert not any(name.endswith((".bin", ".pt", ".pkl", ".pth")) for name in files)
+    with_files = [commit for commit in commits if "model.safetensors" in commit.files]
+    assert len(with_files) == 1
+
+    expected = local_scores(run, sound)
+    for environment in ({}, {"HF_HUB_OFFLINE": "1"}):
+        reader = hub_stand_in.run_client("-c", CLASSIFY, str(sound), home=tmp_path / "reader", **environment)
+        assert reader.returncode == 0, reader.stderr
+        assert not json.loads(reader.stdout)["trusted"]
+        assert_same_scores(reader.stdout, expected)
+
+
+def test_a_pushed_model_classifies_where_quaclrs_is_not_installed(hub_stand_in, push, run, sound, tmp_path):
+    assert push(run).returncode == 0
+    # The libraries of this environment, without the .pth files and so without an editable quaclrs.
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv" / "bin" / "python"
+    packages = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True
+    ).stdout.strip()
+    libraries = [folder for folder in sys.path if folder.endswith("-packages")] or site.getsitepackages()
+    Path(packages, "shared.pth").write_text("\n".join(libraries) + "\n")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "PYTHON"))}
+    hub = {"HF_ENDPOINT": hub_stand_in.url, "HF_HOME": str(tmp_path / "reader"), "HF_HUB_DISABLE_XET": "1"}
+    child = subprocess.run(
+        [python, "-c", CLASSIFY, sound], env=kept | hub, cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert child.returncode == 0, child.stderr
+    if not json.loads(child.stdout)["trusted"]:
+        pytest.skip("quaclrs is installed as a wheel beside its libraries: no environment without it can be made")
+    assert_same_scores(child.stdout, local_scores(run, sound))
+
+
+def test_an_encoder_is_pushed_and_embeds_as_it_does_locally(hub_stand_in, push, sample_dataset, sound, tmp_path):
+    given = {**SMALLEST, "dataset": str(sample_dataset), "output_dir": str(tmp_path / "run"), "method": "simclr"}
+    train_ssl(SSLConfig(**given, max_clips_per_class=4))
+    assert default_repo_id(read_run(tmp_path / "run")) == "quaclrs/urbansound13-mobilenetv3_small_050-simclr"
+    assert push(tmp_path / "run").returncode == 0
+
+    reader = hub_stand_in.run_client("-c", EMBED, str(sound), home=tmp_path / "reader")
+    assert reader.returncode == 0, reader.stderr
+    model = quaclrs.models.QuaclrsModel.from_pretrained(tmp_path / "run" / "model").eval()
+    extractor = quaclrs.models.QuaclrsFeatureExtractor.from_pretrained(tmp_path / "run" / "model")
+    with torch.no_grad():
+        expected = model(**extractor(np.load(sound), return_tensors="pt")).pooler_output.numpy()
+    np.testing.assert_allclose(json.loads(reader.stdout), expected, atol=1e-5)
+    published = hub_stand_in.repos["models", "ns/name"].commits[-1].files
+    assert "timm_backbone.safetensors" in published
+    assert ModelCard(published["README.md"].content.decode()).data.pipeline_tag == "feature-extraction"
+
+
+@pytest.mark.parametrize(("token", "words"), [("hf_wrong", "the Hub refuses the token"), (None, "no token to push")])
+def test_without_a_right_token_nothing_is_published_and_one_line_says_so(hub_stand_in, push, run, token, words):
+    process = push(run, token=token)
+    assert process.returncode == 2
+    lines = [line for line in process.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1 and words in lines[0] and "Traceback" not in process.stderr
+    assert ("models", "ns/name") not in hub_stand_in.repos
+
+
+def test_the_cards_results_are_those_of_the_run_as_the_hub_reads_them(run, tmp_path):
+    metrics = json.loads((run / "metrics.json").read_text())
+    write_model_card(tmp_path, read_run(run).config, metrics, CardContext("ns/name", run))
+    card = ModelCard.load(tmp_path / "README.md")
+    found = {result.metric_type: result for result in card.data.eval_results}
+    assert found["accuracy"].metric_value == pytest.approx(metrics["accuracy"], abs=1e-4)
+    assert found["f1"].metric_value == pytest.approx(metrics["macro_f1"], abs=1e-4)
+    assert {(r.dataset_type, r.dataset_config, r.dataset_split) for r in found.values()} == {
+        ("quaclrs/urbansound13", "fold2", "test")
+    }
+    assert (card.data.pipeline_tag, card.data.library_name) == ("audio-classification", "transformers")
+    assert card.data.license == "apache-2.0" and "synthetic" in card.data.tags  # the sample is
+    assert "{{" not in card.text
+    for name, figures in metrics["per_class"].items():
+        assert f"| {name} | {figures['precision']:.1%} | {figures['recall']:.1%} " in card.text
+    assert "![Confusion matrix" in card.text and (tmp_path / "confusion_matrix.png").stat().st_size > 10_000
+    assert "accelerate launch -m training.train_supervised" in card.text and "torch 2" in card.text
+
+
+def test_a_test_of_robustness_and_examples_go_into_the_card(run, tmp_path):
+    conditions = [
+        {"snr_db": "clean", "accuracy": 0.5, "macro_f1": 0.25},
+        {"snr_db": 0.0, "accuracy": 0.125, "macro_f1": 0.1},
+    ]
+    robustness = {"noise": "gaussian", "seed": 3, "conditions": conditions}
+    (tmp_path / "robustness.json").write_text(json.dumps(robustness))
+    context = CardContext("ns/name", run, evaluation=tmp_path, examples=("examples/a.wav",))
+    write_model_card(tmp_path, read_run(run).config, json.loads((run / "metrics.json").read_text()), context)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert "| clean | 50.0% | 25.0% |" in card.text and "| 0.0 | 12.5% | 10.0% |" in card.text
+    assert card.data.widget == [{"src": "https://huggingface.co/ns/name/resolve/main/examples/a.wav"}]
+
+
+@pytest.mark.parametrize("missing", ["metrics.json", "config.yaml", "model/model.safetensors"])
+def test_a_run_that_is_not_finished_is_named_with_what_it_lacks(missing, run, tmp_path, expect_one_error_line):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / missing).unlink()
+    assert main([str(tmp_path / "run"), "--repo", "ns/name"]) == 2
+    expect_one_error_line(f"is no finished run: it lacks {missing}")
+
+
+def test_weights_in_a_pickle_are_not_looked_at(run, tmp_path, expect_one_error_line):
+    shutil.copytree(run, tmp_path / "run")
+    weights = tmp_path / "run" / "model" / "model.safetensors"
+    tensors = {name: torch.from_numpy(tensor) for name, tensor in load_file(weights).items()}
+    torch.save(tensors, weights.with_name("pytorch_model.bin"))
+    weights.unlink()
+    assert main([str(tmp_path / "run"), "--repo", "ns/name"]) == 2
+    expect_one_error_line("lacks model/model.safetensors")
+
+
+def test_an_example_that_is_no_file_is_named(run, tmp_path, expect_one_error_line):
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), 8_000)
+    arguments = [str(run), "--repo", "ns/name", "--example", str(tmp_path / "a.wav"), "--example", "nowhere.wav"]
+    assert main(arguments) == 2
+    expect_one_error_line("--example nowhere.wav is no file")

@@ -1,0 +1,149 @@
+"""Publish a finished run on the Hub: `python -m training.push RUN --repo NAMESPACE/NAME`.
+
+One commit holds the weights as safetensors, the feature extractor, the Python files that run them where quaclrs is not
+installed, the model card with its picture, the run's options and figures, and the licence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from quaclrs.errors import CommandParser, QuaclrsError, first_line_of, report_user_errors
+from quaclrs.hub import check_repo_id, push_folder
+from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification, QuaclrsModel
+
+from .config import SupervisedConfig
+from .model_card import CardContext, write_model_card
+from .options import parse_config, read_options_file
+from .ssl_card import write_encoder_card
+from .ssl_config import SSLConfig
+
+#: Folder of the sounds that the Hub's page plays.
+_EXAMPLES = "examples"
+
+
+@report_user_errors
+def main(arguments: list[str] | None = None) -> int:
+    parser = CommandParser(prog="python -m training.push", description="Publish a finished run on the Hub.")
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="folder of a finished supervised or self-supervised run")
+    add("--repo", metavar="NAMESPACE/NAME", help="default quaclrs/urbansound13-BACKBONE[-METHOD]")
+    add("--private", action="store_true", help="only you, or your organisation, may read it")
+    add("--evaluation", type=Path, metavar="DIR", help="what `quaclrs evaluate --noise … --output-dir` wrote: a table")
+    add("--example", type=Path, action="append", default=[], metavar="FILE", help="a sound that the page plays")
+    options = parser.parse_args(arguments)
+    run = read_run(options.run)
+    repo_id = options.repo or default_repo_id(run)
+    check_repo_id(repo_id, "model")
+    with tempfile.TemporaryDirectory() as folder:
+        assemble(run, Path(folder), repo_id, options.evaluation, options.example)
+        pushed = push_folder(
+            Path(folder), repo_id, "model", stale_patterns=["*"], private=options.private, commit_message=run.message
+        )
+    print(f"{pushed.url}: {len(pushed.files)} files; commit {pushed.commit[:7]}")
+    loader = "AutoModel" if run.is_encoder else "AutoModelForAudioClassification"
+    print(f'load it with {loader}.from_pretrained("{repo_id}") after `import quaclrs.models`')
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedRun:
+    """A run's folder with its options and figures."""
+
+    path: Path
+    config: SupervisedConfig | SSLConfig
+    metrics: dict[str, Any]
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether it is an encoder without classifier, from self-supervision."""
+        return isinstance(self.config, SSLConfig)
+
+    @property
+    def message(self) -> str:
+        """First line of the commit."""
+        how = self.config.method if isinstance(self.config, SSLConfig) else self.config.mode
+        return f"{self.config.backbone}, {how}, tested on fold {self.config.test_fold}"
+
+
+def read_run(path: Path) -> FinishedRun:
+    """Read a run's folder.
+
+    Raises:
+        QuaclrsError: it is no finished run, or its options are not those of this version.
+    """
+    for name in ("config.yaml", "metrics.json", "model/config.json", "model/model.safetensors"):
+        if not (path / name).is_file():
+            raise QuaclrsError(f"{path} is no finished run: it lacks {name}; give the folder of a run that ended")
+    try:
+        kind = SSLConfig if "method" in read_options_file(path / "config.yaml") else SupervisedConfig
+        config: Any = parse_config(kind, ["--config", str(path / "config.yaml")])
+        metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
+    except QuaclrsError:
+        raise
+    except ValueError as error:
+        raise QuaclrsError(f"{path} cannot be read as a run ({first_line_of(error)})") from error
+    return FinishedRun(path, config, metrics)
+
+
+def default_repo_id(run: FinishedRun) -> str:
+    """`quaclrs/urbansound13-{backbone}[-{method}]`, in characters that the Hub allows."""
+    method = f"-{run.config.method}" if isinstance(run.config, SSLConfig) else ""
+    return f"quaclrs/urbansound13-{run.config.backbone.replace('/', '-')}{method}"
+
+
+def assemble(run: FinishedRun, folder: Path, repo_id: str, evaluation: Path | None, examples: list[Path]) -> None:
+    """Write into an empty folder what the repository will hold.
+
+    Args:
+        run: whose model.
+        folder: empty.
+        repo_id: by which the card says the model is loaded.
+        evaluation: with a test of robustness, for the card.
+        examples: sound files for the page.
+
+    Raises:
+        QuaclrsError: weights that cannot be loaded, an example that is no file, an evaluation without robustness.
+    """
+    for example in examples:
+        if not example.is_file():
+            raise QuaclrsError(f"--example {example} is no file; give a sound file")
+    QuaclrsConfig.register_for_auto_class()
+    QuaclrsFeatureExtractor.register_for_auto_class()
+    QuaclrsModel.register_for_auto_class("AutoModel")
+    QuaclrsForAudioClassification.register_for_auto_class("AutoModelForAudioClassification")
+    model_class = QuaclrsModel if run.is_encoder else QuaclrsForAudioClassification
+    source = run.path / "model"
+    try:
+        model = model_class.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
+        extractor = QuaclrsFeatureExtractor.from_pretrained(source)
+    except Exception as error:  # files, JSON and tensors fail in many ways
+        raise QuaclrsError(f"{source} cannot be loaded ({first_line_of(error)})") from error
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    for name in ("config.yaml", "metrics.json", "model/timm_backbone.safetensors"):
+        if (run.path / name).is_file():
+            shutil.copyfile(run.path / name, folder / Path(name).name)
+    if examples:
+        (folder / _EXAMPLES).mkdir()
+    names = []
+    for example in examples:
+        shutil.copyfile(example, folder / _EXAMPLES / example.name)
+        names.append(f"{_EXAMPLES}/{example.name}")
+    context = CardContext(repo_id, run.path, evaluation, tuple(names))
+    if isinstance(run.config, SSLConfig):
+        write_encoder_card(folder, run.config, run.metrics, context)
+    else:
+        write_model_card(folder, run.config, run.metrics, context)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
