@@ -16,7 +16,7 @@ def add_info_command(commands: Any) -> None:
     parser = commands.add_parser(
         "info",
         help="say what a model is",
-        description="Say what a model is: classes, front end, size, results, licence.",
+        description="Say what a model is: its classes, front end, size, results and licence.",
     )
     parser.add_argument(
         "model", nargs="?", metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo; the package's own"
@@ -71,9 +71,7 @@ def describe_model(model: str | None) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         if isinstance(error, QuaclrsError):
             raise
-        raise QuaclrsError(
-            f"{folder} holds no readable model ({first_line_of(error)}); give a model/ folder"
-        ) from error
+        raise QuaclrsError(f"{folder} holds no model ({first_line_of(error)}); give a model/ folder") from error
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     header = yaml.safe_load(text.split("---")[1]) if text.startswith("---") else {}
