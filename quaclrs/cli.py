@@ -7,6 +7,7 @@ import sys
 from . import __version__
 from .commands.evaluate import add_evaluate_command
 from .commands.export import add_export_command
+from .commands.info import add_info_command
 from .commands.predict import add_predict_command
 from .commands.timeline import add_timeline_command
 from .errors import CommandParser, report_user_errors
@@ -19,6 +20,7 @@ def make_parser() -> CommandParser:
     add_predict_command(commands)
     add_timeline_command(commands)
     add_evaluate_command(commands)
+    add_info_command(commands)
     add_export_command(commands)
     return parser
 
