@@ -9,7 +9,9 @@ from typing import Any
 from ..results import SHORTCUT_CONTROL
 from .runs import Results
 from .ssl_cells import Metrics, NumberFormat, SSLResults, evaluation
-from .ssl_tables import IMAGENET, SUPERVISED, SSLTable
+from .ssl_tables import IMAGENET, SUPERVISED, SSLTable, SSLTraining
+
+KNN_GAIN = "Gain, k-NN (points)"
 
 #: Column -> how its numbers are printed.
 COLUMNS: Mapping[str, NumberFormat] = {
@@ -17,7 +19,7 @@ COLUMNS: Mapping[str, NumberFormat] = {
     "Macro F1": NumberFormat(decimals=2),
     "k-NN(%)": NumberFormat(),
     "Gain, linear (points)": NumberFormat(sign="+"),
-    "Gain, k-NN (points)": NumberFormat(sign="+"),
+    KNN_GAIN: NumberFormat(sign="+"),
     "Training (min)": NumberFormat(decimals=2),
     "Peak memory (GB)": NumberFormat(decimals=2),
 }
@@ -38,29 +40,41 @@ class Baseline:
         name: of the encoder or control.
         values: column -> (fold, seed) -> number; a column may be absent.
         reason: why there are none.
+        interval: of the k-NN gain, in points; None where it is not known.
     """
 
     name: str
     values: Mapping[str, Mapping[tuple[int, int], float]]
     reason: str = ""
+    interval: tuple[float, float] | None = None
 
     def text(self, column: str) -> str:
         numbers = list(self.values.get(column, {}).values())
-        return COLUMNS[column].text(numbers) if numbers else "–"
+        if not numbers:
+            return "–"
+        known = column == KNN_GAIN and self.interval is not None
+        low, high = self.interval or (0.0, 0.0)
+        return COLUMNS[column].text(numbers) + (f" ({low:+.1f} to {high:+.1f})" if known else "")
 
 
-def baselines_of(table: SSLTable, results: SSLResults, pretrained: bool) -> list[Baseline]:
+def baselines_of(
+    table: SSLTable, results: SSLResults, pretrained: bool, intervals: Mapping[SSLTraining, tuple[float, float] | None]
+) -> list[Baseline]:
     """The encoders of a table, then what they must be compared with, best informed first.
 
     Args:
         table: of the paper.
         results: what was measured.
         pretrained: whether ImageNet weights were given.
+        intervals: of the methods' k-NN gains.
     """
     ssl = {training: results.get(training, {}) for training in table.trainings}
     # Encoders before training, and controls, are alike in all methods; they are taken of whichever did not fail.
     any_method: Results = {key: run for runs in reversed(ssl.values()) for key, run in runs.items()}
-    lines = [_line(name, ssl[training], _method) for training, name in table.trainings.items()]
+    lines = [
+        replace(_line(name, ssl[training], _method), interval=intervals.get(training))
+        for training, name in table.trainings.items()
+    ]
     lines.append(_line("Supervised from scratch", results.get(SUPERVISED, {}), _supervised))
     imagenet = _line("ImageNet encoder, frozen", results.get(IMAGENET, {}), _before_training)
     lines.append(imagenet if pretrained else replace(imagenet, reason="give --pretrained-file"))
@@ -82,7 +96,7 @@ def _line(name: str, runs: Results, measure: Callable[[Metrics], dict[str, float
 def _method(run: Metrics) -> dict[str, float]:
     gains = {
         heading: 100 * (evaluation(run, name)["accuracy"] - evaluation(run, f"random_{name}")["accuracy"])
-        for heading, name in (("Gain, linear (points)", "linear"), ("Gain, k-NN (points)", "knn"))
+        for heading, name in (("Gain, linear (points)", "linear"), (KNN_GAIN, "knn"))
     }
     return {**_accuracy(evaluation(run)), "k-NN(%)": 100 * evaluation(run, "knn")["accuracy"], **gains, **_cost(run)}
 

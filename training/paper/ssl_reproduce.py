@@ -20,6 +20,7 @@ from ..run_folder import RunFolder
 from .runs import Results, Runner, check_image_size, select_folds, train_all
 from .ssl_baselines import baselines_of
 from .ssl_cells import SSLResults, evaluation, fill_ssl_table
+from .ssl_gains import knn_gain_interval
 from .ssl_report import describe_runs, ssl_json, ssl_markdown, ssl_notes
 from .ssl_runs import SSLRequest, SSLRun, plan_ssl_run
 from .ssl_tables import IMAGENET, SUPERVISED, SSLTable, SSLTraining
@@ -69,7 +70,10 @@ def reproduce_ssl(
     for table in tables:
         results = read_results(plans[table.name], failed)
         cells = fill_ssl_table(table, results, folds_of[table.name], seeds_of[table.name])
-        baselines = baselines_of(table, results, request.pretrained_file is not None) if table.baselines else []
+        baselines = []
+        if table.baselines:
+            intervals = _intervals(plans[table.name], failed, request.dataset)
+            baselines = baselines_of(table, results, request.pretrained_file is not None, intervals)
         about, notes = describe_runs(table, results), ssl_notes(table, results)
         markdown = ssl_markdown(table, cells, baselines, about, notes)
         written.append(ssl_json(table, cells, baselines, about, notes))
@@ -102,6 +106,16 @@ def read_results(plan: SSLPlan, failed: Sequence[SSLRun]) -> dict[SSLTraining, R
     return {
         training: {key: run.results() for key, run in runs.items() if run not in failed}
         for training, runs in plan.items()
+    }
+
+
+def _intervals(plan: SSLPlan, failed: Sequence[SSLRun], dataset: str) -> dict[SSLTraining, tuple[float, float] | None]:
+    rows = load_urbansound13(dataset)
+    recording_of_clip = dict(zip(rows["clip_id"][:], rows["recording_id"][:], strict=True))
+    return {
+        training: knn_gain_interval({k: run for k, run in runs.items() if run not in failed}, recording_of_clip)
+        for training, runs in plan.items()
+        if training.kind == "ssl"
     }
 
 
