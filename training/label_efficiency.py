@@ -1,0 +1,224 @@
+"""How many labelled recordings does a class need? `python -m training.label_efficiency` draws the curves (paper, RQ1).
+
+For each number of labelled recordings a class and each seed, which also draws the recordings, it trains from scratch,
+fine-tunes and probes a pre-trained encoder, trains it further with and without labels at once (quasi-supervision), and
+probes an ImageNet network. Test and validation folds stay whole; the best epoch is chosen on validation, whose labels
+no count holds.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from quaclrs.data import load_urbansound13, plan_folds
+from quaclrs.errors import QuaclrsError, report_user_errors
+from quaclrs.evaluation.label_efficiency_plot import label_efficiency_figure
+from quaclrs.evaluation.plots import save_figure
+
+from .config import ALL_RECORDINGS
+from .few_labels import keep_labelled
+from .options import check_options, command_line, flag_of, option, parse_config
+from .paper.runs import start_module, train_all
+from .paper.ssl_cells import evaluation
+from .paper.ssl_runs import SSLRun
+from .run_folder import RunFolder
+
+SUPERVISED, PRE_TRAINING = "training.train_supervised", "training.train_ssl"
+
+
+@dataclass
+class LabelEfficiencyConfig:
+    """Label-efficiency curves on one test fold."""
+
+    dataset: str = option("", "folder that the builder wrote, or a Hub repository")
+    test_fold: int = option(0, "fold to test on", at_least=0)
+    output_dir: str = option("", "folder for the runs, the table and the figure; finished runs in it are not repeated")
+    encoder: str = option("", "run of training.train_ssl with that test fold; over seeds with {seed}")
+    recordings: str = option("1,3,10,all", "labelled recordings a class, a comma between")
+    seeds: str = option("0,1,2,3,4", "of the choice of recordings and of every draw, a comma between")
+    steps: int = option(600, "of the optimiser from scratch and in fine-tuning, whatever the number of clips", above=0)
+    batch_size: int = option(32, "clips a step, or all where there are fewer", above=1)
+    learning_rate: float = option(1e-3, "peak rate from scratch", above=0)
+    finetune_learning_rate: float = option(1e-3, "peak rate of fine-tuning", above=0)
+    quasi_epochs: int = option(10, "epochs of quasi-supervision, which begins with the encoder", above=0)
+    supervised_weight: float = option(0.3, "weight of the labels in quasi-supervision (paper, section 4.4)", above=0)
+    imagenet_backbone: str = option("tf_efficientnet_lite0", "network of the ImageNet curve")
+    imagenet_file: str | None = option(None, "its weights; without them there is no such curve")
+    num_workers: int = option(0, "processes that decode clips", at_least=0)
+    decode_once: bool = option(False, "keep decoded clips on disk")
+
+    def __post_init__(self) -> None:
+        for name in ("dataset", "test_fold", "output_dir", "encoder"):
+            if not getattr(self, name):
+                raise QuaclrsError(f"{flag_of(name)} is missing; pass it or set {name} in --config FILE")
+        check_options(self)
+        for amount in self.amounts:
+            if amount != ALL_RECORDINGS and (not amount.isdecimal() or int(amount) == 0):
+                raise QuaclrsError(f"--recordings holds {amount!r}; give numbers above 0, or all")
+        if not all(seed.isdecimal() for seed in self.seeds.split(",")):
+            raise QuaclrsError(f"--seeds is {self.seeds!r}; give numbers with a comma between, such as 0,1,2")
+
+    @property
+    def amounts(self) -> list[str]:
+        """Labelled recordings a class, as text."""
+        return [amount.strip() for amount in self.recordings.split(",")]
+
+    @property
+    def all_seeds(self) -> list[int]:
+        return [int(seed) for seed in self.seeds.split(",")]
+
+
+@report_user_errors
+def main(arguments: list[str] | None = None) -> int:
+    config = parse_config(LabelEfficiencyConfig, arguments)
+    clips = count_labelled_clips(config)
+    plan = {
+        (curve, amount, seed): run
+        for seed in config.all_seeds
+        for amount in config.amounts
+        for curve, run in plan_runs(config, amount, seed, clips[amount, seed]).items()
+    }
+    for run in plan.values():
+        run.config  # noqa: B018 (a wrong option is an error now, before anything is trained)
+    failed = train_all(plan.values(), start_module, lambda line: print(line, file=sys.stderr, flush=True))
+    folder = RunFolder(config.output_dir)
+    accuracies: dict[str, dict[str, list[float]]] = {}
+    for (curve, amount, _), run in plan.items():
+        if run not in failed:
+            of_curve = accuracies.setdefault(curve, {}).setdefault(amount, [])
+            of_curve.append(evaluation(run.results())["accuracy"])
+    labelled = {a: [clips[a, seed] for seed in config.all_seeds] for a in config.amounts}
+    text = describe(config, accuracies, labelled)
+    folder.write_text("label_efficiency.md", text)
+    folder.write_json("label_efficiency.json", {"command": _command(config), "clips": labelled, "accuracy": accuracies})
+    save_figure(
+        label_efficiency_figure(accuracies, labelled, f"test fold {config.test_fold}, {len(config.all_seeds)} seeds"),
+        folder.plots / "label_efficiency.png",
+    )
+    print(text)
+    return 1 if failed else 0
+
+
+def count_labelled_clips(config: LabelEfficiencyConfig) -> dict[tuple[str, int], int]:
+    """How many training clips have labels, by labelled recordings a class and seed."""
+    rows = load_urbansound13(config.dataset)
+    train = plan_folds(rows, config.test_fold, "strict").train
+    labels, recordings = np.asarray(rows["label"][:]), rows["recording_id"][:]
+    return {
+        (amount, seed): len(keep_labelled(train, labels, recordings, amount, seed=seed))
+        for amount in config.amounts
+        for seed in config.all_seeds
+    }
+
+
+def plan_runs(config: LabelEfficiencyConfig, amount: str, seed: int, clips: int) -> dict[str, SSLRun]:
+    """The trainings of one point, by curve.
+
+    Args:
+        config: of the curves.
+        amount: labelled recordings a class.
+        seed: of the draw and the trainings.
+        clips: that have labels then.
+    """
+    encoder = config.encoder.replace("{seed}", str(seed))
+    learned = _options_of(encoder)
+    batch_size = min(config.batch_size, clips)
+    shared: dict[str, Any] = {"dataset": config.dataset, "labelled_recordings": amount}
+    shared |= {name: getattr(config, name) for name in ("num_workers", "decode_once") if getattr(config, name)}
+    same: dict[str, Any] = {name: learned[name] for name in ("backbone", "image_size", "duration", "pad_mode")}
+    trained: dict[str, Any] = {"batch_size": batch_size, "epochs": math.ceil(config.steps / (clips // batch_size))}
+    trained |= {"optimizer": "adamw", "weight_decay": 0.01, "class_weights": "none"}
+    pre_trained = {**same, "init_from": encoder}
+    probed = {"mode": "linear_probe", "epochs": 100}
+    quasi: dict[str, Any] = {
+        name: learned[name] for name in ("method", "augment", "batch_size", "method_options", "local_views")
+    }
+    curves: dict[str, tuple[str, dict[str, Any]]] = {
+        "from scratch": (SUPERVISED, {**same, **trained, "mode": "scratch", "learning_rate": config.learning_rate}),
+        "pre-trained, fine-tuned": (
+            SUPERVISED,
+            {
+                **same,
+                **trained,
+                "mode": "finetune",
+                "init_from": encoder,
+                "learning_rate": config.finetune_learning_rate,
+            },
+        ),
+        "pre-trained, linear probe": (
+            SUPERVISED,
+            {**same, "mode": "linear_probe", "init_from": encoder, "epochs": 100},
+        ),
+        "quasi-supervised": (
+            PRE_TRAINING,
+            {**pre_trained, **quasi, "epochs": config.quasi_epochs, "warmup_epochs": 1}
+            | {"supervised_weight": config.supervised_weight, "method_weight": 1 - config.supervised_weight},
+        ),
+    }
+    if config.imagenet_file:
+        weights = {"backbone": config.imagenet_backbone, "pretrained_file": config.imagenet_file}
+        curves["ImageNet, linear probe"] = (SUPERVISED, {**weights, "pad_mode": same["pad_mode"], **probed})
+    folder = Path(config.output_dir) / "runs"
+    return {
+        name: SSLRun(
+            module, folder / f"{name.replace(', ', '-').replace(' ', '-')}-{amount}", config.test_fold, seed,
+            tuple({**shared, **options}.items()),
+        )
+        for name, (module, options) in curves.items()
+    }  # fmt: skip
+
+
+def describe(
+    config: LabelEfficiencyConfig, accuracies: dict[str, dict[str, list[float]]], labelled: dict[str, list[int]]
+) -> str:
+    """The curves as a Markdown table, with the command that draws them."""
+    head = [f"{amount} ({statistics.mean(labelled[amount]):.0f} clips)" for amount in config.amounts]
+    lines = [
+        f"Accuracy in % on test fold {config.test_fold} over labelled recordings a class (strict protocol); mean and "
+        f"standard deviation (n - 1) over seeds {config.seeds}.",
+        "",
+        f"| training | {' | '.join(head)} |",
+        f"|---|{'---:|' * len(head)}",
+        *(
+            f"| {curve} | {' | '.join(_mean(points.get(amount, [])) for amount in config.amounts)} |"
+            for curve, points in accuracies.items()
+        ),
+        "",
+        f"`{_command(config)}`",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _mean(shares: list[float]) -> str:
+    if not shares:
+        return "–"
+    spread = f" ± {100 * statistics.stdev(shares):.1f}" if len(shares) > 1 else ""
+    return f"{100 * statistics.mean(shares):.1f}{spread}"
+
+
+def _command(config: LabelEfficiencyConfig) -> str:
+    return command_line("python -m training.label_efficiency", config)
+
+
+def _options_of(run: str) -> dict[str, Any]:
+    file = Path(run) / "config.yaml"
+    try:
+        options = yaml.safe_load(file.read_text(encoding="utf-8"))
+        options["method"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise QuaclrsError(
+            f"--encoder {run} is no run of training.train_ssl; give one, over seeds with {{seed}}"
+        ) from error
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
