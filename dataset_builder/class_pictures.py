@@ -26,7 +26,8 @@ def draw_classes(folder: Path, clips: pd.DataFrame, log_mel: Mapping[str, Any]) 
         clips: its rows as `read_clips` gives them, with the columns `file` and `row`, the place of each.
         log_mel: the front end's parameters.
     """
-    from quaclrs.evaluation.plots import save_figure, spectrogram_grid_figure
+    from quaclrs.evaluation.plots import save_figure
+    from quaclrs.evaluation.spectrogram_plots import spectrogram_grid_figure
 
     front_end = LibrosaFrontEnd(log_mel)
     spectrograms = {}

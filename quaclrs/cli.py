@@ -6,6 +6,7 @@ import sys
 
 from . import __version__
 from .commands.evaluate import add_evaluate_command
+from .commands.explain import add_explain_command
 from .commands.export import add_export_command
 from .commands.info import add_info_command
 from .commands.predict import add_predict_command
@@ -19,6 +20,7 @@ def make_parser() -> CommandParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_predict_command(commands)
     add_timeline_command(commands)
+    add_explain_command(commands)
     add_evaluate_command(commands)
     add_info_command(commands)
     add_export_command(commands)

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 BACKENDS = ("torch", "onnx")
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Give a command `--model`, `--backend` and `--device`."""
+def add_model_options(parser: argparse.ArgumentParser, backends: bool = True) -> None:
+    """Give a command `--model` and `--device`, and `--backend` where ONNX Runtime will do."""
     add = parser.add_argument
-    add("--model", metavar="DIR_OR_REPO", help="model/ folder of a run, a Hub repo or an export; the package's own")
-    add("--backend", choices=BACKENDS, default="torch", help="what runs it (default torch); onnx wants an export")
+    add("--model", metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo; the package's own by default")
+    if backends:
+        add("--backend", choices=BACKENDS, default="torch", help="what runs it (default torch); onnx wants an export")
     add("--device", metavar="D", help="cpu, cuda, mps; the best at hand by default (torch)")
 
 
@@ -27,7 +28,7 @@ def load_model(options: argparse.Namespace) -> AudioClassifier:
     Raises:
         QuaclrsError: the options exclude each other, or the model cannot be loaded.
     """
-    if options.backend == "onnx":
+    if getattr(options, "backend", "torch") == "onnx":
         if options.device:
             raise QuaclrsError("--device has no use with --backend onnx, which runs on the CPU; leave it out")
         from ..onnx_inference import load_onnx_classifier

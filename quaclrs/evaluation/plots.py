@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import librosa
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -193,43 +192,3 @@ def _mark_best(axes: Axes, epoch: float, value: float, quantity: str) -> None:
         label += f" ({value:.1%})" if quantity == "accuracy" else f" ({value:.3f})"
         axes.plot(epoch, value, marker="*", markersize=13, color="black", linestyle="none", zorder=3)
     axes.axvline(epoch, color="black", linewidth=1, linestyle=":", label=label)
-
-
-def spectrogram_grid_figure(
-    spectrograms: Mapping[str, np.ndarray], duration: float, f_min: float, f_max: float, top_db: float, columns: int = 4
-) -> Figure:
-    """Draw log-mel spectrograms in a grid, each under its name, with axes in seconds and hertz.
-
-    Args:
-        spectrograms: name -> (n_mels, frames) in [0, 1], lowest band first.
-        duration: seconds that the frames span.
-        f_min, f_max: edges of the mel bands in Hz; the bands are equally wide on Slaney's mel scale.
-        top_db: decibels between 0 and 1.
-        columns: panels side by side.
-    """
-    rows = -(-len(spectrograms) // columns)
-    figure = empty_figure(3 * columns, 2.1 * rows + 0.3, "constrained")
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    low, high = (float(librosa.hz_to_mel(f)) for f in (f_min, f_max))
-    ticks = [f for f in (100, 500, 1000, 2000, 4000, 8000, 16000) if f_min <= f <= f_max]
-    image = None
-    for place, (panel, (name, spectrogram)) in enumerate(zip(panels.flat, spectrograms.items(), strict=False)):
-        image = panel.imshow(
-            (spectrogram - 1) * top_db,
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            vmin=-top_db,
-            vmax=0,
-            extent=(0, duration, low, high),
-        )
-        panel.set_title(name.replace("_", " "), fontsize=10)
-        panel.tick_params(labelbottom=place + columns >= len(spectrograms))  # the lowest panel of every column
-        panel.set_yticks([float(librosa.hz_to_mel(f)) for f in ticks], [f"{f:g}" for f in ticks])
-    for panel in list(panels.flat)[len(spectrograms) :]:
-        panel.set_visible(False)
-    figure.supxlabel("time (s)", fontsize=10)
-    figure.supylabel("frequency (Hz)", fontsize=10)
-    if image is not None:
-        figure.colorbar(image, ax=panels, label="dB below the loudest cell", shrink=0.6, aspect=30)
-    return figure

@@ -1,0 +1,52 @@
+"""`quaclrs explain`: a picture of where in a sound the answer was heard."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from .model_options import add_model_options, load_model
+
+
+def add_explain_command(commands: Any) -> None:
+    """Register the command with the subparsers of `quaclrs`."""
+    parser = commands.add_parser(
+        "explain",
+        help="show where in a sound the answer was heard",
+        description="Draw the spectrogram of a sound with what spoke for a class (Grad-CAM).",
+    )
+    add = parser.add_argument
+    add("file", metavar="FILE", help="WAV, FLAC, Ogg, MP3, AIFF …; - for standard input")
+    add("--output", metavar="PICTURE", help="PNG, PDF or SVG to write (default: FILE with the ending .explained.png)")
+    add("--label", metavar="CLASS", help="class to look for; the model's answer by default")
+    add("--method", default="grad-cam", metavar="M", help="grad-cam or integrated-gradients (default grad-cam)")
+    add_model_options(parser, backends=False)
+    add("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run_explain)
+
+
+def run_explain(options: argparse.Namespace) -> int:
+    """Write the picture and say what it shows."""
+    classifier: Any = load_model(options)
+    from ..audio import read_recording
+    from ..evaluation.explanation_plot import explanation_figure
+    from ..evaluation.gradcam import explain
+    from ..evaluation.plots import save_figure
+
+    from_pipe = options.file == "-"
+    sound = sys.stdin.buffer.read() if from_pipe else options.file
+    recording = read_recording(sound, "standard input" if from_pipe else None, classifier.longest_read)
+    explanation = explain(classifier, recording, label=options.label, method=options.method)
+    output = options.output or ("explained.png" if from_pipe else str(Path(options.file).with_suffix(".explained.png")))
+    window = classifier.log_mel_config
+    figure = explanation_figure(explanation, window.f_min, window.f_max, window.top_db)
+    save_figure(figure, Path(output))
+    result = {"file": options.file, "label": explanation.label, "score": explanation.score, "picture": output}
+    if options.json:
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        print(f"{options.file}: {explanation.label} {explanation.score:.1%}, picture: {output}")
+    return 0

@@ -1,0 +1,182 @@
+"""Where in a sound a classifier heard its answer: Grad-CAM (paper, section 4.7) and integrated gradients.
+
+Grad-CAM is that of the package grad-cam (Selvaraju et al., 2017). Integrated gradients (Sundararajan et al., 2017) go
+from silence to the sound along a straight line in the log-mel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+
+from ..errors import QuaclrsError
+from ..inference import TorchClassifier
+
+Method = Literal["grad-cam", "integrated-gradients"]
+METHODS: tuple[Method, ...] = ("grad-cam", "integrated-gradients")
+
+#: The layers of the paper's backbones that are looked at: the last with about a quarter of a second a column. Their
+#: very last maps have 7 columns for 4 s, which blurs what is short.
+TARGET_LAYERS = {
+    "alexnet": "features.11",
+    "vgg16": "features.29",
+    "resnet18": "layer3",
+    "mobilenet_v2": "blocks.4",
+    "inception_v3": "Mixed_6e",
+    "efficientnet_b0": "blocks.4",
+    "convnext_tiny": "stages.2",
+}
+
+#: Columns that the map of any other network should have.
+_COLUMNS = 12
+
+#: Steps of the path from silence.
+_STEPS = 32
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where a class was heard.
+
+    Attributes:
+        label: the class that is explained.
+        score: its probability.
+        log_mel: (n_mels, frames) in [0, 1], lowest band first.
+        heat: (n_mels, frames) in [0, 1], its largest cell 1; all 0 where nothing speaks for the class.
+        duration: seconds that the frames span.
+    """
+
+    label: str
+    score: float
+    log_mel: np.ndarray
+    heat: np.ndarray
+    duration: float
+
+
+def explain(
+    classifier: TorchClassifier,
+    sound: Any,
+    sampling_rate: int | None = None,
+    label: str | None = None,
+    method: Method = "grad-cam",
+) -> Explanation:
+    """Explain one answer of a classifier.
+
+    Args:
+        classifier: whose answer.
+        sound: as `AudioClassifier` takes it.
+        sampling_rate: of a waveform, in Hz; the model's own where absent.
+        label: the class to look for; the best where absent.
+        method: `grad-cam`, coarse and of what the network's upper layers respond to, or `integrated-gradients`, fine.
+
+    Raises:
+        QuaclrsError: an unknown class or method, or an unusable sound.
+    """
+    if method not in METHODS:
+        raise QuaclrsError(f"unknown method {method!r}; choose {' or '.join(METHODS)}")
+    if label is not None and label not in classifier.labels:
+        raise QuaclrsError(f"the model knows no class {label!r}; its classes are {', '.join(classifier.labels)}")
+    waveform = torch.from_numpy(classifier.prepare([sound], sampling_rate)).to(classifier.device)
+    network: Any = classifier.model.quaclrs
+    with torch.no_grad():
+        log_mel = network.log_mel(waveform)
+        scores = classifier.model(input_features=log_mel).logits[0].double().softmax(-1)
+    place = int(scores.argmax()) if label is None else classifier.labels.index(label)
+    heat = (_grad_cam if method == "grad-cam" else _integrated_gradients)(classifier, log_mel, place)
+    peak = heat.max()
+    return Explanation(
+        label=classifier.labels[place],
+        score=float(scores[place]),
+        log_mel=log_mel[0].cpu().numpy(),
+        heat=heat / peak if peak > 0 else heat,
+        duration=classifier.log_mel_config.duration,
+    )
+
+
+def find_target_layer(
+    backbone: nn.Module, pictures: torch.Tensor
+) -> tuple[nn.Module, Callable[[torch.Tensor], torch.Tensor] | None]:
+    """The layer of a backbone that Grad-CAM looks at, and what turns its output into maps (batch, channels, h, w).
+
+    Of a network that is none of the paper's it is the last layer with maps of at least 12 columns, or the finest that
+    it has; of a vision transformer the last block's first norm.
+
+    Args:
+        backbone: a `Backbone`.
+        pictures: (1, 3, height, width), which are sent through it where the layer must be found.
+    """
+    network: Any = backbone.network
+    name = TARGET_LAYERS.get(str(backbone.name))
+    if name is not None:
+        return network.get_submodule(name), None
+    if hasattr(network, "blocks") and hasattr(network, "patch_embed") and hasattr(network, "num_prefix_tokens"):
+        grid, prefix = network.patch_embed.grid_size, network.num_prefix_tokens
+
+        def tokens_to_maps(tokens: torch.Tensor) -> torch.Tensor:
+            return tokens[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
+
+        return network.blocks[-1].norm1, tokens_to_maps
+    channels_last = getattr(network, "output_fmt", None) == "NHWC"
+    seen: list[tuple[int, nn.Module]] = []
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor) and output.ndim == 4:
+            seen.append((output.shape[2], module))
+
+    # Blocks, not what they are made of: a block's own output is what the next one sees.
+    blocks = [module for name, module in network.named_modules() if name and any(True for _ in module.children())]
+    hooks = [module.register_forward_hook(note) for module in blocks]
+    try:
+        with torch.no_grad():
+            backbone(pictures)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not seen:
+        raise QuaclrsError(f"backbone {backbone.name} has no layer with maps; Grad-CAM cannot explain it")
+    wanted = min(_COLUMNS, max(columns for columns, _ in seen))
+    layer = [module for columns, module in seen if columns >= wanted][-1]
+    return layer, (lambda maps: maps.permute(0, 3, 1, 2)) if channels_last else None
+
+
+class _OfPictures(nn.Module):
+    """Pictures to logits, as grad-cam calls a network."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self.model.classifier(self.model.quaclrs.backbone(pictures)[1])
+
+
+def _grad_cam(classifier: TorchClassifier, log_mel: torch.Tensor, place: int) -> np.ndarray:
+    network: Any = classifier.model.quaclrs
+    pictures = network.pictures(log_mel)
+    layer, to_maps = find_target_layer(network.backbone, pictures)
+    with torch.enable_grad(), GradCAM(_OfPictures(classifier.model), [layer], to_maps) as cam:
+        heat = cam(pictures.requires_grad_(), [ClassifierOutputTarget(place)])
+    classifier.model.zero_grad(set_to_none=True)
+    # A picture has its lowest band at the bottom.
+    grown = nn.functional.interpolate(
+        torch.from_numpy(heat).float()[None], size=log_mel.shape[1:], mode="bilinear", align_corners=False
+    )
+    return grown[0, 0].flip(0).clamp(min=0).numpy()
+
+
+def _integrated_gradients(classifier: TorchClassifier, log_mel: torch.Tensor, place: int) -> np.ndarray:
+    total = torch.zeros_like(log_mel)
+    for step in range(_STEPS):
+        point = (log_mel * ((step + 0.5) / _STEPS)).requires_grad_()
+        with torch.enable_grad():
+            logit = classifier.model(input_features=point).logits[0, place]
+            (gradient,) = torch.autograd.grad(logit, point)
+        total += gradient
+    return (total * log_mel / _STEPS)[0].clamp(min=0).cpu().numpy()
