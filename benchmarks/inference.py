@@ -1,0 +1,167 @@
+"""From a sound file to its label: how long warm, how long from a cold start, how many a second, and beside what?
+
+`python -m benchmarks.inference [--model DIR] [--recordings DIR]` times PyTorch, ONNX and int8 in turn on the same
+files, with the least that any way must do (decode, windowed FFT, the bare timm network) and with what else one would
+pick from Transformers for the task, the Audio Spectrogram Transformer with random weights. Starts are processes of
+their own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
+
+from quaclrs import load_classifier
+from quaclrs.audio import find_audio_files, load_audio
+from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.export import export_onnx
+from quaclrs.inference import TorchClassifier
+from quaclrs.onnx_inference import load_onnx_classifier
+from quaclrs.quantization import quantize_export
+
+from .timing import Timing, compare, run_with_threads, time_in_turn
+
+#: Files that are classified, and the sizes of batch.
+FILES, BATCHES = 32, (1, 8, 32)
+
+
+def choose_files(folder: Path | None, scratch: Path) -> list[Path]:
+    """Files from all over a folder, or seeded noise of 4 s where there is none."""
+    if folder is None:
+        generator = np.random.default_rng(0)
+        for number in range(FILES):
+            soundfile.write(scratch / f"{number:02}.wav", generator.normal(0, 0.1, 4 * 48_000), 48_000)
+        folder = scratch
+    files = find_audio_files(folder)
+    if len(files) < FILES:
+        raise QuaclrsError(f"--recordings {folder} holds {len(files)} sound files; give a folder of {FILES} or more")
+    return [files[i] for i in np.linspace(0, len(files) - 1, FILES).round().astype(int)]
+
+
+def floor_of(classifier: TorchClassifier) -> Callable[[list[Path]], object]:
+    """Decode, one windowed FFT, one pass of the bare network: nothing between them, and no answer."""
+    c = classifier.log_mel_config
+    window, network = torch.hann_window(c.n_fft), classifier.model.quaclrs.backbone.network
+
+    @torch.inference_mode()
+    def run(files: list[Path]) -> object:
+        waveforms = torch.from_numpy(np.stack([c.fit(load_audio(file, c.sampling_rate)) for file in files]))
+        for waveform in waveforms:
+            padded = torch.nn.functional.pad(waveform, (c.n_fft // 2, c.n_fft // 2))
+            torch.fft.rfft(padded.unfold(0, c.n_fft, c.hop_length) * window)
+        return network(torch.zeros(len(files), 3, c.image_size, c.image_size))
+
+    return run
+
+
+def audio_spectrogram_transformer() -> Callable[[list[Path]], object]:
+    """Transformers' class for the task, as its documentation runs it, but decoded by us: it would need FFmpeg."""
+    extractor, model = ASTFeatureExtractor(), ASTForAudioClassification(ASTConfig()).eval()
+
+    @torch.inference_mode()
+    def run(files: list[Path]) -> object:
+        waveforms = [load_audio(file, extractor.sampling_rate) for file in files]
+        inputs = extractor(waveforms, sampling_rate=extractor.sampling_rate, return_tensors="pt")
+        return model(**inputs).logits.softmax(-1)
+
+    return run
+
+
+def print_latencies(classifier: TorchClassifier, export: Path, files: list[Path], threads: int, rounds: int) -> None:
+    torch.set_num_threads(threads)
+    onnx = load_onnx_classifier(export, threads=threads)
+    runs: dict[str, Callable[[list[Path]], object]] = {
+        "floor: decode, FFT, network": floor_of(classifier),
+        "PyTorch": classifier.probabilities,
+        "ONNX": onnx.probabilities,
+        "int8": load_onnx_classifier(export, int8=True, threads=threads).probabilities,
+        "AST of Transformers": audio_spectrogram_transformer(),
+    }
+    print("file to label, ms a file" + " " * 15 + "median   lowest  highest   PyTorch is")
+    for size in BATCHES:
+        some = files[:size]
+        found = time_in_turn({name: (lambda r=run, f=some: r(f), size) for name, run in runs.items()}, rounds)
+        for name, timing in found.items():
+            print(f"batch {size:>2}  {name:<28}{timing}  {compare(timing, found['PyTorch'])}")
+    waveforms = classifier.prepare(files)
+    log_mels = classifier.model.quaclrs.log_mel(torch.from_numpy(waveforms[:1]))
+    session: Any = load_onnx_classifier(export, threads=threads).session
+    options = type(session)(os.fspath(export / "classifier.onnx"), session.get_session_options())
+
+    @torch.inference_mode()
+    def network_in_torch() -> object:
+        return classifier.model(input_features=log_mels).logits
+
+    ways: dict[str, tuple[Callable[[], object], int]] = {
+        "network alone, PyTorch": (network_in_torch, 1),
+        "network alone, ONNX": (lambda: options.run(None, {"input_features": log_mels.numpy()}), 1),
+        "with front end, PyTorch": (lambda: classifier.classify(waveforms[:1]), 1),
+        "with front end, ONNX": (lambda: onnx.classify(waveforms[:1]), 1),
+    }
+    for name, timing in time_in_turn(ways, rounds).items():
+        print(f"batch  1  {name:<28}{timing}")
+
+
+def print_starts(model: list[str], export: Path, file: Path, rounds: int) -> None:
+    """Seconds of whole processes, in turn."""
+    predict = [sys.executable, "-m", "quaclrs.cli", "predict", str(file)]
+    ways = {
+        "import torch, timm, transformers": [sys.executable, "-c", "import torch, timm, transformers"],
+        "quaclrs predict": [*predict, *model],
+        "quaclrs predict --backend onnx": [*predict, "--backend", "onnx", "--model", str(export)],
+    }
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, command in ways.items():
+            began = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            taken[name].append(time.perf_counter() - began)
+    timings = {name: Timing(float(np.median(t)), min(t), max(t)) for name, t in taken.items()}
+    print("process start to first label, s" + " " * 10 + "median   lowest  highest")
+    for name, timing in timings.items():
+        print(f"{name:<38}{timing}  {compare(timing, timings['quaclrs predict'])}")
+
+
+@report_user_errors
+def main(arguments: list[str] | None = None) -> int:
+    parser = CommandParser(prog="python -m benchmarks.inference", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--model", metavar="DIR", help="model/ folder of a run; the package's own without it")
+    parser.add_argument("--recordings", type=Path, metavar="DIR", help="folder of sound files; seeded noise without it")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="default: 1 2")
+    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of each way (default 9)")
+    parser.add_argument("--child", type=int, help="this process's number of threads; set by the parent")
+    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if options.child is None:
+        return run_with_threads("benchmarks.inference", given, options.threads)
+    scratch = Path(tempfile.mkdtemp())
+    try:
+        files = choose_files(options.recordings, scratch)
+        classifier = load_classifier(options.model, device="cpu")
+        export = scratch / "onnx"
+        export_onnx(classifier, export)
+        waveforms = classifier.prepare(files)
+        # What int8 costs in accuracy is not asked here: its answers stand for labels.
+        quantize_export(export, waveforms, waveforms[:0], np.zeros(0, dtype=int))
+        print_latencies(classifier, export, files, options.child, options.rounds)
+        model = ["--model", options.model] if options.model else []
+        print_starts(model, export, files[0], max(3, options.rounds // 3))
+    finally:
+        shutil.rmtree(scratch)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
