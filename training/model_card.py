@@ -75,21 +75,21 @@ def write_model_card(
             for name, m in metrics["per_class"].items()
         ),
         "confusion_matrix": _confusion_matrix(folder, context),
-        "robustness": _robustness(context),
         "command": training_command(config),
     }
-    results = [evaluation_result(config.test_fold, kind, name, metrics[key]) for kind, (name, key) in _METRICS.items()]
+    tested = f"fold{config.test_fold}"
+    results = [evaluation_result(tested, kind, name, metrics[key]) for kind, (name, key) in _METRICS.items()]
     tags = ["audio-classification", "urban-sound", "quaclrs"]
     fill_card(folder, "template.md", "audio-classification", tags, fields, metrics, results, context)
 
 
-def evaluation_result(fold: int, kind: str, name: str, value: float, task: str = "audio-classification") -> EvalResult:
-    """A figure on a test fold as the Hub's `model-index` holds it."""
+def evaluation_result(dataset_config: str, kind: str, name: str, value: float) -> EvalResult:
+    """A figure on the test split of a config of the data set, as the Hub's `model-index` holds it."""
     return EvalResult(
-        task_type=task,
+        task_type="audio-classification",
         dataset_type=DATASET_REPO,
         dataset_name="UrbanSound13",
-        dataset_config=f"fold{fold}",
+        dataset_config=dataset_config,
         dataset_split="test",
         metric_type=kind,
         metric_name=name,
@@ -136,6 +136,7 @@ def fill_card(
         **{name: str(value) for name, value in metrics.items()},
         "repo_id": context.repo_id,
         "environment": _environment(context),
+        "robustness": _robustness(context),
         "notice": "".join(f"> **Note.** {warning}.\n\n" for warning in metrics["warnings"]),
         "licence_text": "Apache-2.0; trained on synthesised clips only."
         if synthetic

@@ -96,6 +96,7 @@ def load_splits(
     feature_extractor: FeatureExtractor,
     views: Sequence[AugmentedLogMel] = (),
     unlabelled: int | None = None,
+    keep_back: bool = True,
 ) -> Splits:
     """Load the data set and split it by the run's fold and protocol.
 
@@ -106,6 +107,7 @@ def load_splits(
         config: of the run.
         feature_extractor: of the model.
         views: augmentations of the training split, one for each view of a clip.
+        keep_back: whether validation and test clips are kept from training; otherwise every clip trains.
         unlabelled: with few labels, keep the other training clips under this label instead of leaving them out.
 
     Raises:
@@ -116,6 +118,8 @@ def load_splits(
     names = class_names(dataset)
     labels = np.asarray(dataset["label"][:])
     rows = {split: getattr(plan, split) for split in SPLITS}
+    if not keep_back:
+        rows["train"] = np.sort(np.concatenate(list(rows.values())))
     labelled = keep_labelled(
         rows["train"],
         labels,

@@ -25,7 +25,9 @@ def write_encoder_card(
     figures = {label: evaluations[name]["accuracy"] for name, label in _ROWS.items()}
     figures |= {f"control: {name}": control["accuracy"] for name, control in controls.items() if "encoder" not in name}
     results = [
-        evaluation_result(config.test_fold, "accuracy", f"Accuracy, {_ROWS[name]}", evaluations[name]["accuracy"])
+        evaluation_result(
+            f"fold{config.test_fold}", "accuracy", f"Accuracy, {_ROWS[name]}", evaluations[name]["accuracy"]
+        )
         for name in ("linear", "knn")
     ]
     tags = ["audio", "urban-sound", "self-supervised", config.method, "quaclrs"]

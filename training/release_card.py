@@ -1,0 +1,83 @@
+"""The card of the model that comes with the package."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from .config import SupervisedConfig
+from .model_card import CardContext, evaluation_result, fill_card
+
+_FIGURES = {
+    "accuracy": "accuracy",
+    "balanced accuracy": "balanced_accuracy",
+    "macro F1": "macro_f1",
+    "accuracy, UrbanSound8K's classes": "accuracy_urbansound8k",
+    "accuracy, new classes": "accuracy_sirennet",
+}
+_PICTURE = "confusion_matrix.png"
+
+
+def write_release_card(
+    folder: Path,
+    config: SupervisedConfig,
+    cross_validation: Path,
+    summary: dict[str, Any],
+    metrics: dict[str, Any],
+    command: str,
+    context: CardContext,
+) -> None:
+    """Write README.md and its picture into the model's folder.
+
+    Args:
+        folder: of the weights.
+        config: of the release.
+        cross_validation: folder of the cross-validation.
+        summary: its `summary.json`.
+        metrics: `temperature` and `clips` of the release.
+        command: that makes the model.
+        context: the run of the release, and an evaluation under noise.
+    """
+    shutil.copyfile(cross_validation / "plots" / _PICTURE, folder / _PICTURE)
+    rows = [_row(name, summary["figures"][key]) for name, key in _FIGURES.items()]
+    rows += [_row(f"control: {name}: accuracy", control["accuracy"]) for name, control in summary["controls"].items()]
+    per_class = [
+        f"| {name} | {_share(m['precision'])} | {_share(m['recall'])} | {_share(m['f1'])} | {m['support']} "
+        f"| {m['recordings']} |"
+        for name, m in summary["per_class"].items()
+    ]
+    fields = {
+        "num_classes": str(len(summary["class_names"])),
+        "class_list": ", ".join(summary["class_names"]),
+        "temperature": f"{metrics['temperature']:.2f}",
+        "clips": f"{metrics['clips']:,}",
+        "scope": summary["scope"],
+        "figures": "\n".join(rows),
+        "per_class": "\n".join(per_class),
+        "cross_validation": summary["training"]["command"],
+        "command": command,
+        **{name: str(getattr(config, name)) for name in ("backbone", "image_size", "pad_mode", "epochs")},
+        "duration": f"{config.duration:g}",
+    }
+    results = [
+        evaluation_result("10-fold" if len(summary["folds"]) == 10 else "default", kind, name, figure)
+        for kind, name, figure in (
+            ("accuracy", "Accuracy, cross-validated", summary["figures"]["accuracy"]["mean"]),
+            ("f1", "Macro F1, cross-validated", summary["figures"]["macro_f1"]["mean"]),
+        )
+    ]
+    about = {"synthetic": False, "warnings": summary["warnings"], "backbone": config.backbone}
+    tags = ["audio-classification", "urban-sound", "quaclrs"]
+    fill_card(folder, "release_template.md", "audio-classification", tags, fields, about, results, context)
+
+
+def _row(name: str, figure: dict[str, Any]) -> str:
+    spread = "" if figure["std"] is None else f" ± {100 * figure['std']:.1f}"
+    interval = figure.get("interval")
+    within = f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}" if interval else ""
+    return f"| {name} | {_share(figure['mean'])}{spread} | {within} |"
+
+
+def _share(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
