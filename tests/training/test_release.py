@@ -1,0 +1,109 @@
+"""The model in the package: trained on every clip, calibrated on clips not heard, small on disk, whole in memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from safetensors import safe_open
+
+from quaclrs import load_classifier, load_urbansound13
+from quaclrs.errors import QuaclrsError
+from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification
+from training.cross_validate import CrossValidationConfig, cross_validate
+from training.release import ReleaseConfig, fit_temperature, main, release, save_released
+
+RECIPE = {
+    "backbone": "mobilenetv3_small_050", "image_size": 32, "epochs": 1, "batch_size": 16, "pad_mode": "repeat",
+    "mode": "scratch", "ema_decay": 0.9,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cross_validation(sample_dataset, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("release") / "cv"
+    cross_validate(CrossValidationConfig(dataset=str(sample_dataset), output_dir=str(folder), folds="1,2", **RECIPE))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def released(sample_dataset, cross_validation, tmp_path_factory) -> tuple[Path, dict]:
+    folder = tmp_path_factory.mktemp("release") / "run"
+    given = {"dataset": str(sample_dataset), "output_dir": str(folder), "cross_validation": str(cross_validation)}
+    return folder, release(ReleaseConfig(**given, **RECIPE))
+
+
+def test_a_release_trains_on_every_clip_and_leaves_a_model_that_classifies(released, sample_dataset):
+    folder, metrics = released
+    assert metrics["clips"] == len(load_urbansound13(str(sample_dataset)))
+    classifier = load_classifier(folder / "model", device="cpu")
+    assert {p.dtype for p in classifier.model.parameters()} == {torch.float32}
+    assert classifier.log_mel_config.pad_mode == "repeat"
+    sound = np.random.default_rng(0).normal(0, 0.1, 48_000)
+    assert sum(entry["score"] for entry in classifier.predict(sound)) == pytest.approx(1)
+    assert {"LICENSE", "README.md", "confusion_matrix.png"} <= {file.name for file in (folder / "model").iterdir()}
+
+
+def test_transformers_too_runs_in_float32_what_is_stored_in_half_precision(released):
+    from transformers import AutoModelForAudioClassification
+
+    folder = released[0] / "model"
+    with safe_open(folder / "model.safetensors", framework="numpy") as file:
+        stored = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    assert {d for n, d in stored.items() if n.endswith("weight")} == {"F16"}
+    assert {d for n, d in stored.items() if "running_" in n} == {"F32"}
+    model = AutoModelForAudioClassification.from_pretrained(folder)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_the_card_has_the_cross_validations_figures_and_both_commands(released, cross_validation):
+    summary = json.loads((cross_validation / "summary.json").read_text())
+    card = ModelCard.load(released[0] / "model" / "README.md")
+    (accuracy,) = [r for r in card.data.eval_results if r.metric_type == "accuracy"]
+    assert accuracy.metric_value == pytest.approx(summary["figures"]["accuracy"]["mean"], abs=1e-4)
+    assert summary["training"]["command"] in card.text and "python -m training.release --" in card.text
+    assert summary["scope"] in card.text and "{{" not in card.text
+
+
+def test_the_temperature_of_scores_that_are_three_times_too_sure_is_three():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(0, 1.5, (20_000, 5))
+    true = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = (true.cumsum(1) > generator.random((20_000, 1))).argmax(1)
+    sure = np.exp(3 * logits) / np.exp(3 * logits).sum(1, keepdims=True)
+    assert fit_temperature(labels, sure) == pytest.approx(3, rel=0.05)
+    assert fit_temperature(labels, true) == pytest.approx(1, rel=0.05)
+
+
+def test_the_temperature_is_in_the_weights_and_rounding_to_half_precision_is_small(tmp_path):
+    torch.manual_seed(0)
+    config = QuaclrsConfig(backbone="mobilenetv3_small_050", num_labels=3, log_mel={"image_size": 32})
+    model = QuaclrsForAudioClassification(config).eval()
+    log_mels = torch.rand(4, 128, 376)
+    with torch.no_grad():
+        before = model(input_features=log_mels).logits
+    rounding = save_released(model, QuaclrsFeatureExtractor({"image_size": 32}), 2.5, tmp_path)
+    assert 0 < rounding < 2**-10
+    loaded = QuaclrsForAudioClassification.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    with torch.no_grad():
+        after = loaded(input_features=log_mels).logits
+    torch.testing.assert_close(after, before / 2.5, atol=5e-3, rtol=5e-3)
+
+
+@pytest.mark.parametrize(("name", "value"), [("epochs", 2), ("image_size", 64), ("label_smoothing", 0.1)])
+def test_a_cross_validation_of_another_recipe_is_refused(name, value, sample_dataset, cross_validation, tmp_path):
+    given = {"dataset": str(sample_dataset), "output_dir": str(tmp_path / "run")}
+    given["cross_validation"] = str(cross_validation)
+    with pytest.raises(QuaclrsError, match=f"had {name} .*, not {value}"):
+        release(ReleaseConfig(**given, **{**RECIPE, name: value}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_cross_validation_that_is_not_finished_is_one_line(sample_dataset, tmp_path, expect_one_error_line):
+    arguments = ["--dataset", str(sample_dataset), "--output-dir", str(tmp_path / "run")]
+    assert main([*arguments, "--cross-validation", str(tmp_path / "cv")]) == 2
+    expect_one_error_line("cv is not finished")
