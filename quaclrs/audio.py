@@ -94,7 +94,9 @@ def _one_line_errors(name: str) -> Iterator[None]:
     try:
         yield
     except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: headerless audio, by its ending .raw
-        raise AudioError(f"{name} cannot be decoded as audio ({error}); convert it to WAV or FLAC") from error
+        # libsndfile's own words, without the path that it was given: `name` says what the user calls the file.
+        reason = str(getattr(error, "error_string", error)).rstrip(".")
+        raise AudioError(f"{name} cannot be decoded as audio ({reason}); convert it to WAV or FLAC") from error
 
 
 def _name_of(file: str | os.PathLike | bytes) -> str:

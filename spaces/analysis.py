@@ -1,0 +1,129 @@
+"""What the Space does with a sound: checks, labels, pictures, timeline. Nothing here knows of the page."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from quaclrs import QuaclrsError, load_classifier
+from quaclrs.audio import open_sound, read_recording
+from quaclrs.evaluation.explanation_plot import explanation_figure
+from quaclrs.evaluation.gradcam import explain
+from quaclrs.evaluation.plots import empty_figure
+from quaclrs.evaluation.spectrogram_plots import draw_spectrogram
+from quaclrs.inference import TorchClassifier
+from quaclrs.timeline import SILENCE, Segment
+
+#: The model that comes with the package, as the page calls it, and the variable that names others.
+OWN_MODEL, MODELS_VARIABLE = "the model in the package", "QUACLRS_MODELS"
+
+LONGEST_SECONDS, MOST_MEGABYTES = 600.0, 50.0
+
+#: Samples that are all below this are nothing that a microphone heard.
+_SILENT_PEAK = 2.0**-14
+
+#: A network's hooks and gradients are not for two threads at once.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A segment of a timeline, and whether the loudest moment of the sound lies in it."""
+
+    segment: Segment
+    loudest: bool
+
+
+def model_names() -> list[str]:
+    """The package's own model, then the repositories or folders that `QUACLRS_MODELS` names, a comma between."""
+    return [OWN_MODEL, *(name.strip() for name in os.environ.get(MODELS_VARIABLE, "").split(",") if name.strip())]
+
+
+@functools.cache
+def classifier_of(name: str) -> TorchClassifier:
+    """A model, loaded once."""
+    with _ONE_AT_A_TIME:
+        return load_classifier(None if name == OWN_MODEL else name, device=None)
+
+
+def check_sound(file: str | None) -> None:
+    """Refuse what cannot be listened to.
+
+    Raises:
+        QuaclrsError: no file, one that is too large or too long, no audio, or silence.
+    """
+    if not file:
+        raise QuaclrsError("there is no sound yet: upload a file or record one")
+    name = Path(file).name
+    if os.path.getsize(file) > MOST_MEGABYTES * 1e6:
+        raise QuaclrsError(f"{name} is larger than {MOST_MEGABYTES:g} MB; give a shorter or compressed file")
+    with open_sound(file, name) as sound:
+        seconds = sound.frames / sound.samplerate
+        if seconds > LONGEST_SECONDS:
+            raise QuaclrsError(f"{name} lasts {seconds / 60:.0f} minutes; give {LONGEST_SECONDS / 60:g} at most")
+        peak = max((float(np.abs(b).max(initial=0)) for b in sound.blocks(1 << 16, dtype="float32")), default=0.0)
+    if not peak > _SILENT_PEAK:
+        raise QuaclrsError(f"{name} is silent: nothing can be heard in it")
+
+
+def label_sound(model: str, file: str) -> dict[str, float]:
+    """Class -> score, of the four seconds in the middle of a file."""
+    return {entry["label"]: entry["score"] for entry in classifier_of(model).predict(file)}
+
+
+def draw_sound(model: str, file: str) -> Figure:
+    """The waveform of what is classified, and its log-mel spectrogram."""
+    classifier = classifier_of(model)
+    window = classifier.log_mel_config
+    waveform = classifier.prepare([file])[0]
+    log_mel = classifier.model.quaclrs.log_mel(_as_tensor(waveform)).numpy()
+    figure = empty_figure(8, 5, "constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    # Lowest and highest of every few samples: a line through all of them looks the same and takes a second.
+    columns = np.array_split(waveform, 1200)
+    times = np.linspace(0, window.duration, len(columns))
+    above.fill_between(times, [c.min() for c in columns], [c.max() for c in columns], color="#0072B2", linewidth=0.4)
+    above.set_ylabel("amplitude")
+    image = draw_spectrogram(below, log_mel, window.duration, window.f_min, window.f_max, window.top_db)
+    below.set_ylabel("frequency (Hz)")
+    below.set_xlabel("time (s)")
+    figure.colorbar(image, ax=[above, below], label="dB below the loudest cell", aspect=40)
+    return figure
+
+
+def draw_explanation(model: str, file: str, label: str | None) -> Figure:
+    """Where a class was heard, the model's answer where none is given."""
+    classifier = classifier_of(model)
+    window = classifier.log_mel_config
+    with _ONE_AT_A_TIME:
+        explanation = explain(classifier, file, label=label)
+    return explanation_figure(explanation, window.f_min, window.f_max, window.top_db)
+
+
+def list_moments(model: str, file: str) -> list[Moment]:
+    """The timeline of a file, the segment with its loudest tenth of a second marked; silence is never the loudest."""
+    segments = classifier_of(model).predict_timeline(file)
+    loudest = _loudest_second(file)
+    marked = [s.start <= loudest < s.end and s.label != SILENCE for s in segments]
+    return [Moment(segment, mark) for segment, mark in zip(segments, marked, strict=True)]
+
+
+def _loudest_second(file: str) -> float:
+    recording = read_recording(file)
+    mono = recording.waveform.mean(axis=0)
+    size = max(1, recording.sampling_rate // 10)
+    powers = [float(np.square(mono[i : i + size]).mean()) for i in range(0, len(mono), size)]
+    return int(np.argmax(powers)) * size / recording.sampling_rate
+
+
+def _as_tensor(waveform: np.ndarray) -> Any:
+    import torch
+
+    return torch.from_numpy(waveform)

@@ -1,0 +1,157 @@
+"""The Space: `python spaces/app.py` serves it on loopback; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT change where."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import gradio as gr
+from analysis import (
+    LONGEST_SECONDS,
+    MOST_MEGABYTES,
+    Moment,
+    check_sound,
+    classifier_of,
+    draw_explanation,
+    draw_sound,
+    label_sound,
+    list_moments,
+    model_names,
+)
+
+from quaclrs import QuaclrsError
+
+EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.ogg"))
+
+#: Requests that are worked on at once, and that wait.
+CONCURRENT, WAITING = 2, 64
+
+#: Seconds after which files of visitors are deleted.
+KEPT_SECONDS = 1800
+
+#: What the page looks for when nobody chose a class.
+ANSWER = "the answer"
+
+# Echo cancellation, noise suppression and gain control are made for speech: they silence sirens and engines.
+RAW_MICROPHONE = """
+<script>
+(() => {
+  const devices = navigator.mediaDevices;
+  if (!devices || devices.quaclrsRaw) return;
+  const open = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = (wanted) => {
+    if (wanted && wanted.audio) {
+      const given = typeof wanted.audio === "object" ? wanted.audio : {};
+      const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+      wanted = { ...wanted, audio: { ...given, ...raw } };
+    }
+    return open(wanted);
+  };
+  devices.quaclrsRaw = true;
+})();
+</script>
+"""
+
+ABOUT = f"""
+**What it does.** It names the dominant sound of four seconds: longer sounds are cut from their middle, and the
+timeline goes through all of them. Scores are shares of one: something is always the likeliest, also when none of the
+classes is there.
+
+**Limits.** Files up to {MOST_MEGABYTES:g} MB and {LONGEST_SECONDS / 60:g} minutes. Trained on short recordings of a few
+hundred places; other microphones and streets will surprise it. Not for alarms or anything where a missed siren does
+harm. Sounds are deleted after {KEPT_SECONDS // 60} minutes and never kept.
+
+**Licence.** Code Apache-2.0; weights CC BY-NC 4.0, learned from UrbanSound8K and clips of sirens and traffic. The
+examples are synthesised, not recorded.
+"""
+
+
+def predict(file: str | None) -> dict[str, float]:
+    """Class -> score of a sound file, by the first model; what `/predict` of the API answers."""
+    try:
+        check_sound(file)
+        assert file is not None
+        return label_sound(model_names()[0], file)
+    except QuaclrsError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def analyse(file: str | None, model: str, label: str) -> tuple[Any, ...]:
+    """Everything that the page shows of a sound."""
+    try:
+        check_sound(file)
+        assert file is not None
+        scores = label_sound(model, file)
+        moments = list_moments(model, file)
+        explained = draw_explanation(model, file, None if label == ANSWER else label)
+        return scores, draw_sound(model, file), explained, _as_rows(moments)
+    except QuaclrsError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def explain_again(file: str | None, model: str, label: str) -> Any:
+    """The explanation of another class."""
+    if not file:
+        return None
+    try:
+        return draw_explanation(model, file, None if label == ANSWER else label)
+    except QuaclrsError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def _as_rows(moments: list[Moment]) -> list[list[str]]:
+    rows = []
+    for moment in moments:
+        heard = moment.segment.label.replace("_", " ") + (" (loudest)" if moment.loudest else "")
+        rows.append([f"{moment.segment.start:.1f} – {moment.segment.end:.1f}", heard, f"{moment.segment.score:.0%}"])
+    return rows
+
+
+def build() -> gr.Blocks:
+    models = model_names()
+    labels = classifier_of(models[0]).labels
+    with gr.Blocks(title="QUACLRS: urban sounds", delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as page:
+        gr.Markdown("# QUACLRS\nWhich sound of the city is this?")
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=300):
+                sound = gr.Audio(type="filepath", sources=["upload", "microphone"], label="Sound", elem_id="sound")
+                model = gr.Dropdown(models, value=models[0], label="Model", visible=len(models) > 1)
+                button = gr.Button("Listen", variant="primary", elem_id="listen")
+                if EXAMPLES:
+                    gr.Examples([[str(file)] for file in EXAMPLES], [sound], label="Examples (synthesised)")
+            with gr.Column(min_width=300):
+                answer = gr.Label(num_top_classes=5, label="Heard", elem_id="answer")
+                timeline = gr.Dataframe(
+                    headers=["seconds", "heard", "score"], label="Timeline", interactive=False, wrap=True,
+                    elem_id="timeline",
+                )  # fmt: skip
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=300):
+                picture = gr.Plot(show_label=False, elem_id="picture")
+            with gr.Column(min_width=300):
+                label = gr.Dropdown([ANSWER, *labels], value=ANSWER, label="Where is it heard?", elem_id="label")
+                overlay = gr.Plot(show_label=False, elem_id="overlay")
+        with gr.Accordion("About", open=False):
+            gr.Markdown(ABOUT)
+        inputs, outputs = [sound, model, label], [answer, picture, overlay, timeline]
+        button.click(analyse, inputs, outputs, api_visibility="private", concurrency_limit=CONCURRENT)
+        label.change(explain_again, inputs, [overlay], api_visibility="private", concurrency_limit=CONCURRENT)
+        # What programs call: the file alone in, the scores out.
+        gr.Button(visible=False).click(predict, [sound], [answer], api_name="predict", concurrency_limit=CONCURRENT)
+    return page.queue(max_size=WAITING)
+
+
+def main() -> None:
+    build().launch(
+        head=RAW_MICROPHONE,
+        theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        max_file_size=f"{MOST_MEGABYTES:g}mb",
+        show_error=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
