@@ -10,6 +10,7 @@ from .commands.explain import add_explain_command
 from .commands.export import add_export_command
 from .commands.info import add_info_command
 from .commands.predict import add_predict_command
+from .commands.report import add_report_command
 from .commands.timeline import add_timeline_command
 from .errors import CommandParser, report_user_errors
 
@@ -22,6 +23,7 @@ def make_parser() -> CommandParser:
     add_timeline_command(commands)
     add_explain_command(commands)
     add_evaluate_command(commands)
+    add_report_command(commands)
     add_info_command(commands)
     add_export_command(commands)
     return parser

@@ -5,7 +5,6 @@ Every fold and seed is a run of `train_supervised` with a folder of its own; the
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import os
@@ -16,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from accelerate import PartialState
 from datasets import Dataset
 
@@ -25,6 +23,7 @@ from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.cross_validation import FoldResult, summarise, summary_markdown
 from quaclrs.evaluation.cross_validation_plots import fold_figures_figure
 from quaclrs.evaluation.plots import confusion_matrix_figure, save_figure
+from quaclrs.evaluation.result_files import read_predictions
 
 from .config import SupervisedConfig
 from .options import command_line, flag_of, option, parse_config
@@ -118,22 +117,20 @@ def is_finished(config: SupervisedConfig) -> bool:
 
 def read_result(config: SupervisedConfig, controls: dict[str, Any], dataset: Dataset) -> FoldResult:
     """Predictions of a finished run, with what the data set knows of their clips."""
-    with (Path(config.output_dir) / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    found = read_predictions(Path(config.output_dir) / "predictions.csv")
     row_of_clip = {clip_id: row for row, clip_id in enumerate(dataset["clip_id"][:])}
-    clip_ids = [row["clip_id"] for row in rows]
-    if unknown := sorted(set(clip_ids) - row_of_clip.keys()):
+    if unknown := sorted(set(found.clip_ids) - row_of_clip.keys()):
         raise QuaclrsError(f"{config.output_dir} predicted {unknown[0]}, which --dataset lacks; use the same data set")
-    known = dataset.select_columns(["source", "recording_id"]).select([row_of_clip[clip_id] for clip_id in clip_ids])
-    names = class_names(dataset)
+    rows = [row_of_clip[clip_id] for clip_id in found.clip_ids]
+    known = dataset.select_columns(["source", "recording_id"]).select(rows)
     return FoldResult(
         fold=config.test_fold,
         seed=config.seed,
-        labels=np.array([names.index(row["label"]) for row in rows]),
-        probabilities=np.array([[float(row[name]) for name in names] for row in rows]),
+        labels=found.labels,
+        probabilities=found.probabilities,
         sources=known["source"][:],
         recording_ids=known["recording_id"][:],
-        clip_ids=clip_ids,
+        clip_ids=found.clip_ids,
         controls=controls,
     )
 

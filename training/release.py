@@ -8,7 +8,6 @@ predictions are of clips that their networks had not heard.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import shutil
@@ -24,6 +23,7 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 
 from quaclrs.errors import QuaclrsError, report_user_errors
+from quaclrs.evaluation.result_files import read_predictions
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
 from .checkpoints import Termination
@@ -140,12 +140,10 @@ def read_cross_validation(config: ReleaseConfig) -> tuple[dict[str, Any], np.nda
         for name in sorted((theirs.keys() & ours.keys()) - _OF_THE_RUN):
             if theirs[name] != ours[name]:
                 raise QuaclrsError(f"--cross-validation {folder} had {name} {theirs[name]}, not {ours[name]}")
-        with (path / "predictions.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        names = summary["class_names"]
-        labels += [names.index(row["label"]) for row in rows]
-        probabilities += [[float(row[name]) for name in names] for row in rows]
-    return summary, np.array(labels), np.array(probabilities)
+        found = read_predictions(path / "predictions.csv")
+        labels.append(found.labels)
+        probabilities.append(found.probabilities)
+    return summary, np.concatenate(labels), np.concatenate(probabilities)
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from quaclrs.errors import QuaclrsError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -50,3 +53,39 @@ def write_predictions(
         for clip_id, fold, label, row in zip(clip_ids, folds, labels, probabilities, strict=True)
     )
     write_csv(path, ["clip_id", "fold", "label", *class_names], rows)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What `write_predictions` wrote.
+
+    Attributes:
+        clip_ids: of the clips.
+        folds: of the clips; None where empty.
+        labels: (clips,) indices into `class_names`.
+        probabilities: (clips, classes).
+        class_names: of the columns.
+    """
+
+    clip_ids: list[str]
+    folds: list[int | None]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    class_names: list[str]
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read `predictions.csv`; a `QuaclrsError` names a file that is missing or has another form."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        names = header[3:]
+        return Predictions(
+            clip_ids=[row[0] for row in rows],
+            folds=[int(row[1]) if row[1] else None for row in rows],
+            labels=np.array([names.index(row[2]) for row in rows], dtype=np.int64),
+            probabilities=np.array([[float(p) for p in row[3:]] for row in rows]).reshape(len(rows), len(names)),
+            class_names=names,
+        )
+    except (OSError, ValueError, IndexError) as error:
+        raise QuaclrsError(f"{path} holds no predictions of a run; give the folder of a finished one") from error
