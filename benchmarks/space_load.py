@@ -128,9 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{options.clients} clients, {options.minutes:g} minutes, {outcomes.total()} requests")
     for (kind, outcome), count in sorted(outcomes.items()):
         print(f"{kind:<22}{outcome:<30}{count:>7}")
-    print(
-        f"memory: {settled[0]:.0f} MB after the first minute, {settled[-1]:.0f} MB at the end, most {max(settled):.0f} MB"
-    )
+    print(f"memory: {settled[0]:.0f} MB when warm, {settled[-1]:.0f} MB at the end, {max(settled):.0f} MB at most")
     failures = sum(count for (_, outcome), count in outcomes.items() if outcome.startswith(("failure", "empty")))
     print(f"failures: {failures}; clients still waiting: {waiting}; server {'alive' if alive else 'dead'}")
     return 0 if alive and not failures and not waiting and growth <= MOST_GROWTH_MB else 1
