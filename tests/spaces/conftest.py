@@ -1,0 +1,42 @@
+"""One running Space for all tests of this folder, and sounds to send it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from running_space import running_space
+
+from quaclrs.default_model import DEFAULT_MODEL
+
+
+@pytest.fixture(scope="session")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the running Space."""
+    if not (DEFAULT_MODEL / "config.json").is_file():
+        pytest.skip("the Space was not tested: this checkout holds no model of its own (quaclrs/default_model)")
+    with running_space(tmp_path_factory.mktemp("space") / "log.txt") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Good and bad files by kind."""
+    folder = tmp_path_factory.mktemp("sounds")
+    generator = np.random.default_rng(0)
+    street = np.concatenate([generator.normal(0, 0.02, 12 * 22_050), generator.normal(0, 0.3, 3 * 22_050)])
+    made = {
+        "noise": (generator.normal(0, 0.1, (3 * 44_100, 2)), 44_100),
+        "street": (street, 22_050),
+        "silent": (np.zeros(48_000), 48_000),
+        "long": (generator.normal(0, 0.1, 601 * 8_000), 8_000),
+    }
+    files = {kind: folder / f"{kind}.flac" for kind in made}
+    for kind, (samples, rate) in made.items():
+        soundfile.write(files[kind], samples, rate)
+    files["text"] = folder / "text.wav"
+    files["text"].write_text("this is no sound")
+    return files

@@ -1,0 +1,133 @@
+"""The page in a real browser: upload, answer, overlay, timeline, microphone, a phone's width, and messages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from quaclrs import load_classifier
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="no browser test: playwright is not installed")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser test: chromium is not installed")
+
+#: Where screenshots are kept; a folder of the test run where the variable is not set.
+SCREENSHOTS = "QUACLRS_SCREENSHOTS"
+
+TONE_HZ = 700
+
+
+@pytest.fixture(scope="module")
+def tone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half a minute of one steady tone, which the fake microphone plays."""
+    file = tmp_path_factory.mktemp("microphone") / "tone.wav"
+    seconds = np.arange(30 * 48_000) / 48_000
+    soundfile.write(file, 0.3 * np.sin(2 * np.pi * TONE_HZ * seconds), 48_000, subtype="PCM_16")
+    return file
+
+
+@pytest.fixture(scope="module")
+def browser(tone: Path) -> Iterator[Any]:
+    arguments = [
+        "--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={tone}",
+    ]  # fmt: skip
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, space: str) -> Iterator[Callable[..., Any]]:
+    contexts = []
+
+    def start(width: int = 1280, height: int = 1000) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, permissions=["microphone"])
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(space)
+        page.wait_for_selector("#listen")
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+
+
+def keep_screenshot(page: Any, name: str, tmp_path: Path) -> None:
+    folder = Path(os.environ.get(SCREENSHOTS, tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+
+def upload(page: Any, file: Path) -> None:
+    page.set_input_files("#sound input[type=file]", str(file))
+    page.wait_for_selector("#sound [aria-label='Clear']", timeout=60_000)
+
+
+def answer_of(page: Any) -> str:
+    page.wait_for_selector("#answer h2", timeout=60_000)
+    return page.inner_text("#answer h2").strip()
+
+
+def test_an_uploaded_file_gets_its_label_its_overlay_and_its_timeline(open_page, sounds, tmp_path):
+    page = open_page()
+    upload(page, sounds["street"])
+    page.click("#listen")
+    page.wait_for_selector("#overlay img", timeout=60_000)
+    classifier = load_classifier(device="cpu")
+    assert answer_of(page) == classifier.predict(sounds["street"])[0]["label"]
+    rows = page.inner_text("#timeline")
+    for segment in classifier.predict_timeline(sounds["street"]):
+        assert segment.label.replace("_", " ") in rows
+    assert "(loudest)" in rows
+    before = page.get_attribute("#overlay img", "src")
+    page.click("#label input")
+    page.get_by_role("option", name="drilling").click()
+    page.wait_for_function(
+        "source => document.querySelector('#overlay img')?.src !== source", arg=before, timeout=60_000
+    )
+    keep_screenshot(page, "space", tmp_path)
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, sounds, tmp_path):
+    page = open_page(width=390, height=844)
+    upload(page, sounds["noise"])
+    page.click("#listen")
+    page.wait_for_selector("#overlay img", timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    keep_screenshot(page, "space_phone", tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "words"), [("text", "cannot be decoded as audio"), ("silent", "is silent")])
+def test_a_file_that_cannot_be_heard_shows_why(kind, words, open_page, sounds):
+    page = open_page()
+    page.set_input_files("#sound input[type=file]", str(sounds[kind]))
+    page.wait_for_timeout(1500)
+    page.click("#listen")
+    page.wait_for_selector(f"text={words}", timeout=60_000)
+
+
+def test_a_steady_tone_arrives_steady_from_the_microphone(open_page, tmp_path):
+    page = open_page()
+    page.get_by_role("button", name="Record audio").click()
+    page.get_by_role("button", name="Record", exact=True).click()
+    page.wait_for_timeout(6000)
+    page.get_by_role("button", name="Stop").first.click()
+    with page.expect_download(timeout=60_000) as waiting:
+        page.click("#sound [aria-label='Download']")
+    waiting.value.save_as(tmp_path / "recorded.wav")
+    samples, rate = soundfile.read(tmp_path / "recorded.wav", always_2d=True)
+    mono = samples.mean(axis=1)
+    level = np.array([np.sqrt(np.mean(part**2)) for part in np.array_split(mono[rate:], 10)])  # the start may be cut
+    assert level.min() > 0.05 and level.max() / level.min() < 1.3
+    spectrum = np.abs(np.fft.rfft(mono[rate : 3 * rate]))
+    assert np.fft.rfftfreq(2 * rate, 1 / rate)[spectrum.argmax()] == pytest.approx(TONE_HZ, abs=5)
