@@ -20,6 +20,14 @@ from .errors import QuaclrsError
 AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64")
 
 
+#: A file, or the bytes of one.
+ENCODED = (bytes, bytearray, memoryview)
+SoundSource = str | os.PathLike | bytes | bytearray | memoryview
+
+#: Frames that are read at a time, and more than any real file has.
+_BLOCK, _MOST_FRAMES = 1 << 20, 1 << 48
+
+
 class AudioError(QuaclrsError):
     """A file that is missing, no audio, empty, or holds NaN; the message names it."""
 
@@ -45,7 +53,7 @@ class Recording:
         return resampled if resampled.size else waveform[:1]
 
 
-def read_recording(file: str | os.PathLike | bytes, name: str | None = None, longest: float = math.inf) -> Recording:
+def read_recording(file: SoundSource, name: str | None = None, longest: float = math.inf) -> Recording:
     """Decode a file, or the bytes of one, at its own rate and channel count.
 
     Args:
@@ -56,27 +64,59 @@ def read_recording(file: str | os.PathLike | bytes, name: str | None = None, lon
     Raises:
         AudioError: the file is missing, empty, cannot be decoded, or holds NaN or infinite samples.
     """
-    name = name or _name_of(file)
+    name = name or name_of(file)
     with open_sound(file, name) as sound:
-        surplus = sound.frames - round(min(longest * sound.samplerate, sound.frames))
+        samples = _read_middle(sound, name, sound.frames, longest) if sound.seekable() else None
+    if samples is None or len(samples) == 0:  # or less is there than the header promised
+        with open_sound(file, name) as sound:
+            frames = sum(len(block) for block in read_blocks(sound, name, _BLOCK))
+        with open_sound(file, name) as sound:
+            samples = _read_middle(sound, name, frames, longest)
+    if len(samples) == 0:
+        raise AudioError(f"{name} holds no samples; replace or remove it")
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{name} holds NaN or infinite samples; repair or remove it")
+    return Recording(samples.T, sound.samplerate)
+
+
+def read_blocks(sound: soundfile.SoundFile, name: str, size: int) -> Iterator[np.ndarray]:
+    """What is left of an opened file, piece by piece: float32 (frames, channels) of `size` frames, the last shorter.
+
+    Raises:
+        AudioError: the file is damaged; `name` is what it calls it.
+    """
+    while True:
         with _one_line_errors(name):
-            kept = -1  # all
-            if surplus >= 2:  # as many on both sides, so that the middle stays where it is
-                sound.seek(surplus // 2)
-                kept = sound.frames - 2 * (surplus // 2)
-            samples = sound.read(kept, dtype="float32", always_2d=True)
-        if len(samples) == 0:
-            raise AudioError(f"{name} holds no samples; replace or remove it")
-        if not np.isfinite(samples).all():
-            raise AudioError(f"{name} holds NaN or infinite samples; repair or remove it")
-        return Recording(samples.T, sound.samplerate)
+            block = sound.read(size, dtype="float32", always_2d=True)
+        if len(block) == 0:
+            return
+        yield block
+
+
+def _read_middle(sound: soundfile.SoundFile, name: str, frames: int, longest: float) -> np.ndarray:
+    """The middle `longest` seconds of `frames`, float32 (frames, channels)."""
+    surplus = max(0, frames - math.ceil(min(longest * sound.samplerate, frames)))
+    # As many frames go on both sides, so that the middle stays where it is.
+    first, last = surplus // 2, frames - surplus // 2
+    begin = 0
+    if first and sound.seekable():
+        with _one_line_errors(name):
+            sound.seek(first)
+        begin = first
+    kept = []
+    for block in read_blocks(sound, name, min(_BLOCK, max(1, last - begin))):
+        kept.append(block[max(0, first - begin) : max(0, last - begin)])
+        begin += len(block)
+        if begin >= last:
+            break
+    return np.concatenate(kept) if kept else np.zeros((0, sound.channels), dtype=np.float32)
 
 
 @contextmanager
-def open_sound(file: str | os.PathLike | bytes, name: str | None = None) -> Iterator[soundfile.SoundFile]:
+def open_sound(file: SoundSource, name: str | None = None) -> Iterator[soundfile.SoundFile]:
     """A file, or the bytes of one, opened for reading piece by piece; errors as for `read_recording`."""
-    name = name or _name_of(file)
-    if not isinstance(file, bytes):
+    name = name or name_of(file)
+    if not isinstance(file, ENCODED):
         if Path(file).is_dir():
             raise AudioError(f"{name} is a folder; give a sound file")
         if not Path(file).is_file():
@@ -84,8 +124,12 @@ def open_sound(file: str | os.PathLike | bytes, name: str | None = None) -> Iter
         if Path(file).stat().st_size == 0:
             raise AudioError(f"{name} is empty (0 bytes); replace or remove it")
     with _one_line_errors(name):
-        sound = soundfile.SoundFile(io.BytesIO(file) if isinstance(file, bytes) else os.fspath(file))
+        sound = soundfile.SoundFile(io.BytesIO(file) if isinstance(file, ENCODED) else os.fspath(file))
     with sound:
+        if sound.frames > _MOST_FRAMES:  # libsndfile cannot read such a FLAC file to its end
+            raise AudioError(
+                f"{name} does not say how long it is, as what is written to a pipe may not; encode it again"
+            )
         yield sound
 
 
@@ -93,17 +137,18 @@ def open_sound(file: str | os.PathLike | bytes, name: str | None = None) -> Iter
 def _one_line_errors(name: str) -> Iterator[None]:
     try:
         yield
-    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: headerless audio, by its ending .raw
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:  # TypeError: headerless audio (.raw)
         # libsndfile's own words, without the path that it was given: `name` says what the user calls the file.
         reason = str(getattr(error, "error_string", error)).rstrip(".")
         raise AudioError(f"{name} cannot be decoded as audio ({reason}); convert it to WAV or FLAC") from error
 
 
-def _name_of(file: str | os.PathLike | bytes) -> str:
-    return "the audio bytes" if isinstance(file, bytes) else os.fspath(file)
+def name_of(file: SoundSource) -> str:
+    """What to call a sound in an error."""
+    return "the audio bytes" if isinstance(file, ENCODED) else os.fspath(file)
 
 
-def load_audio(file: str | Path | bytes, sampling_rate: int, name: str | None = None) -> np.ndarray:
+def load_audio(file: SoundSource, sampling_rate: int, name: str | None = None) -> np.ndarray:
     """Decode, mix to mono and resample: float32 (samples,) at `sampling_rate` Hz, at the recording's true length."""
     return read_recording(file, name).mono(sampling_rate)
 

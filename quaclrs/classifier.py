@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .audio import Recording, find_audio_files, read_recording
+from .audio import ENCODED, Recording, SoundSource, find_audio_files, read_recording
 from .errors import QuaclrsError
 from .front_end import mono_at
 from .timeline import UNSURE, Segment, Window, label_windows, read_windows
@@ -96,8 +96,8 @@ class AudioClassifier(ABC):
         min_score: float = 0.0,
     ) -> Iterator[Prediction]:
         """Predictions one by one as `predict` makes them, holding one batch in memory however many sounds there are."""
-        if batch_size < 1 or (top_k is not None and top_k < 1):
-            raise QuaclrsError(f"batch size {batch_size} and top-k {top_k} must be 1 or more")
+        if top_k is not None and top_k < 1:
+            raise QuaclrsError(f"top-k is {top_k}; it must be 1 or more")
         if not 0 <= min_score <= 1:
             raise QuaclrsError(f"min_score is {min_score}; it must be from 0 to 1")
         for batch in batches(sounds, batch_size):
@@ -126,11 +126,12 @@ class AudioClassifier(ABC):
 
     def predict_timeline(
         self,
-        file: str | os.PathLike,
+        file: SoundSource,
         window: float | None = None,
         hop: float = 1.0,
         min_score: float = 0.0,
         batch_size: int = 8,
+        name: str | None = None,
     ) -> list[Segment]:
         """What is heard when, in a file of any length: windows are read and classified one batch after the other.
 
@@ -138,17 +139,21 @@ class AudioClassifier(ABC):
         segment. Where every sample is zero, or nearly, the label is `silence`.
 
         Args:
-            file: a sound file.
-            window: seconds that are classified at once; the model's own duration where absent.
+            file: a sound file, or the bytes of one.
+            window: seconds that are classified at once, at most the model's duration, which it is where absent.
             hop: seconds from one window to the next, and the resolution of the segments.
             min_score: moments in which no class reaches it are `unsure`.
             batch_size: windows that go through the model at once.
+            name: what to call the file in an error; its path where absent.
 
         Raises:
             QuaclrsError: the file cannot be decoded; window, hop or min_score is out of range.
         """
-        window = self.log_mel_config.duration if window is None else window
-        windows = read_windows(file, self.sampling_rate, window, hop)
+        longest = self.log_mel_config.duration
+        window = longest if window is None else window
+        if window > longest:
+            raise QuaclrsError(f"window is {window:g} s, but the model hears {longest:g} s at once; give at most that")
+        windows = read_windows(file, self.sampling_rate, window, hop, name)
         return label_windows(self._scored(windows, batch_size), self.labels, hop, min_score)
 
     def _scored(self, windows: Iterable[Window], batch_size: int) -> Iterator[tuple[Window, np.ndarray]]:
@@ -162,7 +167,7 @@ class AudioClassifier(ABC):
         return probabilities
 
     def _waveform_of(self, sound: Any, sampling_rate: int | None) -> np.ndarray:
-        if isinstance(sound, (str, os.PathLike, bytes)):
+        if isinstance(sound, (str, os.PathLike, *ENCODED)):
             sound = read_recording(sound, longest=self.longest_read)
         if isinstance(sound, Recording):
             sound, sampling_rate = sound.waveform, sound.sampling_rate
@@ -186,7 +191,9 @@ def several_sounds(sound: Any) -> list[Any] | None:
 
 
 def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of `size` items, the last of what is left."""
+    """Lists of `size` items, the last of what is left; a `QuaclrsError` where the size is below 1."""
+    if size < 1:
+        raise QuaclrsError(f"batch size is {size}; it must be 1 or more")
     waiting = iter(items)
     while batch := list(islice(waiting, size)):
         yield batch

@@ -42,5 +42,8 @@ def report_user_errors(main: Callable[..., int]) -> Callable[..., int]:
             return 2
         except KeyboardInterrupt:
             return 130
+        except BrokenPipeError:  # whoever read the output has had enough, as `head` has
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
 
     return wrapper

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub import try_to_load_from_cache
 from torch import nn
 
 from .errors import QuaclrsError, first_line_of
@@ -101,15 +102,22 @@ def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike, clips: n
         (written / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         shutil.copy(_SCRIPT, written / "predict.py")
         for name in ("LICENSE", "README.md"):
-            source = Path(classifier.model.name_or_path) / name
-            if source.is_file():
+            if source := _file_of(classifier.model.name_or_path, name):
                 shutil.copy(source, written / name)
-        os.chmod(written, 0o755)
-        if folder.exists():
-            folder.rmdir()
-        os.rename(written, folder)
-        written.mkdir()  # for the context, which removes it
+        folder.mkdir(exist_ok=True)
+        for file in written.iterdir():
+            os.replace(file, folder / file.name)
     return Export(tuple(sorted(file.name for file in folder.iterdir())), max(differences))
+
+
+def _file_of(model: str, name: str) -> Path | None:
+    """A file that lies beside a model's weights, in a folder or in the Hub's cache; None where there is none."""
+    if not model:  # made in memory
+        return None
+    if Path(model).is_dir():
+        return file if (file := Path(model) / name).is_file() else None
+    found = try_to_load_from_cache(model, name)
+    return Path(found) if isinstance(found, str) else None
 
 
 def _export_graph(graph: nn.Module, name: str, inputs: torch.Tensor, output: str, file: Path) -> float:

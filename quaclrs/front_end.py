@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,10 @@ import numpy as np
 
 if TYPE_CHECKING:
     from .models import LogMelConfig
+
+
+#: Two threads must not find a module that is half loaded.
+_LOADING = threading.Lock()
 
 
 def make_log_mel_config(image_size: int | None = None) -> LogMelConfig:
@@ -41,11 +46,16 @@ def mono_at(clip: Any, sampling_rate: int | None, wanted_rate: int) -> np.ndarra
 
 def _module(name: str) -> ModuleType:
     full = f"{__package__}.models.{name}"
-    if full not in sys.modules:
-        # By its path: importing it by name would run the package `quaclrs.models` first.
-        spec = importlib.util.spec_from_file_location(full, Path(__file__).parent / f"models/{name}.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[full] = module  # dataclasses look their module up
-        spec.loader.exec_module(module)
-    return sys.modules[full]
+    with _LOADING:
+        if full not in sys.modules:
+            # By its path: importing it by name would run the package `quaclrs.models` first.
+            spec = importlib.util.spec_from_file_location(full, Path(__file__).parent / f"models/{name}.py")
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[full] = module  # dataclasses look their module up
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[full]
+                raise
+        return sys.modules[full]

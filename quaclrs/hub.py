@@ -90,9 +90,9 @@ def push_folder(
     if private and not before.private:
         raise QuaclrsError(f"{repo_id} exists and is public; make it private in its settings or drop --private")
     remote = [file.rfilename for file in before.siblings or ()]
-    deleted = tuple(
-        name for name in remote if name not in names and any(fnmatch(name, pattern) for pattern in stale_patterns)
-    )
+    # .gitattributes says which files lie in LFS; without it a clone holds pointers.
+    stale = (name for name in remote if name not in (*names, ".gitattributes"))
+    deleted = tuple(name for name in stale if any(fnmatch(name, pattern) for pattern in stale_patterns))
     with _one_line_errors(
         repo_id,
         f"the upload to {repo_id} stopped half-way",

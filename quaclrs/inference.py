@@ -108,6 +108,8 @@ class TorchClassifier(AudioClassifier):
             float32 (hidden_size,) for one sound, (sounds, hidden_size) for several.
         """
         several = several_sounds(sounds)
+        if several == []:
+            raise QuaclrsError("there is no sound to embed; give one or more")
         rows = [
             self.model.quaclrs(input_values=torch.from_numpy(self.prepare(batch, sampling_rate)).to(self.device))
             .pooler_output.float()

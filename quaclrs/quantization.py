@@ -77,7 +77,7 @@ def quantize_export(
         (folder / INT8).unlink()
         raise QuaclrsError(
             f"int8 labels {accuracy.int8:.1%} of {len(clips)} clips rightly and float32 {accuracy.float32:.1%}: "
-            "it is not kept; calibrate with more clips"
+            "it is not kept; the float32 graph is"
         )
     return accuracy
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,7 +10,7 @@ from operator import itemgetter
 import numpy as np
 import soxr
 
-from .audio import open_sound
+from .audio import SoundSource, name_of, open_sound, read_blocks
 from .errors import QuaclrsError
 
 #: What a moment is called in which nothing can be heard.
@@ -62,7 +61,9 @@ class Window:
         return bool(np.abs(heard).max(initial=0) <= _SILENT_PEAK)
 
 
-def read_windows(file: str | os.PathLike, sampling_rate: int, window: float, hop: float) -> Iterator[Window]:
+def read_windows(
+    file: SoundSource, sampling_rate: int, window: float, hop: float, name: str | None = None
+) -> Iterator[Window]:
     """Windows of a sound file at another rate, one every `hop` seconds until the end is in one.
 
     At most a window and some seconds are in memory, whatever the length of the file.
@@ -72,6 +73,7 @@ def read_windows(file: str | os.PathLike, sampling_rate: int, window: float, hop
         sampling_rate: of the windows, in Hz.
         window: seconds; the file's last window may be shorter.
         hop: seconds, at most `window`.
+        name: what to call the file in an error; its path where absent.
 
     Raises:
         QuaclrsError: window or hop is out of range, or the file cannot be decoded, is empty or holds NaN.
@@ -81,7 +83,7 @@ def read_windows(file: str | os.PathLike, sampling_rate: int, window: float, hop
     samples, step = round(window * sampling_rate), hop * sampling_rate
     held = np.zeros(0, dtype=np.float32)  # from sample `first` of the recording on
     first = number = 0
-    for block in _mono_blocks(file, sampling_rate):
+    for block in _mono_blocks(file, sampling_rate, name):
         held = np.concatenate([held, block])
         # A window that reaches the end exactly is the last, so one sample more must be there.
         while first + len(held) > round(number * step) + samples:
@@ -91,6 +93,8 @@ def read_windows(file: str | os.PathLike, sampling_rate: int, window: float, hop
         used = round(number * step) - first
         if used > 0:
             held, first = held[used:], first + used
+    if first + len(held) == 0:
+        raise QuaclrsError(f"{name or name_of(file)} holds no samples; replace or remove it")
     yield Window(number * hop, held, sampling_rate)
 
 
@@ -113,8 +117,9 @@ def label_windows(
     heard: list[list[np.ndarray]] = []  # of every moment, a stretch of `hop` seconds: the scores of its windows
     silent: list[bool] = []
     end = 0.0
+    last: Window | None = None
     for number, (window, probabilities) in enumerate(scored):
-        end = window.start + window.duration
+        end, last = window.start + window.duration, window
         # A moment that the window holds half of, or more, is heard in it; the first one always is.
         for moment in range(number, number + max(1, round(window.duration / hop))):
             if moment == len(heard):
@@ -122,6 +127,8 @@ def label_windows(
                 heard.append([])
                 silent.append(window.is_silent(begin, begin + hop))
             heard[moment].append(probabilities)
+    if last is not None and silent[-1]:  # the last moment reaches to the end, past its whole hop
+        silent[-1] = last.is_silent((len(heard) - 1) * hop - last.start, last.duration)
     edges = [*(moment * hop for moment in range(len(heard))), end]
     answers = [_label_of(np.mean(s, axis=0), q, labels, min_score) for s, q in zip(heard, silent, strict=True)]
     segments: list[Segment] = []
@@ -140,14 +147,15 @@ def _label_of(scores: np.ndarray, silent: bool, labels: Sequence[str], min_score
     return labels[best] if scores[best] >= min_score else UNSURE, float(scores[best])
 
 
-def _mono_blocks(file: str | os.PathLike, sampling_rate: int) -> Iterator[np.ndarray]:
-    with open_sound(file) as sound:
+def _mono_blocks(file: SoundSource, sampling_rate: int, name: str | None) -> Iterator[np.ndarray]:
+    name = name or name_of(file)
+    with open_sound(file, name) as sound:
         resample = soxr.ResampleStream(sound.samplerate, sampling_rate, 1, dtype="float32")
         size = max(1, round(_BLOCK * sound.samplerate))
-        while len(block := sound.read(size, dtype="float32", always_2d=True)):
+        for block in read_blocks(sound, name, size):
             mono = block.mean(axis=1, dtype=np.float32)
             if not np.isfinite(mono).all():
-                raise QuaclrsError(f"{file} holds NaN or infinite samples; repair or remove it")
+                raise QuaclrsError(f"{name} holds NaN or infinite samples; repair or remove it")
             yield mono if sound.samplerate == sampling_rate else resample.resample_chunk(mono)
         if sound.samplerate != sampling_rate:
             yield resample.resample_chunk(np.zeros(0, dtype=np.float32), last=True)

@@ -7,13 +7,13 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from quaclrs import QuaclrsError, load_classifier
-from quaclrs.audio import open_sound, read_recording
+from quaclrs.audio import open_sound, read_blocks
 from quaclrs.evaluation.explanation_plot import explanation_figure
 from quaclrs.evaluation.gradcam import explain
 from quaclrs.evaluation.plots import empty_figure
@@ -29,8 +29,8 @@ LONGEST_SECONDS, MOST_MEGABYTES = 600.0, 50.0
 #: Samples that are all below this are nothing that a microphone heard.
 _SILENT_PEAK = 2.0**-14
 
-#: A network's hooks and gradients are not for two threads at once.
-_ONE_AT_A_TIME = threading.Lock()
+#: Grad-CAM hooks into the network: whatever else ran through it meanwhile would be taken for the explained sound.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,19 @@ def check_sound(file: str | None) -> None:
         raise QuaclrsError(f"{name} is larger than {MOST_MEGABYTES:g} MB; give a shorter or compressed file")
     with open_sound(file, name) as sound:
         seconds = sound.frames / sound.samplerate
-        if seconds > LONGEST_SECONDS:
+        if seconds > LONGEST_SECONDS:  # also where a file that was piped does not say how long it is
             raise QuaclrsError(f"{name} lasts {seconds / 60:.0f} minutes; give {LONGEST_SECONDS / 60:g} at most")
-        peak = max((float(np.abs(b).max(initial=0)) for b in sound.blocks(1 << 16, dtype="float32")), default=0.0)
+        blocks = read_blocks(sound, name, 1 << 16)
+        peak = max((float(np.abs(block).max(initial=0)) for block in blocks), default=0.0)
     if not peak > _SILENT_PEAK:
         raise QuaclrsError(f"{name} is silent: nothing can be heard in it")
 
 
 def label_sound(model: str, file: str) -> dict[str, float]:
     """Class -> score, of the four seconds in the middle of a file."""
-    return {entry["label"]: entry["score"] for entry in classifier_of(model).predict(file)}
+    classifier = classifier_of(model)
+    with _ONE_AT_A_TIME:
+        return {entry["label"]: entry["score"] for entry in classifier.predict(file)}
 
 
 def draw_sound(model: str, file: str) -> Figure:
@@ -83,7 +86,7 @@ def draw_sound(model: str, file: str) -> Figure:
     classifier = classifier_of(model)
     window = classifier.log_mel_config
     waveform = classifier.prepare([file])[0]
-    log_mel = classifier.model.quaclrs.log_mel(_as_tensor(waveform)).numpy()
+    log_mel = classifier.model.quaclrs.log_mel(torch.from_numpy(waveform).to(classifier.device)).cpu().numpy()
     figure = empty_figure(8, 5, "constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
     # Lowest and highest of every few samples: a line through all of them looks the same and takes a second.
@@ -109,21 +112,16 @@ def draw_explanation(model: str, file: str, label: str | None) -> Figure:
 
 def list_moments(model: str, file: str) -> list[Moment]:
     """The timeline of a file, the segment with its loudest tenth of a second marked; silence is never the loudest."""
-    segments = classifier_of(model).predict_timeline(file)
+    classifier = classifier_of(model)
+    with _ONE_AT_A_TIME:
+        segments = classifier.predict_timeline(file)
     loudest = _loudest_second(file)
     marked = [s.start <= loudest < s.end and s.label != SILENCE for s in segments]
     return [Moment(segment, mark) for segment, mark in zip(segments, marked, strict=True)]
 
 
 def _loudest_second(file: str) -> float:
-    recording = read_recording(file)
-    mono = recording.waveform.mean(axis=0)
-    size = max(1, recording.sampling_rate // 10)
-    powers = [float(np.square(mono[i : i + size]).mean()) for i in range(0, len(mono), size)]
-    return int(np.argmax(powers)) * size / recording.sampling_rate
-
-
-def _as_tensor(waveform: np.ndarray) -> Any:
-    import torch
-
-    return torch.from_numpy(waveform)
+    with open_sound(file) as sound:
+        size = max(1, sound.samplerate // 10)
+        powers = [float(np.square(block.mean(axis=1)).mean()) for block in read_blocks(sound, Path(file).name, size)]
+        return int(np.argmax(powers)) * size / sound.samplerate

@@ -31,6 +31,12 @@ from .paper.ssl_cells import evaluation
 from .paper.ssl_runs import SSLRun
 from .run_folder import RunFolder
 
+#: Options of the encoder's own training that quasi-supervision keeps.
+_OF_THE_METHOD = (
+    "method", "method_options", "augment", "background_noise", "local_views", "local_duration", "batch_size",
+    "gradient_accumulation_steps",
+)  # fmt: skip
+
 SUPERVISED, PRE_TRAINING = "training.train_supervised", "training.train_ssl"
 
 
@@ -134,38 +140,24 @@ def plan_runs(config: LabelEfficiencyConfig, amount: str, seed: int, clips: int)
     shared: dict[str, Any] = {"dataset": config.dataset, "labelled_recordings": amount}
     shared |= {name: getattr(config, name) for name in ("num_workers", "decode_once") if getattr(config, name)}
     same: dict[str, Any] = {name: learned[name] for name in ("backbone", "image_size", "duration", "pad_mode")}
+    heard = {name: same[name] for name in ("duration", "pad_mode")}
     trained: dict[str, Any] = {"batch_size": batch_size, "epochs": math.ceil(config.steps / (clips // batch_size))}
     trained |= {"optimizer": "adamw", "weight_decay": 0.01, "class_weights": "none"}
+    tuned = {"mode": "finetune", "learning_rate": config.finetune_learning_rate}
     pre_trained = {**same, "init_from": encoder}
     probed = {"mode": "linear_probe", "epochs": 100}
-    quasi: dict[str, Any] = {
-        name: learned[name] for name in ("method", "augment", "batch_size", "method_options", "local_views")
-    }
+    quasi: dict[str, Any] = {name: learned[name] for name in _OF_THE_METHOD if learned.get(name) is not None}
+    quasi |= {"supervised_weight": config.supervised_weight, "method_weight": 1 - config.supervised_weight}
+    quasi |= {"epochs": config.quasi_epochs, "warmup_epochs": 1}
     curves: dict[str, tuple[str, dict[str, Any]]] = {
         "from scratch": (SUPERVISED, {**same, **trained, "mode": "scratch", "learning_rate": config.learning_rate}),
-        "pre-trained, fine-tuned": (
-            SUPERVISED,
-            {
-                **same,
-                **trained,
-                "mode": "finetune",
-                "init_from": encoder,
-                "learning_rate": config.finetune_learning_rate,
-            },
-        ),
-        "pre-trained, linear probe": (
-            SUPERVISED,
-            {**same, "mode": "linear_probe", "init_from": encoder, "epochs": 100},
-        ),
-        "quasi-supervised": (
-            PRE_TRAINING,
-            {**pre_trained, **quasi, "epochs": config.quasi_epochs, "warmup_epochs": 1}
-            | {"supervised_weight": config.supervised_weight, "method_weight": 1 - config.supervised_weight},
-        ),
+        "pre-trained, fine-tuned": (SUPERVISED, {**pre_trained, **trained, **tuned}),
+        "pre-trained, linear probe": (SUPERVISED, {**pre_trained, **probed}),
+        "quasi-supervised": (PRE_TRAINING, {**pre_trained, **quasi}),
     }
     if config.imagenet_file:
         weights = {"backbone": config.imagenet_backbone, "pretrained_file": config.imagenet_file}
-        curves["ImageNet, linear probe"] = (SUPERVISED, {**weights, "pad_mode": same["pad_mode"], **probed})
+        curves["ImageNet, linear probe"] = (SUPERVISED, {**weights, **heard, **probed})
     folder = Path(config.output_dir) / "runs"
     return {
         name: SSLRun(

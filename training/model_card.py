@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from quaclrs.errors import QuaclrsError
 
-from .config import SupervisedConfig
+from .config import SupervisedConfig, TrainingConfig
 from .options import command_line
 
 _TEMPLATES = Path(__file__).parents[1] / "model_cards"
 _PICTURE = "confusion_matrix.png"
+
+#: Of weights that were learned from UrbanSound8K.
+LICENCE = _TEMPLATES / "LICENSE-weights.txt"
+
+#: Options that may be paths.
+_PATHS = (
+    "dataset", "output_dir", "init_from", "pretrained_file", "background_noise", "augment", "cross_validation",
+    "evaluation",
+)  # fmt: skip
+
+Config = TypeVar("Config", bound=TrainingConfig)
 
 #: The data set that results name.
 DATASET_REPO = "quaclrs/urbansound13"
@@ -83,14 +97,14 @@ def write_model_card(
     fill_card(folder, "template.md", "audio-classification", tags, fields, metrics, results, context)
 
 
-def evaluation_result(dataset_config: str, kind: str, name: str, value: float) -> EvalResult:
-    """A figure on the test split of a config of the data set, as the Hub's `model-index` holds it."""
+def evaluation_result(dataset_config: str | None, kind: str, name: str, value: float) -> EvalResult:
+    """A figure on the test split of a config of the data set, or over its folds, as `model-index` holds it."""
     return EvalResult(
         task_type="audio-classification",
         dataset_type=DATASET_REPO,
         dataset_name="UrbanSound13",
         dataset_config=dataset_config,
-        dataset_split="test",
+        dataset_split=None if dataset_config is None else "test",
         metric_type=kind,
         metric_name=name,
         metric_value=round(value, 4),
@@ -119,8 +133,11 @@ def fill_card(
         context: what else is known.
     """
     synthetic = metrics["synthetic"]
+    if synthetic or metrics["protocol"] != "strict":
+        results = []  # the data set that they name is real, and its folds are strict
     name = context.repo_id if "/" in context.repo_id else f"urbansound13-{metrics['backbone']}"
-    widget = [{"src": f"https://huggingface.co/{context.repo_id}/resolve/main/{e}"} for e in context.examples]
+    address = f"https://huggingface.co/{context.repo_id}/resolve/main/"
+    widget = [{"src": address + quote(example)} for example in context.examples]
     data = ModelCardData(
         model_name=name.split("/")[-1],
         library_name="transformers",
@@ -128,8 +145,8 @@ def fill_card(
         license="apache-2.0" if synthetic else "cc-by-nc-4.0",
         tags=tags + (["synthetic"] if synthetic else []),
         datasets=None if synthetic else [DATASET_REPO],
-        metrics=sorted({result.metric_type for result in results}),
-        eval_results=results,
+        metrics=sorted({result.metric_type for result in results}) or None,
+        eval_results=results or None,
         widget=widget or None,
     )
     fields = {
@@ -146,6 +163,8 @@ def fill_card(
     text = (_TEMPLATES / template).read_text(encoding="utf-8")
     for name, value in fields.items():
         text = text.replace("{{ " + name + " }}", value)
+    if missing := re.findall(r"\{\{ (\w+) \}\}", text):
+        raise QuaclrsError(f"the run's metrics.json does not say its {missing[0]}; train it anew with this version")
     ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}").save(folder / "README.md")
 
 
@@ -156,7 +175,17 @@ def figure_rows(figures: dict[str, float | None]) -> str:
 
 def training_command(config: SupervisedConfig) -> str:
     """The command that repeats a run."""
-    return command_line("accelerate launch -m training.train_supervised", config)
+    return command_line("accelerate launch -m training.train_supervised", without_local_paths(config))
+
+
+def without_local_paths(config: Config) -> Config:
+    """The same options with nothing of where files lie on this machine: their names alone. What is published has it."""
+    local: dict[str, Any] = {
+        name: Path(value).name
+        for name in _PATHS
+        if isinstance(value := getattr(config, name, None), str) and (Path(value).is_absolute() or Path(value).exists())
+    }
+    return dataclasses.replace(config, **local)
 
 
 def _confusion_matrix(folder: Path, context: CardContext) -> str:

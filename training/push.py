@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from quaclrs.errors import CommandParser, QuaclrsError, first_line_of, report_user_errors
 from quaclrs.hub import check_repo_id, push_folder
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification, QuaclrsModel
 
 from .config import SupervisedConfig
-from .model_card import CardContext, write_model_card
+from .model_card import LICENCE, CardContext, without_local_paths, write_model_card
 from .options import parse_config, read_options_file
+from .results import describe_initial_weights
 from .ssl_card import write_encoder_card
 from .ssl_config import SSLConfig
 
@@ -116,6 +118,8 @@ def assemble(run: FinishedRun, folder: Path, repo_id: str, evaluation: Path | No
     for example in examples:
         if not example.is_file():
             raise QuaclrsError(f"--example {example} is no file; give a sound file")
+        if [other.name for other in examples].count(example.name) > 1:
+            raise QuaclrsError(f"--example: two files are called {example.name}; rename one")
     QuaclrsConfig.register_for_auto_class()
     QuaclrsFeatureExtractor.register_for_auto_class()
     QuaclrsModel.register_for_auto_class("AutoModel")
@@ -129,9 +133,17 @@ def assemble(run: FinishedRun, folder: Path, repo_id: str, evaluation: Path | No
         raise QuaclrsError(f"{source} cannot be loaded ({first_line_of(error)})") from error
     model.save_pretrained(folder)
     extractor.save_pretrained(folder)
-    for name in ("config.yaml", "metrics.json", "model/timm_backbone.safetensors"):
-        if (run.path / name).is_file():
-            shutil.copyfile(run.path / name, folder / Path(name).name)
+    published = without_local_paths(run.config)
+    options = yaml.safe_dump(dataclasses.asdict(published), sort_keys=False)
+    (folder / "config.yaml").write_text(options, encoding="utf-8")
+    metrics = dict(run.metrics)
+    if isinstance(published, SupervisedConfig):  # without the path of what it began with
+        metrics["initial_weights"] = describe_initial_weights(published)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    if (source / "timm_backbone.safetensors").is_file():
+        shutil.copyfile(source / "timm_backbone.safetensors", folder / "timm_backbone.safetensors")
+    if not metrics["synthetic"]:
+        shutil.copyfile(LICENCE, folder / "LICENSE")
     if examples:
         (folder / _EXAMPLES).mkdir()
     names = []
@@ -142,7 +154,7 @@ def assemble(run: FinishedRun, folder: Path, repo_id: str, evaluation: Path | No
     if isinstance(run.config, SSLConfig):
         write_encoder_card(folder, run.config, run.metrics, context)
     else:
-        write_model_card(folder, run.config, run.metrics, context)
+        write_model_card(folder, run.config, metrics, context)
 
 
 if __name__ == "__main__":

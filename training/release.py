@@ -31,15 +31,13 @@ from .config import SupervisedConfig
 from .launch import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
 from .learner import Learner
 from .losses import class_weights
-from .model_card import CardContext
+from .model_card import LICENCE, CardContext, without_local_paths
 from .models import build_augmentation, build_log_mel_config, build_model
 from .optimization import Schedule, average_of, build_optimizer
 from .options import command_line, option, parse_config
 from .release_card import write_release_card
 from .sampling import EpochSampler
 from .splits import load_splits
-
-_LICENCE = Path(__file__).parents[1] / "model_cards" / "LICENSE-weights.txt"
 
 #: Options of a run that say where and how it ran, not what was learned.
 _OF_THE_RUN = {"test_fold", "seed", "output_dir", "dataset", "num_workers", "decode_once", "resume", "overwrite"} | {
@@ -109,12 +107,12 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
             epochs.finish(epoch, history, termination)
 
     finished: Any = averaged.module if averaged is not None else accelerator.unwrap_model(network)
-    metrics: dict[str, Any] = {"temperature": temperature, "clips": len(splits.train)}
+    metrics: dict[str, Any] = {"temperature": temperature, "clips": len(splits.train), "synthetic": splits.synthetic}
     if accelerator.is_main_process:
         metrics["rounding"] = save_released(finished.cpu(), feature_extractor, temperature, run.model)
-        shutil.copyfile(_LICENCE, run.model / "LICENSE")
+        shutil.copyfile(LICENCE, run.model / "LICENSE")
         evaluated = Path(config.evaluation) if config.evaluation else None
-        command = command_line("python -m training.release", config)
+        command = command_line("python -m training.release", without_local_paths(config))
         context = CardContext(run=run.path, evaluation=evaluated)
         write_release_card(run.model, config, Path(config.cross_validation), summary, metrics, command, context)
         run.write_json("metrics.json", metrics)

@@ -35,7 +35,7 @@ def write_release_card(
         config: of the release.
         cross_validation: folder of the cross-validation.
         summary: its `summary.json`.
-        metrics: `temperature` and `clips` of the release.
+        metrics: `temperature`, `clips` and `synthetic` of the release.
         command: that makes the model.
         context: the run of the release, and an evaluation under noise.
     """
@@ -61,13 +61,14 @@ def write_release_card(
         "duration": f"{config.duration:g}",
     }
     results = [
-        evaluation_result("10-fold" if len(summary["folds"]) == 10 else "default", kind, name, figure)
+        evaluation_result(None, kind, name, figure)
         for kind, name, figure in (
             ("accuracy", "Accuracy, cross-validated", summary["figures"]["accuracy"]["mean"]),
             ("f1", "Macro F1, cross-validated", summary["figures"]["macro_f1"]["mean"]),
         )
     ]
-    about = {"synthetic": False, "warnings": summary["warnings"], "backbone": config.backbone}
+    about = {name: summary[name] for name in ("warnings", "protocol")}
+    about |= {"synthetic": metrics["synthetic"], "backbone": config.backbone}
     tags = ["audio-classification", "urban-sound", "quaclrs"]
     fill_card(folder, "release_template.md", "audio-classification", tags, fields, about, results, context)
 

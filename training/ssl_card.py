@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .model_card import CardContext, evaluation_result, figure_rows, fill_card
+from quaclrs.models import find_backbone
+
+from .model_card import CardContext, evaluation_result, figure_rows, fill_card, without_local_paths
 from .options import command_line
 from .ssl_config import SSLConfig
 
@@ -31,7 +33,14 @@ def write_encoder_card(
         for name in ("linear", "knn")
     ]
     tags = ["audio", "urban-sound", "self-supervised", config.method, "quaclrs"]
-    fields = {"figures": figure_rows(figures), "command": training_command(config)}
+    spec = find_backbone(config.backbone)
+    plain = f"`timm_backbone.safetensors` is the backbone alone, for timm's `{spec.timm_name.split('.')[0]}`."
+    fields = {
+        "figures": figure_rows(figures),
+        "command": training_command(config),
+        "labels_used": "with the labels of some clips" if config.supervised_weight else "without labels",
+        "plain_backbone": "" if config.backbone == "alexnet" else f"{plain}\n\n",
+    }
     fill_card(
         folder, "encoder_template.md", "feature-extraction", tags, fields, metrics, results, context or CardContext()
     )
@@ -39,4 +48,4 @@ def write_encoder_card(
 
 def training_command(config: SSLConfig) -> str:
     """The command that repeats a run."""
-    return command_line("accelerate launch -m training.train_ssl", config)
+    return command_line("accelerate launch -m training.train_ssl", without_local_paths(config))

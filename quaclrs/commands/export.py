@@ -46,14 +46,16 @@ def run_export(options: argparse.Namespace) -> int:
 
     from ..export import export_onnx
     from ..inference import load_classifier
+    from ..quantization import quantize_export
 
     disable_progress_bar()
     classifier = load_classifier(options.model, device="cpu")
+    clips = _clips_for_int8(classifier, options) if options.int8_dataset else None
     export = export_onnx(classifier, options.output_dir)
     result: dict[str, Any] = {"folder": options.output_dir, "difference": export.difference}
     lines = [f"{options.output_dir}: at most {export.difference:.1e} from PyTorch"]
-    if options.int8_dataset:
-        accuracy = _quantize(classifier, options)
+    if clips is not None:
+        accuracy = quantize_export(options.output_dir, *clips)
         result["int8"] = dataclasses.asdict(accuracy)
         lines.append(
             f"int8: {accuracy.int8:.1%} of the clips of fold {options.fold} right, float32 {accuracy.float32:.1%}"
@@ -62,11 +64,11 @@ def run_export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _quantize(classifier: Any, options: argparse.Namespace) -> Any:
+def _clips_for_int8(classifier: Any, options: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """Waveforms of training clips to calibrate with, and those of the test fold with their labels."""
     import numpy as np
 
     from ..evaluation.evaluation_clips import choose_clips
-    from ..quantization import quantize_export
 
     window = classifier.log_mel_config
 
@@ -80,4 +82,4 @@ def _quantize(classifier: Any, options: argparse.Namespace) -> Any:
     rate = window.sampling_rate
     calibration = np.stack([window.fit(w) for i, w in enumerate(train.waveforms(rate)) if i in chosen])
     tested = np.stack([window.fit(w) for w in test.waveforms(rate)])
-    return quantize_export(options.output_dir, calibration, tested, test.labels)
+    return calibration, tested, test.labels

@@ -53,8 +53,7 @@ def describe_model(model: str | None) -> dict[str, Any]:
     Raises:
         QuaclrsError: there is no such model, or it is no QUACLRS classifier.
     """
-    import yaml
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     from ..default_model import DEFAULT_MODEL
 
@@ -68,35 +67,44 @@ def describe_model(model: str | None) -> dict[str, Any]:
             slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 - it is no mapping
             parameters = sum(math.prod(s.get_shape()) for s in slices)
             dtypes = sorted({str(s.get_dtype()) for s in slices if str(s.get_dtype()).startswith(("F", "BF"))})
-    except (OSError, ValueError) as error:
-        if isinstance(error, QuaclrsError):
-            raise
+        card = _card_of(folder)
+        front_end, labels, backbone = config["log_mel"], config.get("id2label") or {}, config["backbone"]
+    except QuaclrsError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise QuaclrsError(f"{folder} holds no model ({first_line_of(error)}); give a model/ folder") from error
-    card = folder / "README.md"
-    text = card.read_text(encoding="utf-8") if card.is_file() else ""
-    header = yaml.safe_load(text.split("---")[1]) if text.startswith("---") else {}
     return {
         "model": str(folder) if model is not None else "the model in the package",
-        "backbone": config["backbone"],
+        "backbone": backbone,
         "parameters": parameters,
         "bytes": weights.stat().st_size,
         "dtype": ", ".join(dtypes),
-        "labels": [config["id2label"][str(i)] for i in range(len(config.get("id2label") or {}))],
-        "log_mel": config["log_mel"],
-        "results": [
-            {
-                "dataset": result["dataset"]["name"],
-                "split": result["dataset"].get("split", ""),
-                "metric": metric.get("name", metric["type"]),
-                "value": metric["value"],
-            }
-            for entry in header.get("model-index", [])
-            for result in entry["results"]
-            for metric in result["metrics"]
-        ],
-        "licence": header.get("license", "unknown"),
+        "labels": list(labels.values()),
+        "log_mel": front_end,
+        "results": card[0],
+        "licence": card[1],
         "licence_file": str(folder / "LICENSE") if (folder / "LICENSE").is_file() else None,
     }
+
+
+def _card_of(folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """Results and licence that a card's metadata name; none, and `unknown`, where there is no card that can be read."""
+    from huggingface_hub import ModelCard
+
+    try:
+        data = ModelCard.load(folder / "README.md").data
+    except Exception:  # no card, or somebody else's idea of one
+        return [], "unknown"
+    results = [
+        {
+            "dataset": result.dataset_name,
+            "split": result.dataset_split or "",
+            "metric": result.metric_name or result.metric_type,
+            "value": result.metric_value,
+        }
+        for result in data.eval_results or []
+    ]
+    return results, str(data.license or "unknown")
 
 
 def _download(model: str) -> Path:

@@ -58,6 +58,8 @@ def run_predict(options: argparse.Namespace) -> int:
                     recording = read_recording(sys.stdin.buffer.read(), "standard input", longest)
                 else:
                     recording = read_recording(file, longest=longest)
+                # Mixed here, where a file that is too odd can be named and left out.
+                recording = Recording(recording.mono(recording.sampling_rate)[None], recording.sampling_rate)
             except AudioError as error:
                 broken += 1
                 with bar.external_write_mode():

@@ -46,16 +46,16 @@ def run_timeline(options: argparse.Namespace) -> int:
     if options.batch_size < 1:
         raise QuaclrsError(f"--batch-size is {options.batch_size}; it must be 1 or more")
     classifier = load_model(options)
-    arguments = (options.window, options.hop, options.min_score, options.batch_size)
+    asked = {name: getattr(options, name) for name in ("window", "hop", "min_score", "batch_size")}
     if options.file == "-":
         # A sound cannot be read piece by piece from a pipe: its format may need to seek.
         with tempfile.NamedTemporaryFile(suffix=".sound") as copy:
             while piece := sys.stdin.buffer.read(1 << 20):
                 copy.write(piece)
             copy.flush()
-            segments = classifier.predict_timeline(copy.name, *arguments)
+            segments = classifier.predict_timeline(copy.name, **asked, name="standard input")
     else:
-        segments = classifier.predict_timeline(options.file, *arguments)
+        segments = classifier.predict_timeline(options.file, **asked)
     print(format_segments(segments, options.format), end="")
     return 0
 

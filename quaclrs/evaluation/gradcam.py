@@ -89,6 +89,8 @@ def explain(
         log_mel = network.log_mel(waveform)
         scores = classifier.model(input_features=log_mel).logits[0].double().softmax(-1)
     place = int(scores.argmax()) if label is None else classifier.labels.index(label)
+    if not log_mel.any():
+        raise QuaclrsError("the sound is silent: there is nothing in it to explain")
     heat = (_grad_cam if method == "grad-cam" else _integrated_gradients)(classifier, log_mel, place)
     peak = heat.max()
     return Explanation(

@@ -148,7 +148,10 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     supported = figure.canvas.get_supported_filetypes()
     if file_format not in supported:
         raise QuaclrsError(f"{path}: cannot write a figure of this suffix; use one of {', '.join(sorted(supported))}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise QuaclrsError(f"{path} cannot be written ({error.strerror}); choose another place") from error
     # A folder of its own in the same file system: the rename is atomic and the file gets the usual permissions.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".figure-") as folder:
         unfinished = Path(folder) / path.name

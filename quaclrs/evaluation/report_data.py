@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,9 @@ def read_report_data(folder: Path) -> ReportData:
         if (folder / name).is_file():
             try:
                 return read(folder, json.loads((folder / name).read_text(encoding="utf-8")))
-            except (KeyError, TypeError, yaml.YAMLError, json.JSONDecodeError, OSError) as error:
+            except (KeyError, TypeError, AttributeError, ValueError, yaml.YAMLError, OSError) as error:
+                if isinstance(error, QuaclrsError):
+                    raise
                 raise QuaclrsError(f"{folder} cannot be read as a result ({error}); train it anew") from error
     raise QuaclrsError(f"{folder} holds no finished run or cross-validation; give the --output-dir of one that ended")
 
@@ -117,6 +120,7 @@ def _run(folder: Path, metrics: dict[str, Any]) -> ReportData:
     if method:
         history = tuple({**row, "validation_accuracy": row["knn_accuracy"], "train_accuracy": None} for row in history)
     clips = metrics["clips_test"] if method else metrics["clips"]
+    options = shlex.quote(str(folder / "config.yaml"))
     module = "training.train_ssl" if method else "training.train_supervised"
     return ReportData(
         folder=folder,
@@ -137,7 +141,7 @@ def _run(folder: Path, metrics: dict[str, Any]) -> ReportData:
         confusion_matrix=figures["confusion_matrix"],
         predictions=read_predictions(folder / "predictions.csv"),
         dataset=config["dataset"],
-        command=f"accelerate launch -m {module} --config {folder / 'config.yaml'} --output-dir NEW_FOLDER",
+        command=f"accelerate launch -m {module} --config {options} --output-dir NEW_FOLDER",
         history=history,
         plots=_other_plots(folder),
     )

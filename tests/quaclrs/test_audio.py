@@ -160,3 +160,45 @@ def test_sound_files_are_found_by_their_ending_in_any_case_and_sorted(tmp_path: 
     (tmp_path / "folder.wav").mkdir()
 
     assert find_audio_files(tmp_path) == sorted(tmp_path / name for name in sounds)
+
+
+def test_the_middle_of_a_long_file_is_read_alone_and_is_that_of_the_whole(tmp_path: Path) -> None:
+    sound = np.random.default_rng(0).normal(0, 0.1, (30 * RATE + 1, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "long.wav", sound, RATE, subtype="FLOAT")
+
+    recording = read_recording(tmp_path / "long.wav", longest=5.0)
+
+    assert recording.waveform.shape == (2, 5 * RATE + 1)  # one sample more keeps the middle where it is
+    start = (len(sound) - recording.waveform.shape[1]) // 2
+    np.testing.assert_array_equal(recording.waveform.T, sound[start : start + recording.waveform.shape[1]])
+    assert read_recording(tmp_path / "long.wav", longest=60.0).waveform.shape == (2, len(sound))
+
+
+def test_the_middle_of_a_file_that_cannot_be_searched_is_found_by_reading_it(tmp_path: Path) -> None:
+    rate = 8_000
+    sound = (0.3 * np.sin(2 * np.pi * 200 * np.arange(20 * rate) / rate)).astype(np.float32)
+    sound[: 8 * rate] = sound[12 * rate :] = 0  # the middle 4 s hold the tone
+    soundfile.write(tmp_path / "phone.wav", sound, rate, subtype="GSM610")
+
+    recording = read_recording(tmp_path / "phone.wav", longest=4.0)
+
+    assert recording.duration == pytest.approx(4.0, abs=0.05)
+    assert np.sqrt(np.mean(recording.waveform**2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.1)
+
+
+def test_a_flac_file_that_does_not_say_how_long_it_is_is_named_in_one_line(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "piped.flac", tone(300, RATE), RATE)
+    content = bytearray((tmp_path / "piped.flac").read_bytes())
+    content[21] &= 0xF0  # STREAMINFO: 36 bits of total samples, 0 for unknown
+    content[22:26] = bytes(4)
+    (tmp_path / "piped.flac").write_bytes(content)
+
+    with pytest.raises(AudioError, match=r"piped\.flac does not say how long it is"):
+        read_recording(tmp_path / "piped.flac")
+
+
+def test_any_kind_of_bytes_is_the_file(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "tone.wav", tone(300, RATE, 0.1), RATE)
+    content = (tmp_path / "tone.wav").read_bytes()
+    for kind in (bytes, bytearray, memoryview):
+        np.testing.assert_array_equal(load_audio(kind(content), RATE), load_audio(tmp_path / "tone.wav", RATE))

@@ -106,6 +106,41 @@ def test_silence_is_named_and_what_is_beside_it_in_a_window_is_not():
     ]
 
 
+def test_a_loud_ending_that_is_shorter_than_a_hop_is_not_silence(tmp_path):
+    sound = np.concatenate([np.zeros(10 * RATE), np.full(round(0.4 * RATE), 0.5)]).astype(np.float32)
+    soundfile.write(tmp_path / "ending.wav", sound, RATE, subtype="FLOAT")
+    scored = [(piece, scores(0.2, 0.8, 0.0)) for piece in read_windows(tmp_path / "ending.wav", RATE, 4.0, 1.0)]
+    assert [s.label for s in label_windows(scored, LABELS, hop=1.0)] == [SILENCE, "dog"]
+
+
+def test_a_file_without_samples_is_named(tmp_path):
+    soundfile.write(tmp_path / "nothing.wav", np.zeros(0), RATE)
+    with pytest.raises(QuaclrsError, match=r"nothing\.wav holds no samples"):
+        list(read_windows(tmp_path / "nothing.wav", RATE, 4.0, 1.0))
+
+
+def test_a_damaged_file_is_named_in_one_line(tmp_path):
+    write_noise(tmp_path / "noise.wav", 20.0)
+    samples, rate = soundfile.read(tmp_path / "noise.wav")
+    soundfile.write(tmp_path / "noise.flac", samples, rate)
+    content = bytearray((tmp_path / "noise.flac").read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 4000] = b"\x00" * 4000
+    (tmp_path / "noise.flac").write_bytes(content)
+    try:
+        windows = list(read_windows(tmp_path / "noise.flac", RATE, 4.0, 1.0, name="what I sent"))
+    except QuaclrsError as error:
+        assert str(error).startswith("what I sent cannot be decoded as audio") and "\n" not in str(error)
+    else:  # libraries that skip what is damaged give the rest
+        assert windows
+
+
+@pytest.mark.parametrize("options", [{"window": 5.0}, {"window": 2.0, "hop": 3.0}, {"batch_size": 0}])
+def test_a_window_that_the_model_cannot_hear_whole_is_refused(options, tiny_classifier_folder, tmp_path):
+    write_noise(tmp_path / "noise.wav", 6.0)
+    with pytest.raises(QuaclrsError, match=r"hears 4 s at once|hop at most window|batch size is 0"):
+        load_classifier(tiny_classifier_folder, device="cpu").predict_timeline(tmp_path / "noise.wav", **options)
+
+
 @pytest.mark.parametrize("seconds", [0.3, 4.0, 5.5, 9.99])
 @pytest.mark.parametrize(("length", "hop"), [(4.0, 1.0), (2.0, 0.7), (1.5, 1.5)])
 def test_segments_cover_the_recording_from_its_beginning_to_its_end_without_gaps(seconds, length, hop, tmp_path):

@@ -25,7 +25,7 @@ from quaclrs import load_urbansound13
 from quaclrs.audio import load_audio
 from training.config import SupervisedConfig
 from training.model_card import CardContext, write_model_card
-from training.push import default_repo_id, main, read_run
+from training.push import assemble, default_repo_id, main, read_run
 from training.ssl_config import SSLConfig
 from training.train_ssl import train_ssl
 from training.train_supervised import train
@@ -101,6 +101,7 @@ def test_a_run_is_pushed_in_one_commit_and_classifies_from_the_hub_and_then_offl
     assert f"{hub_stand_in.url}/ns/name: " in process.stdout
 
     commits = hub_stand_in.repos["models", "ns/name"].commits
+    assert ".gitattributes" in commits[-1].files  # by which clones get weights instead of pointers
     files = set(commits[-1].files)
     wanted = {"config.json", "model.safetensors", "preprocessor_config.json", "README.md", "confusion_matrix.png"}
     assert wanted | {"metrics.json", "config.yaml", "modeling_quaclrs.py", "feature_extraction_quaclrs.py"} <= files
@@ -166,7 +167,7 @@ def test_without_a_right_token_nothing_is_published_and_one_line_says_so(hub_sta
 
 def test_the_cards_results_are_those_of_the_run_as_the_hub_reads_them(run, tmp_path):
     metrics = json.loads((run / "metrics.json").read_text())
-    write_model_card(tmp_path, read_run(run).config, metrics, CardContext("ns/name", run))
+    write_model_card(tmp_path, read_run(run).config, {**metrics, "synthetic": False}, CardContext("ns/name", run))
     card = ModelCard.load(tmp_path / "README.md")
     found = {result.metric_type: result for result in card.data.eval_results}
     assert found["accuracy"].metric_value == pytest.approx(metrics["accuracy"], abs=1e-4)
@@ -175,12 +176,29 @@ def test_the_cards_results_are_those_of_the_run_as_the_hub_reads_them(run, tmp_p
         ("quaclrs/urbansound13", "fold2", "test")
     }
     assert (card.data.pipeline_tag, card.data.library_name) == ("audio-classification", "transformers")
-    assert card.data.license == "apache-2.0" and "synthetic" in card.data.tags  # the sample is
+    assert card.data.license == "cc-by-nc-4.0" and card.data.datasets == ["quaclrs/urbansound13"]
     assert "{{" not in card.text
     for name, figures in metrics["per_class"].items():
         assert f"| {name} | {figures['precision']:.1%} | {figures['recall']:.1%} " in card.text
     assert "![Confusion matrix" in card.text and (tmp_path / "confusion_matrix.png").stat().st_size > 10_000
     assert "accelerate launch -m training.train_supervised" in card.text and "torch 2" in card.text
+
+
+@pytest.mark.parametrize("changed", [{"synthetic": True}, {"synthetic": False, "protocol": "paper"}])
+def test_figures_that_are_not_strict_ones_on_real_recordings_are_no_results_of_the_data_set(changed, run, tmp_path):
+    metrics = {**json.loads((run / "metrics.json").read_text()), **changed}
+    write_model_card(tmp_path, read_run(run).config, metrics)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert card.data.eval_results is None
+    assert (card.data.license == "apache-2.0") == ("synthetic" in card.data.tags) == changed["synthetic"]
+
+
+def test_nothing_that_is_published_says_where_files_lie_on_this_machine(run, sample_dataset, tmp_path):
+    (tmp_path / "stage").mkdir()
+    assemble(read_run(run), tmp_path / "stage", "ns/name", None, [])
+    for name in ("README.md", "config.yaml", "metrics.json"):
+        text = (tmp_path / "stage" / name).read_text()
+        assert str(sample_dataset.parent) not in text and str(run.parent) not in text, name
 
 
 def test_a_test_of_robustness_and_examples_go_into_the_card(run, tmp_path):

@@ -15,7 +15,9 @@ from quaclrs import load_classifier, load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 from training.cross_validate import CrossValidationConfig, cross_validate
+from training.model_card import CardContext
 from training.release import ReleaseConfig, fit_temperature, main, release, save_released
+from training.release_card import write_release_card
 
 RECIPE = {
     "backbone": "mobilenetv3_small_050", "image_size": 32, "epochs": 1, "batch_size": 16, "pad_mode": "repeat",
@@ -60,11 +62,17 @@ def test_transformers_too_runs_in_float32_what_is_stored_in_half_precision(relea
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
-def test_the_card_has_the_cross_validations_figures_and_both_commands(released, cross_validation):
+def test_the_card_has_the_cross_validations_figures_and_both_commands(released, cross_validation, tmp_path):
     summary = json.loads((cross_validation / "summary.json").read_text())
-    card = ModelCard.load(released[0] / "model" / "README.md")
-    (accuracy,) = [r for r in card.data.eval_results if r.metric_type == "accuracy"]
+    config = ReleaseConfig(dataset="data", output_dir="out", cross_validation="cv", **RECIPE)
+    metrics = {"temperature": 1.5, "clips": 402, "synthetic": False}
+    write_release_card(tmp_path, config, cross_validation, summary, metrics, "command", CardContext())
+    (accuracy,) = [r for r in ModelCard.load(tmp_path / "README.md").data.eval_results if r.metric_type == "accuracy"]
     assert accuracy.metric_value == pytest.approx(summary["figures"]["accuracy"]["mean"], abs=1e-4)
+
+    card = ModelCard.load(released[0] / "model" / "README.md")
+    assert card.data.eval_results is None  # the sample is synthetic: its figures are none of the data set's
+    assert f"{summary['figures']['accuracy']['mean']:.1%}" in card.text
     assert summary["training"]["command"] in card.text and "python -m training.release --" in card.text
     assert summary["scope"] in card.text and "{{" not in card.text
 
