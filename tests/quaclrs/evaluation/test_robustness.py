@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -143,7 +142,7 @@ class Listener:
     """Stands in for a classifier of two classes and keeps what it hears."""
 
     labels = ("a", "b")
-    feature_extractor = SimpleNamespace(log_mel_config=LogMelConfig())
+    log_mel_config = LogMelConfig()
 
     def __init__(self) -> None:
         self.heard: list[list[np.ndarray]] = []
