@@ -24,30 +24,25 @@ import torch
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
 from quaclrs import load_classifier
-from quaclrs.audio import find_audio_files, load_audio
+from quaclrs.audio import load_audio
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 from quaclrs.export import export_onnx
 from quaclrs.inference import TorchClassifier
 from quaclrs.onnx_inference import load_onnx_classifier
 from quaclrs.quantization import quantize_export
 
-from .timing import Timing, compare, run_with_threads, time_in_turn
+from .timing import Timing, choose_files, compare, run_with_threads, time_in_turn
 
 #: Files that are classified, and the sizes of batch.
 FILES, BATCHES = 32, (1, 8, 32)
 
 
-def choose_files(folder: Path | None, scratch: Path) -> list[Path]:
-    """Files from all over a folder, or seeded noise of 4 s where there is none."""
-    if folder is None:
-        generator = np.random.default_rng(0)
-        for number in range(FILES):
-            soundfile.write(scratch / f"{number:02}.wav", generator.normal(0, 0.1, 4 * 48_000), 48_000)
-        folder = scratch
-    files = find_audio_files(folder)
-    if len(files) < FILES:
-        raise QuaclrsError(f"--recordings {folder} holds {len(files)} sound files; give a folder of {FILES} or more")
-    return [files[i] for i in np.linspace(0, len(files) - 1, FILES).round().astype(int)]
+def write_noise(folder: Path) -> Path:
+    """Files of 4 s of seeded noise, for a machine without recordings; the folder."""
+    generator = np.random.default_rng(0)
+    for number in range(FILES):
+        soundfile.write(folder / f"{number:02}.wav", generator.normal(0, 0.1, 4 * 48_000), 48_000)
+    return folder
 
 
 def floor_of(classifier: TorchClassifier) -> Callable[[list[Path]], object]:
@@ -148,7 +143,9 @@ def main(arguments: list[str] | None = None) -> int:
         return run_with_threads("benchmarks.inference", given, options.threads)
     scratch = Path(tempfile.mkdtemp())
     try:
-        files = choose_files(options.recordings, scratch)
+        files = choose_files(options.recordings or write_noise(scratch), FILES)
+        if len(set(files)) < FILES:
+            raise QuaclrsError(f"--recordings {options.recordings} holds too few sound files; give {FILES} or more")
         classifier = load_classifier(options.model, device="cpu")
         export = scratch / "onnx"
         export_onnx(classifier, export)

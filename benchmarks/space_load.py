@@ -8,8 +8,6 @@ of the server must not grow. It never leaves this machine and ends by itself.
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,9 +20,9 @@ import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.errors import CommandParser, report_user_errors
 
-APP = Path(__file__).parents[1] / "spaces" / "app.py"
+from .running_space import running_space
 
 #: Growth of the server's memory, after its first minute, that is taken for a leak.
 MOST_GROWTH_MB = 200.0
@@ -48,21 +46,6 @@ def write_files(folder: Path) -> dict[str, Path]:
     files["no sound"] = folder / "text.wav"
     files["no sound"].write_text("this is no sound")
     return files
-
-
-def start_space(port: int) -> subprocess.Popen:
-    """The Space in a process of its own, ready to answer."""
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
-    server = subprocess.Popen([sys.executable, str(APP)], env=environment, stdout=subprocess.DEVNULL)
-    for _ in range(240):
-        if server.poll() is not None:
-            raise QuaclrsError(f"{APP} ended with status {server.returncode}; start it by itself to see why")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return server
-        time.sleep(0.5)
-    server.kill()
-    raise QuaclrsError(f"{APP} did not answer within two minutes")
 
 
 def ask(url: str, files: dict[str, Path], number: int, until: float, outcomes: Counter, lock: threading.Lock) -> None:
@@ -96,33 +79,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=50, metavar="N", help="that ask at once (default 50)")
     parser.add_argument("--minutes", type=float, default=5.0, metavar="M", help="how long (default 5)")
     options = parser.parse_args(arguments)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     outcomes: Counter = Counter()
     lock = threading.Lock()
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(Path(folder))
-        server = start_space(port)
-        try:
+        with running_space() as (address, server):
             began = time.monotonic()
             until = began + 60 * options.minutes
-            given = (f"http://127.0.0.1:{port}/", files)
             clients = [
-                threading.Thread(target=ask, args=(*given, number, until, outcomes, lock), daemon=True)
+                threading.Thread(target=ask, args=(address, files, number, until, outcomes, lock), daemon=True)
                 for number in range(options.clients)
             ]
             for client in clients:
                 client.start()
             memory = []
-            while any(client.is_alive() for client in clients) and time.monotonic() < until + 120:
+            while any(client.is_alive() for client in clients) and server.poll() is None:
+                if time.monotonic() > until + 120:
+                    break
                 memory.append((time.monotonic() - began, memory_mb(server.pid)))
                 time.sleep(5)
-            alive = server.poll() is None
             waiting = sum(client.is_alive() for client in clients)
-        finally:
-            server.terminate()
-            server.wait(30)
     settled = [mb for seconds, mb in memory if seconds >= min(60, 15 * options.minutes)] or [memory[-1][1]]
     growth = settled[-1] - settled[0]
     print(f"{options.clients} clients, {options.minutes:g} minutes, {outcomes.total()} requests")
@@ -130,8 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{kind:<22}{outcome:<30}{count:>7}")
     print(f"memory: {settled[0]:.0f} MB when warm, {settled[-1]:.0f} MB at the end, {max(settled):.0f} MB at most")
     failures = sum(count for (_, outcome), count in outcomes.items() if outcome.startswith(("failure", "empty")))
-    print(f"failures: {failures}; clients still waiting: {waiting}; server {'alive' if alive else 'dead'}")
-    return 0 if alive and not failures and not waiting and growth <= MOST_GROWTH_MB else 1
+    print(f"failures: {failures}; clients still waiting: {waiting}")
+    return 0 if not failures and not waiting and growth <= MOST_GROWTH_MB else 1
 
 
 if __name__ == "__main__":

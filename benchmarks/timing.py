@@ -85,8 +85,12 @@ def read_clips(folder: Path | None, count: int, sampling_rate: int, seconds: flo
         return [
             (0.1 * generator.standard_normal(round(seconds * sampling_rate))).astype(np.float32) for _ in range(count)
         ]
+    return [load_audio(file, sampling_rate)[: round(seconds * sampling_rate)] for file in choose_files(folder, count)]
+
+
+def choose_files(folder: Path, count: int) -> list[Path]:
+    """Sound files from all over a folder; of fewer than asked for some stand more than once."""
     files = find_audio_files(folder)
     if not files:
         raise QuaclrsError(f"--recordings {folder} holds no sound file; give a folder of recordings")
-    chosen = [files[i] for i in np.linspace(0, len(files) - 1, count).round().astype(int)]
-    return [load_audio(file, sampling_rate)[: round(seconds * sampling_rate)] for file in chosen]
+    return [files[i] for i in np.linspace(0, len(files) - 1, count).round().astype(int)]

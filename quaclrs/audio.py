@@ -74,8 +74,6 @@ def read_recording(file: SoundSource, name: str | None = None, longest: float = 
             samples = _read_middle(sound, name, frames, longest)
     if len(samples) == 0:
         raise AudioError(f"{name} holds no samples; replace or remove it")
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{name} holds NaN or infinite samples; repair or remove it")
     return Recording(samples.T, sound.samplerate)
 
 
@@ -83,13 +81,15 @@ def read_blocks(sound: soundfile.SoundFile, name: str, size: int) -> Iterator[np
     """What is left of an opened file, piece by piece: float32 (frames, channels) of `size` frames, the last shorter.
 
     Raises:
-        AudioError: the file is damaged; `name` is what it calls it.
+        AudioError: the file is damaged, or holds NaN or infinite samples; `name` is what it calls it.
     """
     while True:
         with _one_line_errors(name):
             block = sound.read(size, dtype="float32", always_2d=True)
         if len(block) == 0:
             return
+        if not np.isfinite(block).all():
+            raise AudioError(f"{name} holds NaN or infinite samples; repair or remove it")
         yield block
 
 

@@ -6,13 +6,10 @@ import contextlib
 import copy
 import io
 import json
-import logging
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,24 +20,12 @@ from torch import nn
 from .errors import QuaclrsError, first_line_of
 from .inference import TorchClassifier
 from .onnx_inference import CLASSIFIER, CONFIG, WAVEFORM
+from .quantization import quiet_logging
 
 _SCRIPT = Path(__file__).with_name("onnx_script.py.txt")
 
 #: Largest difference of a probability or a logit between PyTorch and ONNX Runtime.
 PARITY = 1e-4
-
-
-@dataclass(frozen=True)
-class Export:
-    """What an export wrote.
-
-    Attributes:
-        files: names in the folder.
-        difference: largest difference of a probability or a logit from PyTorch's on the clips of the check.
-    """
-
-    files: tuple[str, ...]
-    difference: float
 
 
 class _WaveformToProbabilities(nn.Module):
@@ -61,7 +46,7 @@ class _LogMelToLogits(nn.Module):
         return self.model(input_features=input_features).logits
 
 
-def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike, clips: np.ndarray | None = None) -> Export:
+def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike, clips: np.ndarray | None = None) -> float:
     """Write a folder that runs without torch: two graphs, their configuration, a script, the model's licence and card.
 
     `model.onnx` takes waveforms (batch, samples) to probabilities; `classifier.onnx` takes log-mels (batch, mels,
@@ -71,6 +56,9 @@ def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike, clips: n
         classifier: any; it is exported from the CPU.
         folder: new or empty.
         clips: waveforms (clips, samples) for the comparison; noise where absent.
+
+    Returns:
+        The largest difference of a probability or a logit from PyTorch's.
 
     Raises:
         QuaclrsError: the folder holds something, ONNX is not installed, the architecture cannot be exported, or a graph
@@ -107,7 +95,7 @@ def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike, clips: n
         folder.mkdir(exist_ok=True)
         for file in written.iterdir():
             os.replace(file, folder / file.name)
-    return Export(tuple(sorted(file.name for file in folder.iterdir())), max(differences))
+    return max(differences)
 
 
 def _file_of(model: str, name: str) -> Path | None:
@@ -129,7 +117,8 @@ def _export_graph(graph: nn.Module, name: str, inputs: torch.Tensor, output: str
         raise QuaclrsError('export needs ONNX; pip install "quaclrs[onnx]"') from error
     graph.eval()
     try:
-        with _quiet():
+        with quiet_logging(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
             torch.onnx.export(
                 graph,
                 (inputs,),
@@ -152,19 +141,3 @@ def _export_graph(graph: nn.Module, name: str, inputs: torch.Tensor, output: str
     if not difference <= PARITY:
         raise QuaclrsError(f"{file.name} differs from PyTorch by {difference:.2g}, more than {PARITY:g}; not exported")
     return difference
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the exporter prints of its progress and of its own deprecated calls."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

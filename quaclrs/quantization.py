@@ -54,7 +54,7 @@ def quantize_export(
         raise QuaclrsError('int8 needs ONNX and ONNX Runtime; pip install "quaclrs[onnx]"') from error
     made = folder / f".{INT8}"
     try:
-        with _quiet():
+        with quiet_logging():
             quantize_static(
                 folder / WAVEFORM,
                 made,
@@ -99,9 +99,10 @@ def _classes(folder: Path, clips: np.ndarray, int8: bool) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_logging() -> Iterator[None]:
+    """Without what exporter and quantiser have to say below an error: of progress, and of steps already taken."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it advises a preparation that the exporter has done
+    logging.disable(logging.WARNING)
     try:
         yield
     finally:

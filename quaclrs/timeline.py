@@ -154,8 +154,6 @@ def _mono_blocks(file: SoundSource, sampling_rate: int, name: str | None) -> Ite
         size = max(1, round(_BLOCK * sound.samplerate))
         for block in read_blocks(sound, name, size):
             mono = block.mean(axis=1, dtype=np.float32)
-            if not np.isfinite(mono).all():
-                raise QuaclrsError(f"{name} holds NaN or infinite samples; repair or remove it")
             yield mono if sound.samplerate == sampling_rate else resample.resample_chunk(mono)
         if sound.samplerate != sampling_rate:
             yield resample.resample_chunk(np.zeros(0, dtype=np.float32), last=True)

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from quaclrs import QuaclrsError, load_classifier
-from quaclrs.audio import open_sound, read_blocks
+from quaclrs.audio import Recording, open_sound, read_blocks, read_recording
 from quaclrs.evaluation.explanation_plot import explanation_figure
 from quaclrs.evaluation.gradcam import explain
 from quaclrs.evaluation.plots import empty_figure
@@ -53,8 +53,11 @@ def classifier_of(name: str) -> TorchClassifier:
         return load_classifier(None if name == OWN_MODEL else name, device=None)
 
 
-def check_sound(file: str | None) -> None:
+def check_sound(file: str | None) -> float:
     """Refuse what cannot be listened to.
+
+    Returns:
+        The second at which the loudest tenth of a second begins.
 
     Raises:
         QuaclrsError: no file, one that is too large or too long, no audio, or silence.
@@ -66,26 +69,35 @@ def check_sound(file: str | None) -> None:
         raise QuaclrsError(f"{name} is larger than {MOST_MEGABYTES:g} MB; give a shorter or compressed file")
     with open_sound(file, name) as sound:
         seconds = sound.frames / sound.samplerate
-        if seconds > LONGEST_SECONDS:  # also where a file that was piped does not say how long it is
+        if seconds > LONGEST_SECONDS:
             raise QuaclrsError(f"{name} lasts {seconds / 60:.0f} minutes; give {LONGEST_SECONDS / 60:g} at most")
-        blocks = read_blocks(sound, name, 1 << 16)
-        peak = max((float(np.abs(block).max(initial=0)) for block in blocks), default=0.0)
-    if not peak > _SILENT_PEAK:
-        raise QuaclrsError(f"{name} is silent: nothing can be heard in it")
+        size = max(1, sound.samplerate // 10)
+        peak, powers = 0.0, []
+        for block in read_blocks(sound, name, size):
+            peak = max(peak, float(np.abs(block).max()))
+            powers.append(float(np.square(block.mean(axis=1)).mean()))
+        if not peak > _SILENT_PEAK:
+            raise QuaclrsError(f"{name} is silent: nothing can be heard in it")
+        return int(np.argmax(powers)) * size / sound.samplerate
 
 
-def label_sound(model: str, file: str) -> dict[str, float]:
-    """Class -> score, of the four seconds in the middle of a file."""
+def read_middle(model: str, file: str) -> Recording:
+    """What the model hears of a file at once, decoded for all that is said of it."""
+    return read_recording(file, Path(file).name, classifier_of(model).longest_read)
+
+
+def label_sound(model: str, sound: Recording) -> dict[str, float]:
+    """Class -> score, of the middle of a file."""
     classifier = classifier_of(model)
     with _ONE_AT_A_TIME:
-        return {entry["label"]: entry["score"] for entry in classifier.predict(file)}
+        return {entry["label"]: entry["score"] for entry in classifier.predict(sound)}
 
 
-def draw_sound(model: str, file: str) -> Figure:
+def draw_sound(model: str, sound: Recording) -> Figure:
     """The waveform of what is classified, and its log-mel spectrogram."""
     classifier = classifier_of(model)
     window = classifier.log_mel_config
-    waveform = classifier.prepare([file])[0]
+    waveform = classifier.prepare([sound])[0]
     log_mel = classifier.model.quaclrs.log_mel(torch.from_numpy(waveform).to(classifier.device)).cpu().numpy()
     figure = empty_figure(8, 5, "constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
@@ -101,27 +113,19 @@ def draw_sound(model: str, file: str) -> Figure:
     return figure
 
 
-def draw_explanation(model: str, file: str, label: str | None) -> Figure:
+def draw_explanation(model: str, sound: Recording, label: str | None) -> Figure:
     """Where a class was heard, the model's answer where none is given."""
     classifier = classifier_of(model)
     window = classifier.log_mel_config
     with _ONE_AT_A_TIME:
-        explanation = explain(classifier, file, label=label)
+        explanation = explain(classifier, sound, label=label)
     return explanation_figure(explanation, window.f_min, window.f_max, window.top_db)
 
 
-def list_moments(model: str, file: str) -> list[Moment]:
-    """The timeline of a file, the segment with its loudest tenth of a second marked; silence is never the loudest."""
+def list_moments(model: str, file: str, loudest: float) -> list[Moment]:
+    """The timeline of a file, the segment that holds its loudest second marked; silence is never the loudest."""
     classifier = classifier_of(model)
     with _ONE_AT_A_TIME:
         segments = classifier.predict_timeline(file)
-    loudest = _loudest_second(file)
     marked = [s.start <= loudest < s.end and s.label != SILENCE for s in segments]
     return [Moment(segment, mark) for segment, mark in zip(segments, marked, strict=True)]
-
-
-def _loudest_second(file: str) -> float:
-    with open_sound(file) as sound:
-        size = max(1, sound.samplerate // 10)
-        powers = [float(np.square(block.mean(axis=1)).mean()) for block in read_blocks(sound, Path(file).name, size)]
-        return int(np.argmax(powers)) * size / sound.samplerate

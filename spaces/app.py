@@ -20,6 +20,7 @@ from analysis import (
     label_sound,
     list_moments,
     model_names,
+    read_middle,
 )
 
 from quaclrs import QuaclrsError
@@ -74,7 +75,8 @@ def predict(file: str | None) -> dict[str, float]:
     try:
         check_sound(file)
         assert file is not None
-        return label_sound(model_names()[0], file)
+        model = model_names()[0]
+        return label_sound(model, read_middle(model, file))
     except QuaclrsError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
@@ -82,12 +84,13 @@ def predict(file: str | None) -> dict[str, float]:
 def analyse(file: str | None, model: str, label: str) -> tuple[Any, ...]:
     """Everything that the page shows of a sound."""
     try:
-        check_sound(file)
+        loudest = check_sound(file)
         assert file is not None
-        scores = label_sound(model, file)
-        moments = list_moments(model, file)
-        explained = draw_explanation(model, file, None if label == ANSWER else label)
-        return scores, draw_sound(model, file), explained, _as_rows(moments)
+        sound = read_middle(model, file)
+        scores = label_sound(model, sound)
+        moments = list_moments(model, file, loudest)
+        explained = draw_explanation(model, sound, None if label == ANSWER else label)
+        return scores, draw_sound(model, sound), explained, _as_rows(moments)
     except QuaclrsError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
@@ -97,7 +100,7 @@ def explain_again(file: str | None, model: str, label: str) -> Any:
     if not file:
         return None
     try:
-        return draw_explanation(model, file, None if label == ANSWER else label)
+        return draw_explanation(model, read_middle(model, file), None if label == ANSWER else label)
     except QuaclrsError as error:
         raise gr.Error(str(error), print_exception=False) from error
 

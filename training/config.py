@@ -135,17 +135,22 @@ class TrainingConfig:
             self.warmup_epochs = 0.0 if self.lr_scheduler == PLATEAU else 1.0
 
 
+def model_folder_of(run: str) -> Path:
+    """Where a run keeps its model; the folder itself where it is one that `save_pretrained` wrote."""
+    return Path(run) / "model" if (Path(run) / "model").is_dir() else Path(run)
+
+
 def pad_mode_of(init_from: str | None) -> Any:
     """How the front end of `--init-from` fills up short clips; None where that differs by fold and seed."""
     if not init_from:
         return "zeros"
     if "{fold}" in init_from or "{seed}" in init_from:
         return None
-    for folder in (Path(init_from) / "model", Path(init_from)):
-        if (folder / "config.json").is_file():
-            log_mel = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("log_mel") or {}
-            return log_mel.get("pad_mode", "zeros")
-    return "zeros"  # that there is no model is said where it is loaded
+    file = model_folder_of(init_from) / "config.json"
+    if not file.is_file():
+        return "zeros"  # that there is no model is said where it is loaded
+    log_mel = json.loads(file.read_text(encoding="utf-8")).get("log_mel") or {}
+    return log_mel.get("pad_mode", "zeros")
 
 
 @dataclass

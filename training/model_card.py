@@ -14,6 +14,7 @@ from urllib.parse import quote
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from quaclrs.errors import QuaclrsError
+from quaclrs.evaluation.metrics import as_percent
 
 from .config import SupervisedConfig, TrainingConfig
 from .options import command_line
@@ -85,7 +86,7 @@ def write_model_card(
             | {f"control: {name}: accuracy": figures["accuracy"] for name, figures in metrics["controls"].items()}
         ),
         "per_class": "\n".join(
-            f"| {name} | {_share(m['precision'])} | {_share(m['recall'])} | {_share(m['f1'])} | {m['support']} |"
+            f"| {name} | {' | '.join(as_percent(m[key]) for key in ('precision', 'recall', 'f1'))} | {m['support']} |"
             for name, m in metrics["per_class"].items()
         ),
         "confusion_matrix": _confusion_matrix(folder, context),
@@ -170,7 +171,7 @@ def fill_card(
 
 def figure_rows(figures: dict[str, float | None]) -> str:
     """Rows of a table of shares."""
-    return "\n".join(f"| {name} | {_share(value)} |" for name, value in figures.items())
+    return "\n".join(f"| {name} | {as_percent(value)} |" for name, value in figures.items())
 
 
 def training_command(config: SupervisedConfig) -> str:
@@ -202,7 +203,10 @@ def _robustness(context: CardContext) -> str:
     file = context.evaluation / "robustness.json"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        rows = [f"| {c['snr_db']} | {_share(c['accuracy'])} | {_share(c['macro_f1'])} |" for c in found["conditions"]]
+        rows = [
+            f"| {c['snr_db']} | {as_percent(c['accuracy'])} | {as_percent(c['macro_f1'])} |"
+            for c in found["conditions"]
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise QuaclrsError(
             f"{file} holds no test of robustness; make one with quaclrs evaluate --noise gaussian --output-dir DIR"
@@ -219,7 +223,3 @@ def _environment(context: CardContext) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items() if version)
     hardware = ", ".join(found["accelerators"]) or f"{found['cpus']} CPU cores"
     return f"Python {found['python']}; {packages}; {hardware}, {found['num_processes']} process(es). "
-
-
-def _share(fraction: float | None) -> str:
-    return "–" if fraction is None else f"{fraction:.1%}"

@@ -20,7 +20,7 @@ from quaclrs.models import (
     QuaclrsModel,
 )
 
-from .config import SupervisedConfig, TrainingConfig
+from .config import SupervisedConfig, TrainingConfig, model_folder_of
 from .optimization import freeze_stages
 
 
@@ -99,7 +99,7 @@ def load_encoder(encoder: QuaclrsModel, run: str, test_fold: int) -> None:
             f"--init-from {run} was kept from fold {learned['test_fold']}, and may know the clips of fold {test_fold}; "
             f"give a run with --test-fold {test_fold}"
         )
-    folder = Path(run) / "model" if (Path(run) / "model").is_dir() else Path(run)
+    folder = model_folder_of(run)
     if not (folder / "config.json").is_file():
         raise QuaclrsError(f"--init-from {run} holds no model; give a finished run or a model folder")
     try:

@@ -6,16 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from quaclrs.evaluation.metrics import FIGURE_NAMES, as_percent
+
 from .config import SupervisedConfig
 from .model_card import CardContext, evaluation_result, fill_card
 
-_FIGURES = {
-    "accuracy": "accuracy",
-    "balanced accuracy": "balanced_accuracy",
-    "macro F1": "macro_f1",
-    "accuracy, UrbanSound8K's classes": "accuracy_urbansound8k",
-    "accuracy, new classes": "accuracy_sirennet",
-}
+_FIGURES = {name: key for name, key in FIGURE_NAMES.items() if key != "macro_roc_auc"}
 _PICTURE = "confusion_matrix.png"
 
 
@@ -43,7 +39,7 @@ def write_release_card(
     rows = [_row(name, summary["figures"][key]) for name, key in _FIGURES.items()]
     rows += [_row(f"control: {name}: accuracy", control["accuracy"]) for name, control in summary["controls"].items()]
     per_class = [
-        f"| {name} | {_share(m['precision'])} | {_share(m['recall'])} | {_share(m['f1'])} | {m['support']} "
+        f"| {name} | {as_percent(m['precision'])} | {as_percent(m['recall'])} | {as_percent(m['f1'])} | {m['support']} "
         f"| {m['recordings']} |"
         for name, m in summary["per_class"].items()
     ]
@@ -77,8 +73,4 @@ def _row(name: str, figure: dict[str, Any]) -> str:
     spread = "" if figure["std"] is None else f" ± {100 * figure['std']:.1f}"
     interval = figure.get("interval")
     within = f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}" if interval else ""
-    return f"| {name} | {_share(figure['mean'])}{spread} | {within} |"
-
-
-def _share(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
+    return f"| {name} | {as_percent(figure['mean'])}{spread} | {within} |"

@@ -51,9 +51,9 @@ def run_export(options: argparse.Namespace) -> int:
     disable_progress_bar()
     classifier = load_classifier(options.model, device="cpu")
     clips = _clips_for_int8(classifier, options) if options.int8_dataset else None
-    export = export_onnx(classifier, options.output_dir)
-    result: dict[str, Any] = {"folder": options.output_dir, "difference": export.difference}
-    lines = [f"{options.output_dir}: at most {export.difference:.1e} from PyTorch"]
+    difference = export_onnx(classifier, options.output_dir)
+    result: dict[str, Any] = {"folder": options.output_dir, "difference": difference}
+    lines = [f"{options.output_dir}: at most {difference:.1e} from PyTorch"]
     if clips is not None:
         accuracy = quantize_export(options.output_dir, *clips)
         result["int8"] = dataclasses.asdict(accuracy)

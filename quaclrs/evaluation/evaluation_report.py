@@ -12,18 +12,11 @@ import numpy as np
 
 from ..errors import QuaclrsError
 from .evaluation_clips import EvaluationClips, listed
+from .metrics import FIGURE_NAMES, as_percent
 from .plots import confusion_matrix_figure, save_figure
 from .result_files import write_csv, write_predictions, write_text
 from .robustness_plots import accuracy_over_snr_figure
 
-_FIGURES = {
-    "accuracy": "accuracy",
-    "balanced accuracy": "balanced_accuracy",
-    "macro F1": "macro_f1",
-    "macro ROC AUC": "macro_roc_auc",
-    "accuracy, UrbanSound8K's classes": "accuracy_urbansound8k",
-    "accuracy, new classes": "accuracy_sirennet",
-}
 _FIGURES_OVER_SNR = {
     "accuracy": "accuracy",
     "UrbanSound8K's classes": "accuracy_urbansound8k",
@@ -69,9 +62,9 @@ def markdown_report(result: Mapping[str, Any]) -> str:
         labels = listed([f"{label} ({clips})" for label, clips in left_out.items()])
         lines.append(f"- left out: {sum(left_out.values())} clips whose label is not mapped: {labels}")
     lines += [f"- warning: {warning}" for warning in result["warnings"]]
-    figures = [[name, _percent(result.get(key))] for name, key in _FIGURES.items()]
+    figures = [[name, as_percent(result.get(key))] for name, key in FIGURE_NAMES.items()]
     of_classes = [
-        [name, *(_percent(m[key] if m["support"] else None) for key in ("recall", "precision", "f1")), m["support"]]
+        [name, *(as_percent(m[key] if m["support"] else None) for key in ("recall", "precision", "f1")), m["support"]]
         for name, m in result["per_class"].items()
     ]
     tables = [
@@ -80,7 +73,7 @@ def markdown_report(result: Mapping[str, Any]) -> str:
     ]
     if robustness := result.get("robustness"):
         rows = [
-            [_decibels(c["snr_db"]), *(_percent(c[key]) for key in _FIGURES_OVER_SNR.values())]
+            [_decibels(c["snr_db"]), *(as_percent(c[key]) for key in _FIGURES_OVER_SNR.values())]
             for c in robustness["conditions"]
         ]
         tables.append(f"Noise: {robustness['noise']}, seed {robustness['seed']}")
@@ -121,7 +114,7 @@ def write_evaluation(
     save_figure(figure, folder / "plots" / "confusion_matrix.png")
     if robustness := result.get("robustness"):
         conditions = robustness["conditions"]
-        keys = ["snr_db", *_FIGURES.values()]
+        keys = ["snr_db", *FIGURE_NAMES.values()]
         write_text(folder / "robustness.json", _json(robustness))
         write_csv(folder / "robustness.csv", keys, ([c.get(key) for key in keys] for c in conditions))
         save_figure(
@@ -130,10 +123,6 @@ def write_evaluation(
         )
     write_text(folder / "results.md", markdown_report(result) + "\n")
     write_text(folder / "metrics.json", _json({key: value for key, value in result.items() if key != "robustness"}))
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
 
 
 def _decibels(snr_db: float | str) -> str:

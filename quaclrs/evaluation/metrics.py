@@ -19,6 +19,22 @@ from quaclrs.labels import SIRENNET, URBANSOUND8K
 STANDARD_SOURCES: tuple[str, ...] = (URBANSOUND8K, SIRENNET)
 
 
+#: What reports call the figures of `classification_metrics` that they show.
+FIGURE_NAMES = {
+    "accuracy": "accuracy",
+    "balanced accuracy": "balanced_accuracy",
+    "macro F1": "macro_f1",
+    "macro ROC AUC": "macro_roc_auc",
+    "accuracy, UrbanSound8K's classes": "accuracy_urbansound8k",
+    "accuracy, new classes": "accuracy_sirennet",
+}
+
+
+def as_percent(share: float | None) -> str:
+    """A share in [0, 1] as reports print it; a dash where it is undefined."""
+    return "–" if share is None else f"{share:.1%}"
+
+
 def classification_metrics(
     labels: np.ndarray,
     probabilities: np.ndarray,

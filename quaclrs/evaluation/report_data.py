@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import numpy as np
 import yaml
 
 from ..errors import QuaclrsError
+from .metrics import FIGURE_NAMES, as_percent
 from .result_files import Predictions, read_predictions
 
 
@@ -78,15 +80,6 @@ class ReportData:
         ]
 
 
-_FIGURES = {
-    "accuracy": "accuracy",
-    "balanced accuracy": "balanced_accuracy",
-    "macro F1": "macro_f1",
-    "macro ROC AUC": "macro_roc_auc",
-    "accuracy, UrbanSound8K's classes": "accuracy_urbansound8k",
-    "accuracy, new classes": "accuracy_sirennet",
-}
-
 #: Pictures that a report draws itself.
 _DRAWN = {"confusion_matrix.png", "training_curves.png"}
 
@@ -109,8 +102,6 @@ def read_report_data(folder: Path) -> ReportData:
 
 
 def _run(folder: Path, metrics: dict[str, Any]) -> ReportData:
-    import csv
-
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     method = metrics.get("method")
     # A self-supervised encoder is judged by the linear probe on it, whose predictions the run keeps.
@@ -135,8 +126,8 @@ def _run(folder: Path, metrics: dict[str, Any]) -> ReportData:
             **({"figures are of": "a logistic regression on the frozen encoder; curves are of k-NN"} if method else {}),
         },
         warnings=tuple(metrics["warnings"]),
-        figures={name: _share(figures.get(key)) for name, key in _FIGURES.items()},
-        controls={name: _share(control["accuracy"]) for name, control in metrics["controls"].items()},
+        figures={name: as_percent(figures.get(key)) for name, key in FIGURE_NAMES.items()},
+        controls={name: as_percent(control["accuracy"]) for name, control in metrics["controls"].items()},
         per_class=figures["per_class"],
         confusion_matrix=figures["confusion_matrix"],
         predictions=read_predictions(folder / "predictions.csv"),
@@ -151,7 +142,7 @@ def _cross_validation(folder: Path, summary: dict[str, Any]) -> ReportData:
     runs = [folder / f"fold-{run['fold']}-seed-{run['seed']}" for run in summary["runs"]]
     config = yaml.safe_load((runs[0] / "config.yaml").read_text(encoding="utf-8"))
     found = [read_predictions(run / "predictions.csv") for run in runs]
-    training = summary["training"]
+    training, figures = summary["training"], summary["figures"]
     return ReportData(
         folder=folder,
         title=f"{training['backbone']}, {training['mode']}, cross-validated",
@@ -162,7 +153,7 @@ def _cross_validation(folder: Path, summary: dict[str, Any]) -> ReportData:
             "training": f"{training['initial_weights']}; {training['seconds'] / 60:.0f} minutes in all",
         },
         warnings=tuple(summary["warnings"]),
-        figures={name: _mean(summary["figures"][key]) for name, key in _FIGURES.items() if key in summary["figures"]},
+        figures={name: _mean(figures[key]) for name, key in FIGURE_NAMES.items() if key in figures},
         controls={name: _mean(control["accuracy"]) for name, control in summary["controls"].items()},
         per_class=summary["per_class"],
         confusion_matrix=summary["confusion_matrix"],
@@ -183,12 +174,8 @@ def _other_plots(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(file for file in (folder / "plots").glob("*.png") if file.name not in _DRAWN))
 
 
-def _share(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
-
-
 def _mean(figure: Mapping[str, Any]) -> str:
     spread = "" if figure["std"] is None else f" ± {100 * figure['std']:.1f}"
     interval = figure.get("interval")
     within = f" (95 % interval {100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
-    return f"{_share(figure['mean'])}{spread}{within}"
+    return f"{as_percent(figure['mean'])}{spread}{within}"

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from running_space import running_space
 
+from benchmarks.running_space import running_space
 from quaclrs.default_model import DEFAULT_MODEL
 
 
 @pytest.fixture(scope="session")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def space() -> Iterator[str]:
     """Address of the running Space."""
     if not (DEFAULT_MODEL / "config.json").is_file():
         pytest.skip("the Space was not tested: this checkout holds no model of its own (quaclrs/default_model)")
-    with running_space(tmp_path_factory.mktemp("space") / "log.txt") as address:
+    with running_space() as (address, _):
         yield address
 
 
