@@ -56,7 +56,7 @@ def floor_of(classifier: TorchClassifier) -> Callable[[list[Path]], object]:
         for waveform in waveforms:
             padded = torch.nn.functional.pad(waveform, (c.n_fft // 2, c.n_fft // 2))
             torch.fft.rfft(padded.unfold(0, c.n_fft, c.hop_length) * window)
-        return network(torch.zeros(len(files), 3, c.image_size, c.image_size))
+        return network(torch.zeros(len(files), 3, *c.picture_size))
 
     return run
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from quaclrs.audio import load_audio
+from quaclrs.front_end import log_mel_config_of
 
 from .spectrograms import LibrosaFrontEnd
 
@@ -39,9 +40,7 @@ def draw_classes(folder: Path, clips: pd.DataFrame, log_mel: Mapping[str, Any]) 
             spectrograms[str(label)] = front_end(waveform)
         else:
             spectrograms[str(label)] = _grey(content["image"]["bytes"])
-    figure = spectrogram_grid_figure(
-        spectrograms, log_mel["duration"], log_mel["f_min"], log_mel["f_max"], log_mel["top_db"]
-    )
+    figure = spectrogram_grid_figure(spectrograms, log_mel["duration"], log_mel_config_of(log_mel))
     save_figure(figure, folder / PICTURE_NAME)
 
 

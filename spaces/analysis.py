@@ -106,7 +106,7 @@ def draw_sound(model: str, sound: Recording) -> Figure:
     times = np.linspace(0, window.duration, len(columns))
     above.fill_between(times, [c.min() for c in columns], [c.max() for c in columns], color="#0072B2", linewidth=0.4)
     above.set_ylabel("amplitude")
-    image = draw_spectrogram(below, log_mel, window.duration, window.f_min, window.f_max, window.top_db)
+    image = draw_spectrogram(below, log_mel, window.duration, window)
     below.set_ylabel("frequency (Hz)")
     below.set_xlabel("time (s)")
     figure.colorbar(image, ax=[above, below], label="dB below the loudest cell", aspect=40)
@@ -119,7 +119,7 @@ def draw_explanation(model: str, sound: Recording, label: str | None) -> Figure:
     window = classifier.log_mel_config
     with _ONE_AT_A_TIME:
         explanation = explain(classifier, sound, label=label)
-    return explanation_figure(explanation, window.f_min, window.f_max, window.top_db)
+    return explanation_figure(explanation, window)
 
 
 def list_moments(model: str, file: str, loudest: float) -> list[Moment]:

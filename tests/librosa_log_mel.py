@@ -7,9 +7,11 @@ import numpy as np
 import scipy.signal
 import torch
 
-from quaclrs.models import LogMelConfig, LogMelSpectrogram
+from quaclrs.models import LogMelConfig, LogMelSpectrogram, find_backbone
 
 SPEECH_FRONT_END = LogMelConfig(sampling_rate=16_000, n_fft=1024, hop_length=160, n_mels=64, f_min=50, f_max=7_500)
+
+YAMNET_FRONT_END = LogMelConfig(**find_backbone("yamnet").log_mel)
 
 
 def librosa_decibels(waveform: np.ndarray, config: LogMelConfig) -> np.ndarray:
@@ -22,8 +24,12 @@ def librosa_decibels(waveform: np.ndarray, config: LogMelConfig) -> np.ndarray:
         fmin=config.f_min,
         fmax=config.f_max,
         pad_mode="constant",
+        win_length=config.win_length,
+        power=config.power,
+        htk=config.mel_scale == "htk",
+        norm=None if config.mel_norm == "none" else config.mel_norm,
     )
-    return librosa.power_to_db(mel, ref=np.max)
+    return librosa.power_to_db(mel ** (2 / config.power), ref=np.max)
 
 
 def assert_equals_librosa(waveform: np.ndarray, config: LogMelConfig, name: str = "") -> None:

@@ -18,6 +18,7 @@ from quaclrs.models import (
     QuaclrsConfig,
     QuaclrsForAudioClassification,
     QuaclrsModel,
+    find_backbone,
 )
 
 from .config import SupervisedConfig, TrainingConfig, model_folder_of
@@ -27,7 +28,14 @@ from .optimization import freeze_stages
 def build_log_mel_config(config: TrainingConfig) -> LogMelConfig:
     """The front end of a run."""
     assert config.image_size is not None and config.pad_mode is not None
-    return LogMelConfig(image_size=config.image_size, duration=config.duration, pad_mode=config.pad_mode)
+    spec = find_backbone(config.backbone)
+    return LogMelConfig(
+        image_size=config.image_size,
+        image_width=spec.image_width(config.duration),
+        duration=config.duration,
+        pad_mode=config.pad_mode,
+        **spec.log_mel,
+    )
 
 
 def build_augmentation(config: TrainingConfig, log_mel: LogMelConfig) -> AugmentedLogMel | None:

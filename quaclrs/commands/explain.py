@@ -41,9 +41,7 @@ def run_explain(options: argparse.Namespace) -> int:
     recording = read_recording(sound, "standard input" if from_pipe else None, classifier.longest_read)
     explanation = explain(classifier, recording, label=options.label, method=options.method)
     output = options.output or ("explained.png" if from_pipe else str(Path(options.file).with_suffix(".explained.png")))
-    window = classifier.log_mel_config
-    figure = explanation_figure(explanation, window.f_min, window.f_max, window.top_db)
-    save_figure(figure, Path(output))
+    save_figure(explanation_figure(explanation, classifier.log_mel_config), Path(output))
     result = {"file": options.file, "label": explanation.label, "score": explanation.score, "picture": output}
     if options.json:
         print(json.dumps(result, ensure_ascii=False))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import QuaclrsError, first_line_of
+from ..front_end import log_mel_config_of
 
 
 def add_info_command(commands: Any) -> None:
@@ -32,12 +33,13 @@ def run_info(options: argparse.Namespace) -> int:
         print(json.dumps(described, ensure_ascii=False))
         return 0
     front_end = described["log_mel"]
+    picture = log_mel_config_of(front_end).picture_size
     rows = {
         "model": described["model"],
         "backbone": f"{described['backbone']}, {described['parameters'] / 1e6:.2f} M parameters, "
         f"{described['bytes'] / 1e6:.1f} MB ({described['dtype']})",
         "hears": f"{front_end['duration']:g} s at {front_end['sampling_rate']} Hz, {front_end['n_mels']} mels up to "
-        f"{front_end['f_max']:g} Hz, {front_end['image_size']} pixels, short clips: {front_end['pad_mode']}",
+        f"{front_end['f_max']:g} Hz, {' x '.join(map(str, picture))} pixels, short clips: {front_end['pad_mode']}",
         "classes": ", ".join(described["labels"]),
         **{f"{r['metric']} ({r['dataset']}, {r['split']})": f"{r['value']:.1%}" for r in described["results"]},
         "licence": described["licence"] + (f" ({described['licence_file']})" if described["licence_file"] else ""),

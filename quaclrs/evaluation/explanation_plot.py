@@ -12,24 +12,24 @@ from .plots import empty_figure
 from .spectrogram_plots import draw_spectrogram, spectrogram_extent
 
 if TYPE_CHECKING:
+    from ..models import LogMelConfig
     from .gradcam import Explanation
 
 #: Opacity where the heat is 1: the spectrogram stays visible below.
 _OPACITY = 0.75
 
 
-def explanation_figure(explanation: Explanation, f_min: float, f_max: float, top_db: float) -> Figure:
+def explanation_figure(explanation: Explanation, front_end: LogMelConfig) -> Figure:
     """Draw the log-mel alone and, below it, under the heat of the explained class.
 
     Args:
         explanation: of `quaclrs.evaluation.gradcam.explain`.
-        f_min, f_max: edges of the mel bands in Hz.
-        top_db: decibels between 0 and 1 of the log-mel.
+        front_end: of the classifier that was explained.
     """
     figure = empty_figure(8, 6, "constrained")
     alone, explained = figure.subplots(2, 1, sharex=True)
     for axes in (alone, explained):
-        image = draw_spectrogram(axes, explanation.log_mel, explanation.duration, f_min, f_max, top_db)
+        image = draw_spectrogram(axes, explanation.log_mel, explanation.duration, front_end)
         axes.set_ylabel("frequency (Hz)")
     heat = explained.imshow(
         explanation.heat,
@@ -39,7 +39,7 @@ def explanation_figure(explanation: Explanation, f_min: float, f_max: float, top
         vmin=0,
         vmax=1,
         alpha=_OPACITY * np.clip(explanation.heat, 0, 1),
-        extent=spectrogram_extent(explanation.duration, f_min, f_max),
+        extent=spectrogram_extent(explanation.duration, front_end),
     )
     alone.set_title("spectrogram", fontsize=11)
     explained.set_title(

@@ -6,6 +6,7 @@ from silence to the sound along a straight line in the log-mel.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,12 +19,13 @@ from torch import nn
 
 from ..errors import QuaclrsError
 from ..inference import TorchClassifier
+from ..models import Backbone
 
 Method = Literal["grad-cam", "integrated-gradients"]
 METHODS: tuple[Method, ...] = ("grad-cam", "integrated-gradients")
 
-#: The layers of the paper's backbones that are looked at: the last with about a quarter of a second a column. Their
-#: very last maps have 7 columns for 4 s, which blurs what is short.
+#: The layers that are looked at of backbones with names of ours: the last with about a quarter of a second a column.
+#: The very last maps of most have 7 columns for 4 s, which blurs what is short.
 TARGET_LAYERS = {
     "alexnet": "features.11",
     "vgg16": "features.29",
@@ -32,6 +34,7 @@ TARGET_LAYERS = {
     "inception_v3": "Mixed_6e",
     "efficientnet_b0": "blocks.4",
     "convnext_tiny": "stages.2",
+    "yamnet": "blocks.3",
 }
 
 #: Columns that the map of any other network should have.
@@ -103,11 +106,11 @@ def explain(
 
 
 def find_target_layer(
-    backbone: nn.Module, pictures: torch.Tensor
+    backbone: Backbone, pictures: torch.Tensor
 ) -> tuple[nn.Module, Callable[[torch.Tensor], torch.Tensor] | None]:
     """The layer of a backbone that Grad-CAM looks at, and what turns its output into maps (batch, channels, h, w).
 
-    Of a network that is none of the paper's it is the last layer with maps of at least 12 columns, or the finest that
+    Of a network without a name of ours it is the last layer with maps of at least 12 columns, or the finest that
     it has; of a vision transformer the last block's first norm.
 
     Args:
@@ -117,7 +120,9 @@ def find_target_layer(
     network: Any = backbone.network
     name = TARGET_LAYERS.get(str(backbone.name))
     if name is not None:
-        return network.get_submodule(name), None
+        count = pictures.shape[-1] // (backbone.patch_width or 1)
+        to_maps = functools.partial(backbone.join, count=count) if backbone.patch_width else None
+        return network.get_submodule(name), to_maps
     if hasattr(network, "blocks") and hasattr(network, "patch_embed") and hasattr(network, "num_prefix_tokens"):
         grid, prefix = network.patch_embed.grid_size, network.num_prefix_tokens
 

@@ -2,7 +2,7 @@
 
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification
 
-from .backbones import PAPER_BACKBONES, Backbone, BackboneError, find_backbone
+from .backbones import AUDIO_BACKBONES, PAPER_BACKBONES, Backbone, BackboneError, find_backbone
 from .configuration_log_mel import PAD_MODES, LogMelConfig
 from .configuration_quaclrs import QuaclrsConfig
 from .feature_extraction_quaclrs import QuaclrsFeatureExtractor
@@ -16,6 +16,7 @@ AutoModelForAudioClassification.register(QuaclrsConfig, QuaclrsForAudioClassific
 AutoFeatureExtractor.register(QuaclrsConfig, QuaclrsFeatureExtractor, exist_ok=True)
 
 __all__ = [
+    "AUDIO_BACKBONES",
     "PAD_MODES",
     "PAPER_BACKBONES",
     "Backbone",

@@ -1,4 +1,4 @@
-"""The image networks under the classifier: the paper's seven by name (section 4.2) and any timm architecture.
+"""The image networks under the classifier: the paper's seven by name (section 4.2), YAMNet, and any timm architecture.
 
 This file travels with every pushed model, so it imports nothing from the rest of the package.
 """
@@ -6,9 +6,11 @@ This file travels with every pushed model, so it imports nothing from the rest o
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -18,6 +20,9 @@ from timm.models import get_pretrained_cfg, load_state_dict
 from torch import nn
 from torchvision.models import AlexNet_Weights, alexnet
 
+#: Most that `level` adds to logarithms of magnitudes whose largest is 0: what is above flat silence.
+_MOST_GAIN = 4.0
+
 
 class BackboneError(ValueError):
     """A backbone that does not exist, or weights that cannot be had or do not fit; the message is one line."""
@@ -25,10 +30,28 @@ class BackboneError(ValueError):
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """How a backbone is built: its timm name with the pretrained tag, and the square picture it was made for."""
+    """How a backbone is built, and the picture and front end that it was made for.
+
+    Attributes:
+        timm_name: of the architecture, with the pretrained tag.
+        image_size: height of the picture in pixels, and its width unless there are patches.
+        patch_width: pixels of the patches that a picture is cut into; their embeddings are averaged.
+        patch_seconds: what a patch lasts.
+        image_mean, image_std: normalisation of the pretrained weights; timm's where absent.
+        log_mel: options of `LogMelConfig` that are not the paper's.
+    """
 
     timm_name: str
     image_size: int = 224
+    patch_width: int | None = None
+    patch_seconds: float = 0.0
+    image_mean: tuple[float, ...] | None = None
+    image_std: tuple[float, ...] | None = None
+    log_mel: Mapping[str, Any] = field(default_factory=dict)
+
+    def image_width(self, duration: float) -> int | None:
+        """Width in pixels of the picture of a clip that lasts `duration` seconds; None where pictures are square."""
+        return self.patch_width and self.patch_width * max(1, int(duration / self.patch_seconds))
 
 
 #: The paper's seven. The tags are the plain ImageNet-1k weights; torchvision's own AlexNet stands in as timm has none.
@@ -42,13 +65,41 @@ PAPER_BACKBONES: Mapping[str, BackboneSpec] = {
     "convnext_tiny": BackboneSpec("convnext_tiny.fb_in1k"),
 }
 
+#: YAMNet (Google, Apache-2.0): MobileNet v1 over patches of 96 frames, trained on AudioSet. Its front end gives natural
+#: logarithms of mel magnitudes; the normalisation turns 80 dB from 0 to 1 into those. A frame comes every 167 samples,
+#: YAMNet's every 160: whole seconds are whole patches then, and no picture need be resized.
+#: `python -m training.audioset_weights` makes its weights.
+AUDIO_BACKBONES: Mapping[str, BackboneSpec] = {
+    "yamnet": BackboneSpec(
+        "mobilenetv1_100",
+        image_size=64,
+        patch_width=96,
+        patch_seconds=1.0,
+        image_mean=(1.0,) * 3,
+        image_std=(1 / math.log(1e4),) * 3,
+        log_mel={
+            "sampling_rate": 16_000,
+            "n_fft": 512,
+            "win_length": 400,
+            "hop_length": 167,
+            "n_mels": 64,
+            "f_min": 125.0,
+            "f_max": 7500.0,
+            "power": 1,
+            "mel_scale": "htk",
+            "mel_norm": "none",
+        },
+    ),
+}
+
 
 def find_backbone(name: str) -> BackboneSpec:
-    """Look up one of `PAPER_BACKBONES` or any timm architecture; `BackboneError` names the nearest known ones."""
-    if name in PAPER_BACKBONES:
-        return PAPER_BACKBONES[name]
+    """Look up `PAPER_BACKBONES`, `AUDIO_BACKBONES` or timm; `BackboneError` names the nearest known architectures."""
+    named = {**PAPER_BACKBONES, **AUDIO_BACKBONES}
+    if name in named:
+        return named[name]
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, {*PAPER_BACKBONES, *timm.list_models()}, n=3)
+        near = difflib.get_close_matches(name, {*named, *timm.list_models()}, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose {', '.join(PAPER_BACKBONES)} or a timm name"
         raise BackboneError(f"unknown backbone {name!r}: {hint}")
     try:
@@ -62,7 +113,7 @@ class Backbone(nn.Module):
     """A network without its classifier: pictures (batch, 3, height, width) to a feature map and a pooled vector.
 
     Args:
-        name: one of `PAPER_BACKBONES` or a timm architecture.
+        name: one of `PAPER_BACKBONES`, of `AUDIO_BACKBONES`, or a timm architecture.
 
     Attributes:
         hidden_size: length of the pooled vector.
@@ -75,7 +126,10 @@ class Backbone(nn.Module):
         super().__init__()
         self.name = name
         self.hidden_size: int
+        self.image_mean: tuple[float, ...]
+        self.image_std: tuple[float, ...]
         spec = find_backbone(name)
+        self.patch_width = spec.patch_width
         if name == "alexnet":
             self.network = alexnet(weights=None)
             self.network.classifier = self.network.classifier[:-1]
@@ -86,15 +140,39 @@ class Backbone(nn.Module):
             self.network = timm.create_model(spec.timm_name, pretrained=False, num_classes=0)
             # MobileNetV3 and VGG widen their features in the head: timm calls that size head_hidden_size.
             self.hidden_size = int(getattr(self.network, "head_hidden_size", None) or self.network.num_features)
-            self.image_mean, self.image_std = self.network.pretrained_cfg["mean"], self.network.pretrained_cfg["std"]
+            timms = self.network.pretrained_cfg
+            self.image_mean, self.image_std = spec.image_mean or timms["mean"], spec.image_std or timms["std"]
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the last feature map (batch, channels, height, width) and the pooled vector (batch, hidden_size)."""
         if self.name == "alexnet":
             feature_map = self.network.features(pictures)
             return feature_map, self.network.classifier(self.network.avgpool(feature_map).flatten(1))
-        feature_map = self.network.forward_features(pictures)
-        return feature_map, self.network.forward_head(feature_map, pre_logits=True)
+        patches = pictures if self.patch_width is None else self.split(level(pictures))
+        feature_map = self.network.forward_features(patches)
+        embeddings = self.network.forward_head(feature_map, pre_logits=True)
+        if self.patch_width is None:
+            return feature_map, embeddings
+        count = max(1, pictures.shape[-1] // self.patch_width)
+        return self.join(feature_map, count), embeddings.unflatten(0, (-1, count)).mean(1)
+
+    def split(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Patches (batch * count, 3, height, patch_width) of pictures, each with its last column first.
+
+        TensorFlow pads strided convolutions below and to the right, PyTorch on both sides, which for an even size is
+        above and to the left. A picture has its lowest band at the bottom, not at the top as YAMNet has it; with time
+        reversed too, and kernels alike, the two are equal.
+        """
+        assert self.patch_width is not None
+        count = max(1, pictures.shape[-1] // self.patch_width)
+        size = (pictures.shape[-2], count * self.patch_width)
+        if pictures.shape[-1] != size[1]:
+            pictures = nn.functional.interpolate(pictures, size=size, mode="bilinear", align_corners=False)
+        return pictures.unflatten(-1, (count, -1)).permute(0, 3, 1, 2, 4).flatten(0, 1).flip(-1)
+
+    def join(self, maps: torch.Tensor, count: int) -> torch.Tensor:
+        """Maps (batch * count, channels, height, width) of patches as (batch, channels, height, count * width)."""
+        return maps.flip(-1).unflatten(0, (-1, count)).permute(0, 2, 3, 1, 4).flatten(-2)
 
     def load_weights(self, file: str | Path | None = None) -> None:
         """Load ImageNet weights from a local file, or without one from the Hub (AlexNet's from torchvision's site).
@@ -117,6 +195,11 @@ class Backbone(nn.Module):
         self.network.load_state_dict({key: state[key] for key in wanted})
 
     def _download_weights(self) -> dict[str, torch.Tensor]:
+        if self.name in AUDIO_BACKBONES:
+            raise BackboneError(
+                f"pretrained weights of {self.name} are not on the Hub; make a file of them with "
+                "python -m training.audioset_weights, and name it"
+            )
         try:
             if self.name == "alexnet":
                 return dict(AlexNet_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True))
@@ -127,6 +210,18 @@ class Backbone(nn.Module):
                 f"pretrained weights of {self.name} could not be downloaded ({reason}); "
                 "name a local weights file or train from scratch"
             ) from error
+
+
+def level(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures of natural logarithms of magnitudes, as loud on average as what YAMNet was trained on.
+
+    Log-mels are relative to their loudest cell, YAMNet's are absolute. With the root mean square of the magnitudes at
+    0.5, a level that recordings had on average, a linear classifier did as well as on absolute levels; with the loudest
+    cell at a fixed level it did not. Silence stays quiet.
+    """
+    mean_square = (2 * pictures[:, :1]).flatten(1).logsumexp(1) - math.log(pictures[0, 0].numel())
+    gain = (math.log(0.5) - 0.5 * mean_square).clamp(max=_MOST_GAIN)
+    return pictures + gain[:, None, None, None]
 
 
 def _alexnet_layers(coarse: bool = False) -> dict[str, str]:

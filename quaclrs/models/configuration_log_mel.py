@@ -14,24 +14,35 @@ import numpy as np
 
 PAD_MODES = ("zeros", "repeat")
 
+#: What the options that are words may be.
+_CHOICES = {"pad_mode": PAD_MODES, "mel_scale": ("slaney", "htk"), "mel_norm": ("slaney", "none")}
+
 
 @dataclass(frozen=True)
 class LogMelConfig:
     """Everything between a waveform and the picture that a backbone sees; the defaults are the paper's Table 1.
 
+    Options that the paper leaves alone, from `win_length` on, are for networks that were trained on another front end;
+    they mean what librosa's of the same names do.
+
     Args:
         sampling_rate: Hz.
         duration: seconds of every clip: longer ones are cut from the centre, shorter ones padded.
-        n_fft: length of the Hann window and of the FFT, in samples.
+        n_fft: length of the FFT and, without `win_length`, of the Hann window, in samples.
         hop_length: samples from one frame to the next.
-        n_mels: mel bands (Slaney's scale and area normalisation, as in librosa).
+        n_mels: mel bands.
         f_min: lower edge of the lowest band, Hz.
         f_max: upper edge of the highest band, Hz.
         amin: smallest mel power that is told apart; a clip that never exceeds it is silent.
         top_db: decibels kept below the loudest cell; they are scaled to [0, 1].
-        image_size: height and width of the picture that the backbone sees, in pixels.
+        image_size: height and, without `image_width`, width of the picture that the backbone sees, in pixels.
         pad_mode: how a shorter clip is filled up: `zeros` puts silence after it (paper, section 3), `repeat` plays it
             again and again, so that its length does not show.
+        win_length: length of the Hann window in samples, in the middle of the FFT's.
+        power: what of the spectrum the bands weigh: its power (2), or its magnitude (1), squared after that.
+        mel_scale: `slaney`, or `htk` for O'Shaughnessy's formula.
+        mel_norm: `slaney` for bands of one area, `none` for bands of one height.
+        image_width: width of the picture in pixels.
     """
 
     sampling_rate: int = 48_000
@@ -45,15 +56,21 @@ class LogMelConfig:
     top_db: float = 80.0
     image_size: int = 224
     pad_mode: str = "zeros"
+    win_length: int | None = None
+    power: int = 2
+    mel_scale: str = "slaney"
+    mel_norm: str = "slaney"
+    image_width: int | None = None
 
     def __post_init__(self) -> None:
-        if self.pad_mode not in PAD_MODES:
-            raise ValueError(f"log-mel option pad_mode is {self.pad_mode!r}; choose {' or '.join(PAD_MODES)}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"log-mel option {name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
         for field in dataclasses.fields(self):
-            if field.type == "str":
-                continue
             value, lowest = getattr(self, field.name), "0 or more" if field.name == "f_min" else "above 0"
-            whole = field.type == "int"
+            if field.name in _CHOICES or (value is None and field.default is None):
+                continue
+            whole = str(field.type).startswith("int")
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
                 raise ValueError(f"log-mel option {field.name} is {value!r}; it must be a {'whole ' * whole}number")
             if not 0 <= value < math.inf or (value == 0 and lowest != "0 or more"):
@@ -62,6 +79,10 @@ class LogMelConfig:
             raise ValueError(f"log-mel option duration is {self.duration} s; it must last a sample at least")
         if self.n_fft % 2:  # the filterbank's bins reach half the sampling rate exactly, as an even transform's do
             raise ValueError(f"log-mel option n_fft is {self.n_fft}; it must be even")
+        if self.win_length is not None and self.win_length > self.n_fft:
+            raise ValueError(f"log-mel option win_length is {self.win_length}; n_fft is {self.n_fft} only")
+        if self.power not in (1, 2):
+            raise ValueError(f"log-mel option power is {self.power}; it must be 1 or 2")
         if not 0 <= self.f_min < self.f_max <= self.sampling_rate / 2:
             raise ValueError(
                 f"log-mel options f_min {self.f_min:g} and f_max {self.f_max:g} Hz must satisfy "
@@ -72,6 +93,11 @@ class LogMelConfig:
     def n_samples(self) -> int:
         """Samples of a clip of `duration` seconds."""
         return round(self.duration * self.sampling_rate)
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of the picture in pixels."""
+        return self.image_size, self.image_width or self.image_size
 
     @property
     def n_bins(self) -> int:

@@ -21,6 +21,9 @@ _FRAMES_PER_THREAD = 126
 #: Frames whose power is kept for one matrix product with the filterbank: all of a clip, and a bound for long sounds.
 _FRAMES_PER_PRODUCT = 512
 
+#: What is added before a square root, whose slope at zero is infinite.
+_TINY = 1e-20
+
 #: Mel bands that share a matrix product on a CPU: neighbours overlap, so few of its factors are zero.
 _MELS_PER_PRODUCT = 32
 
@@ -63,15 +66,18 @@ class LogMelSpectrogram(nn.Module):
     def reset_parameters(self) -> None:
         """Fill the window and the filterbank; `from_pretrained` calls it again after its start on the meta device."""
         c = self.config
-        self.window.copy_(torch.from_numpy(window_function(c.n_fft, "hann", periodic=True)))
+        length = c.win_length or c.n_fft
+        first = (c.n_fft - length) // 2
+        self.window.zero_()
+        self.window[first : first + length] = torch.from_numpy(window_function(length, "hann", periodic=True))
         bank = mel_filter_bank(
             num_frequency_bins=c.n_fft // 2 + 1,
             num_mel_filters=c.n_mels,
             min_frequency=c.f_min,
             max_frequency=c.f_max,
             sampling_rate=c.sampling_rate,
-            norm="slaney",
-            mel_scale="slaney",
+            norm=None if c.mel_norm == "none" else c.mel_norm,
+            mel_scale=c.mel_scale,
         )
         self.filterbank.copy_(torch.from_numpy(bank[: c.n_bins]))
         self._bands = None
@@ -99,6 +105,8 @@ class LogMelSpectrogram(nn.Module):
     def mel_power(self, waveform: torch.Tensor, filterbank: torch.Tensor | None = None) -> torch.Tensor:
         """Mel power of float32 waveforms (batch, samples) as (batch, n_mels, frames); call it outside autocast.
 
+        With `power=1` it is the square of what the bands make of magnitudes, so that whatever works on mel power does.
+
         Args:
             waveform: on the device of this module.
             filterbank: another than the module's own, (bins, n_mels) for all or (batch, bins, n_mels), one a clip.
@@ -114,7 +122,8 @@ class LogMelSpectrogram(nn.Module):
             frames = padded.unfold(-1, c.n_fft, c.hop_length)  # (batch, frames, n_fft), a view
             spectrum = torch.fft.rfft(frames * self.window)[..., : filterbank.shape[-2]]
             power = torch.view_as_real(spectrum).square().sum(-1)
-        return (power @ filterbank).transpose(1, 2)
+        mel = power @ filterbank if c.power == 2 else ((power + _TINY).sqrt() @ filterbank).square()
+        return mel.transpose(1, 2)
 
     @staticmethod
     def _works_in_chunks(waveform: torch.Tensor) -> bool:
@@ -149,12 +158,14 @@ class LogMelSpectrogram(nn.Module):
                     self._power_of(chunk, windowed[: len(chunk)], of_chunk[: len(chunk)])
                 for mels, bins, weights in bands:
                     torch.mm(weights, power[: len(part), bins].T, out=mel[mels, first : first + len(part)])
-            yield mel
+            yield mel if c.power == 2 else mel.square_()
 
     def _power_of(self, frames: torch.Tensor, windowed: torch.Tensor, power: torch.Tensor) -> None:
         torch.mul(frames, self.window, out=windowed)
         spectrum = torch.fft.rfft(windowed)[:, : power.shape[1]]
         torch.mul(spectrum.real, spectrum.real, out=power).addcmul_(spectrum.imag, spectrum.imag)
+        if self.config.power == 1:
+            power.sqrt_()
 
     def _own_bands(self) -> list[Band]:
         if self._bands is None:

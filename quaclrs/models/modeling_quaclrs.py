@@ -55,16 +55,16 @@ class QuaclrsModel(QuaclrsPreTrainedModel):
         return self.backbone.hidden_size
 
     def pictures(self, log_mel: torch.Tensor, width: int | None = None) -> torch.Tensor:
-        """Log-mels (batch, mels, frames) in [0, 1] as normalised pictures (batch, 3, image_size, width).
+        """Log-mels (batch, mels, frames) in [0, 1] as normalised pictures (batch, 3, height, width).
 
-        Low frequencies are at the bottom. Pooling is antialiased: at 96 pixels four frames share a column. `width` is
-        `image_size` where absent.
+        Low frequencies are at the bottom. Pooling is antialiased: at 96 pixels four frames share a column. Height and
+        width are the front end's `picture_size`, unless another `width` is given.
         """
-        height = self.config.log_mel_config.image_size
-        size = (height, width or height)
-        grey = nn.functional.interpolate(
-            log_mel.flip(-2).unsqueeze(1), size=size, mode="bilinear", antialias=True, align_corners=False
-        )
+        height, own_width = self.config.log_mel_config.picture_size
+        size = (height, width or own_width)
+        grey = log_mel.flip(-2).unsqueeze(1)
+        if grey.shape[-2:] != size:
+            grey = nn.functional.interpolate(grey, size=size, mode="bilinear", antialias=True, align_corners=False)
         channels = [(grey - m) / s for m, s in zip(self.config.image_mean, self.config.image_std, strict=True)]
         return torch.cat(channels, dim=1)
 

@@ -53,7 +53,7 @@ class LogMelEncoder(nn.Module):
         """Embeddings (clips, hidden_size) of log-mels (clips, mels, frames) in [0, 1]."""
         config = self.model.config.log_mel_config
         whole = 1 + config.n_samples // config.hop_length
-        width = max(1, round(config.image_size * min(1.0, log_mel.shape[-1] / whole)))
+        width = max(1, round(config.picture_size[1] * min(1.0, log_mel.shape[-1] / whole)))
         return self.model.backbone(self.model.pictures(log_mel, width).to(self.model.dtype))[1]
 
 

@@ -15,7 +15,7 @@ from quaclrs.cli import main
 from quaclrs.evaluation.explanation_plot import explanation_figure
 from quaclrs.evaluation.gradcam import METHODS, explain, find_target_layer
 from quaclrs.inference import TorchClassifier
-from quaclrs.models import Backbone, QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification
+from quaclrs.models import Backbone, LogMelConfig, QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
 RATE = 48_000
 
@@ -120,7 +120,7 @@ def test_explaining_leaves_no_gradients_and_no_training_mode_behind(classifier, 
 
 def test_the_picture_has_seconds_and_hertz_and_names_the_class(classifier, burst):
     found = explain(classifier, burst)
-    figure = explanation_figure(found, 20.0, 8000.0, 80.0)
+    figure = explanation_figure(found, LogMelConfig())
     above, below, *_ = figure.axes
     assert below.get_xlabel() == "time (s)" and below.get_xlim() == (0, 4)
     assert {label.get_text() for label in above.get_yticklabels()} == {"100", "500", "1000", "2000", "4000", "8000"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 from torchvision.models import alexnet
 
 from quaclrs.models import PAPER_BACKBONES, Backbone, BackboneError, find_backbone
+from quaclrs.models.backbones import level
 
 # Length of the pooled vector as each architecture's paper has it, and a picture small enough for a test.
 PUBLISHED = {
@@ -243,3 +245,56 @@ def test_pictures_are_normalised_as_the_pretrained_weights_were(name: str, mean:
         assert (backbone.image_mean, backbone.image_std) == (cfg.mean, cfg.std)
     assert backbone.image_mean == pytest.approx(mean)
     assert backbone.image_std == pytest.approx(std)
+
+
+def test_a_backbone_of_patches_averages_what_it_makes_of_each() -> None:
+    backbone = Backbone("yamnet").eval()
+    pictures = torch.randn(2, 1, 64, 384, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1)
+    levelled = level(pictures)
+
+    with torch.no_grad():
+        feature_map, pooled = backbone(pictures)
+        alone = [backbone.network(levelled[..., i : i + 96].flip(-1)) for i in range(0, 384, 96)]
+
+    torch.testing.assert_close(pooled, torch.stack(alone).mean(0), atol=1e-5, rtol=1e-5)
+    assert feature_map.shape == (2, 1024, 2, 12)
+    torch.testing.assert_close(feature_map.mean((2, 3)), pooled, atol=1e-5, rtol=1e-5)
+
+
+def test_maps_of_patches_are_joined_in_the_order_of_time() -> None:
+    backbone = Backbone("yamnet")
+    pictures = torch.arange(2 * 3 * 64 * 192, dtype=torch.float32).reshape(2, 3, 64, 192)
+
+    patches = backbone.split(pictures)
+
+    assert patches.shape == (4, 3, 64, 96)
+    torch.testing.assert_close(patches[1], pictures[0, :, :, 96:].flip(-1))
+    torch.testing.assert_close(backbone.join(patches, 2), pictures)
+
+
+@pytest.mark.parametrize("width", [95, 100, 384, 400])
+def test_a_picture_that_is_no_whole_number_of_patches_is_resized(width: int) -> None:
+    patches = Backbone("yamnet").split(torch.ones(1, 3, 64, width))
+
+    assert patches.shape == (max(1, width // 96), 3, 64, 96)
+    torch.testing.assert_close(patches, torch.ones_like(patches))
+
+
+@pytest.mark.parametrize("gain", [-3.0, 0.0, 2.0])
+def test_levelled_magnitudes_have_a_root_mean_square_of_a_half_whatever_the_gain(gain: float) -> None:
+    magnitudes = np.random.default_rng(0).exponential(size=(1, 1, 64, 96))
+    pictures = torch.from_numpy(np.log(magnitudes) + gain).float().expand(-1, 3, -1, -1)
+
+    assert np.sqrt(np.exp(2 * level(pictures).double().numpy()).mean()) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_flat_silence_is_not_made_loud() -> None:
+    silence = torch.full((1, 3, 64, 96), -9.2)
+
+    assert level(silence).max() < -5
+
+
+def test_weights_of_a_network_for_sound_are_not_looked_for_on_the_hub() -> None:
+    with pytest.raises(BackboneError) as error:
+        Backbone("yamnet").load_weights()
+    assert_one_line(error.value, "yamnet", "python -m training.audioset_weights")

@@ -15,13 +15,15 @@ import scipy.signal
 import soundfile
 import soxr
 import torch
-from librosa_log_mel import SPEECH_FRONT_END, assert_equals_librosa, librosa_decibels, made_sounds
+from librosa_log_mel import SPEECH_FRONT_END, YAMNET_FRONT_END, assert_equals_librosa, librosa_decibels, made_sounds
 
 from quaclrs.models import LogMelConfig, LogMelSpectrogram, QuaclrsFeatureExtractor
 
 
 @pytest.mark.parametrize("name", made_sounds(100))
-@pytest.mark.parametrize("config", [LogMelConfig(), SPEECH_FRONT_END], ids=["paper", "16 kHz"])
+@pytest.mark.parametrize(
+    "config", [LogMelConfig(), SPEECH_FRONT_END, YAMNET_FRONT_END], ids=["paper", "16 kHz", "yamnet"]
+)
 def test_made_sounds_have_librosas_log_mel(name: str, config: LogMelConfig) -> None:
     assert_equals_librosa(made_sounds(config.sampling_rate)[name], config, name)
 
@@ -159,6 +161,9 @@ def test_an_empty_or_misshapen_waveform_is_refused_with_its_shape(shape: tuple[i
         ("f_min", 8_000.0),
         ("f_max", 24_001.0),
         ("f_max", 10.0),
+        ("win_length", 2050),
+        ("power", 3),
+        ("image_width", 0),
     ],
 )
 def test_an_impossible_option_is_refused_by_name(option: str, value: float) -> None:
@@ -187,8 +192,10 @@ def test_the_defaults_are_table_1_of_the_paper() -> None:
         "image_size": 224,
         "pad_mode": "zeros",
     }
+    # What the paper leaves alone is librosa's default.
+    librosas = {"win_length": None, "power": 2, "mel_scale": "slaney", "mel_norm": "slaney", "image_width": None}
 
-    assert LogMelConfig().to_dict() == table_1
+    assert LogMelConfig().to_dict() == table_1 | librosas
     assert LogMelConfig().n_samples == 192_000
 
 
@@ -240,7 +247,16 @@ def test_a_value_that_is_no_such_number_is_refused_by_its_name(values):
         LogMelConfig(**values)
 
 
-@pytest.mark.parametrize("config", [LogMelConfig(), SPEECH_FRONT_END, LogMelConfig(n_mels=20)])
+@pytest.mark.parametrize(
+    "options", [{"win_length": 1000}, {"power": 1}, {"mel_scale": "htk"}, {"mel_norm": "none"}], ids=str
+)
+def test_each_option_of_librosa_does_what_it_does_there(options: dict) -> None:
+    sound = made_sounds(48_000)["chirp"]
+    assert_equals_librosa(sound, LogMelConfig(**options))
+    assert np.abs(librosa_decibels(sound, LogMelConfig(**options)) - librosa_decibels(sound, LogMelConfig())).max() > 1
+
+
+@pytest.mark.parametrize("config", [LogMelConfig(), SPEECH_FRONT_END, YAMNET_FRONT_END, LogMelConfig(n_mels=20)])
 def test_one_pass_as_on_an_accelerator_equals_chunks_as_on_a_cpu(config: LogMelConfig) -> None:
     clips = torch.from_numpy(np.stack(list(made_sounds(config.sampling_rate).values())[:4]))
     front_end = LogMelSpectrogram(config)
@@ -309,6 +325,12 @@ def test_a_short_clip_is_repeated_to_its_full_length_where_asked(samples: int) -
     assert QuaclrsFeatureExtractor({"duration": 1.0, "pad_mode": "repeat"})(clip)["input_values"][0].tolist() == (
         filled.tolist()
     )
+
+
+@pytest.mark.parametrize(("option", "value"), [("mel_scale", "bark"), ("mel_norm", None), ("mel_norm", "l2")])
+def test_an_unknown_word_is_refused_with_those_that_are_known(option: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^log-mel option {option} is {value!r}; choose slaney or "):
+        LogMelConfig(**{option: value})
 
 
 def test_an_unknown_way_to_pad_is_refused() -> None:

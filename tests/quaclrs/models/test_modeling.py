@@ -330,6 +330,11 @@ def test_a_saved_configuration_holds_every_parameter_of_the_front_end(tmp_path: 
         "top_db": 80.0,
         "image_size": 96,
         "pad_mode": "zeros",
+        "win_length": None,
+        "power": 2,
+        "mel_scale": "slaney",
+        "mel_norm": "slaney",
+        "image_width": None,
     }
     assert QuaclrsConfig.from_pretrained(tmp_path).log_mel_config.n_mels == 64
 
