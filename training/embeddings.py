@@ -23,8 +23,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from quaclrs.models import QuaclrsModel
+from quaclrs.models import QuaclrsForAudioClassification, QuaclrsModel
 from quaclrs.transforms import ClipTransform, transform_clips
+
+from .splits import Split
 
 #: Clips that the encoder sees at once. Always as many: a kernel chosen for another shape rounds differently.
 _BATCH = 32
@@ -123,6 +125,22 @@ def embed_clips(
             save_file({clip_id: embedding.clone() for clip_id, embedding in found.items()}, partial)
             partial.replace(file)
     return torch.stack([found[clip_id] for clip_id in clip_ids])
+
+
+def embed_split(accelerator: Accelerator, encoder: QuaclrsModel, split: Split, settings: dict[str, Any]) -> None:
+    """Make a split one of embeddings by a frozen encoder; arguments as of `embed_clips`."""
+    embeddings = embed_clips(accelerator, encoder, split.clips, split.clip_ids, split.transform, settings)
+    split.dataset = EmbeddedClips(embeddings, torch.as_tensor(split.labels))
+    split.collate = lambda batch: batch
+
+
+def assemble(model: QuaclrsForAudioClassification, tested: nn.Module) -> QuaclrsForAudioClassification:
+    """The whole classifier on the CPU with the weights that were tested."""
+    if isinstance(tested, EmbeddingClassifier):
+        model.cpu().classifier.load_state_dict(tested.cpu().classifier().state_dict())
+        return model
+    assert isinstance(tested, QuaclrsForAudioClassification)
+    return tested
 
 
 @torch.inference_mode()

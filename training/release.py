@@ -28,6 +28,7 @@ from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassificatio
 
 from .checkpoints import Termination
 from .config import SupervisedConfig
+from .embeddings import EmbeddingClassifier, assemble, embed_split
 from .launch import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
 from .learner import Learner
 from .losses import class_weights
@@ -82,16 +83,22 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
         augmentation.to(accelerator.device)
     accelerator.print(f"{len(splits.train)} clips of all folds train; temperature {temperature:.2f}")
     open_run(accelerator, run, config, policy)
+    network: Any = model
+    if config.mode == "linear_probe" and augmentation is None:
+        settings = {"data": splits.fingerprint, "decoded": config.decode_once, "cut": None}
+        embed_split(accelerator, model.quaclrs.to(accelerator.device), splits.train, settings)
+        network = EmbeddingClassifier(model.classifier, splits.train.dataset.embeddings)
 
     sampler = EpochSampler(splits.train.labels, config.seed, config.balanced_sampler)
-    loader: Any = splits.train.loader(config.batch_size, config.num_workers, sampler)
+    workers = 0 if network is not model else config.num_workers
+    loader: Any = splits.train.loader(config.batch_size, workers, sampler)
     assert config.class_weights is not None
     weights = class_weights(
         splits.train.labels, len(splits.class_names), config.class_weights, config.effective_number_beta
     ).to(accelerator.device)
-    optimizer = build_optimizer(config, model)
-    averaged = average_of(model.to(accelerator.device), config.ema_decay) if config.ema_decay else None
-    network, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    optimizer = build_optimizer(config, network)
+    averaged = average_of(network.to(accelerator.device), config.ema_decay) if config.ema_decay else None
+    network, optimizer, loader = accelerator.prepare(network, optimizer, loader)
     schedule = Schedule(config, optimizer, batches=len(loader))
     accelerator.register_for_checkpointing(schedule, *([averaged] if averaged is not None else []))
     on_device = augmentation if config.augment_on == "device" else None
@@ -106,7 +113,7 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
             accelerator.print(f"epoch {epoch}: loss {means['loss']:.3f}, accuracy {means['correct']:.3f}")
             epochs.finish(epoch, history, termination)
 
-    finished: Any = averaged.module if averaged is not None else accelerator.unwrap_model(network)
+    finished = assemble(model, averaged.module if averaged is not None else accelerator.unwrap_model(network))
     metrics: dict[str, Any] = {"temperature": temperature, "clips": len(splits.train), "synthetic": splits.synthetic}
     if accelerator.is_main_process:
         metrics["rounding"] = save_released(finished.cpu(), feature_extractor, temperature, run.model)

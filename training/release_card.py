@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from quaclrs.evaluation.metrics import FIGURE_NAMES, as_percent
+from quaclrs.models import AUDIO_BACKBONES
 
 from .config import SupervisedConfig
 from .model_card import CardContext, evaluation_result, fill_card
+from .models import build_log_mel_config
 
 _FIGURES = {name: key for name, key in FIGURE_NAMES.items() if key != "macro_roc_auc"}
 _PICTURE = "confusion_matrix.png"
@@ -53,7 +55,9 @@ def write_release_card(
         "per_class": "\n".join(per_class),
         "cross_validation": summary["training"]["command"],
         "command": command,
-        **{name: str(getattr(config, name)) for name in ("backbone", "image_size", "pad_mode", "epochs")},
+        "origin": _origin(config),
+        "picture": "x".join(map(str, build_log_mel_config(config).picture_size)),
+        **{name: str(getattr(config, name)) for name in ("pad_mode", "epochs")},
         "duration": f"{config.duration:g}",
     }
     results = [
@@ -67,6 +71,15 @@ def write_release_card(
     about |= {"synthetic": metrics["synthetic"], "backbone": config.backbone}
     tags = ["audio-classification", "urban-sound", "quaclrs"]
     fill_card(folder, "release_template.md", "audio-classification", tags, fields, about, results, context)
+
+
+def _origin(config: SupervisedConfig) -> str:
+    """What the network was before, and what became of its weights."""
+    if config.initial_weights == "random":
+        return f"`{config.backbone}`, trained from random weights"
+    known = "AudioSet" if config.backbone in AUDIO_BACKBONES else "ImageNet"
+    then = "which were not changed" if config.mode == "linear_probe" else "which were fine-tuned"
+    return f"`{config.backbone}` with {known} weights, {then}"
 
 
 def _row(name: str, figure: dict[str, Any]) -> str:

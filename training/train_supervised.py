@@ -10,7 +10,6 @@ import sys
 import time
 from typing import Any
 
-import torch
 from accelerate import Accelerator, PartialState
 from safetensors.torch import load_model, save_model
 from torch import nn
@@ -21,7 +20,7 @@ from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassificatio
 
 from .checkpoints import Termination, broadcast_buffers
 from .config import SupervisedConfig
-from .embeddings import EmbeddedClips, EmbeddingClassifier, embed_clips
+from .embeddings import EmbeddingClassifier, assemble, embed_split
 from .launch import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
 from .learner import Learner
 from .losses import class_weights
@@ -174,19 +173,8 @@ def embed_splits(
     encoder = model.quaclrs.to(accelerator.device)
     for split, cut in ((splits.train, False), (splits.validation, False), (splits.test, False), (test_cut, True)):
         settings = {"data": splits.fingerprint, "decoded": config.decode_once, "cut": config.seed if cut else None}
-        embeddings = embed_clips(accelerator, encoder, split.clips, split.clip_ids, split.transform, settings)
-        split.dataset = EmbeddedClips(embeddings, torch.as_tensor(split.labels))
-        split.collate = lambda batch: batch
+        embed_split(accelerator, encoder, split, settings)
     return EmbeddingClassifier(model.classifier, splits.train.dataset.embeddings)
-
-
-def assemble(model: QuaclrsForAudioClassification, tested: nn.Module) -> QuaclrsForAudioClassification:
-    """The whole classifier on the CPU with the weights that were tested."""
-    if isinstance(tested, EmbeddingClassifier):
-        model.cpu().classifier.load_state_dict(tested.cpu().classifier().state_dict())
-        return model
-    assert isinstance(tested, QuaclrsForAudioClassification)
-    return tested
 
 
 @report_user_errors
