@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..default_model import PACKAGED
 from ..errors import QuaclrsError
 
 _MOST_DECIBELS = 100.0
@@ -22,7 +23,7 @@ def add_evaluate_command(commands: Any) -> None:
         description="Score a model on a fold of UrbanSound13 or on another data set, also under noise.",
     )
     add = parser.add_argument
-    add("--model", required=True, metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo")
+    add("--model", metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo; the package's own by default")
     add(
         "--dataset",
         required=True,
@@ -109,7 +110,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         classifier, waveforms, clips.clip_ids, clips.classes, snrs, noise, options.seed, options.batch_size
     )
     conditions = metrics_over_snr(probabilities, clips.labels, clips.classes, clips.sources)
-    result = describe(options.model, options.dataset, clips, classifier.labels)
+    result = describe(options.model or PACKAGED, options.dataset, clips, classifier.labels)
     result["warnings"] += _run_warnings(options)
     result |= {key: value for key, value in conditions[0].items() if key != "snr_db"}
     if noise is not None:
@@ -140,6 +141,9 @@ def _run_warnings(options: argparse.Namespace) -> list[str]:
     """What the run's folder that a model lies in says against this fold; a model from elsewhere says nothing."""
     import yaml
 
+    if options.model is None:
+        of_urbansound13 = options.label_map is None
+        return [f"{PACKAGED} was trained on UrbanSound13: it has learned from these clips"] if of_urbansound13 else []
     file = Path(options.model).resolve().parent / "config.yaml"
     if options.fold is None or not file.is_file():
         return []

@@ -41,7 +41,10 @@ def run_info(options: argparse.Namespace) -> int:
         "hears": f"{front_end['duration']:g} s at {front_end['sampling_rate']} Hz, {front_end['n_mels']} mels up to "
         f"{front_end['f_max']:g} Hz, {' x '.join(map(str, picture))} pixels, short clips: {front_end['pad_mode']}",
         "classes": ", ".join(described["labels"]),
-        **{f"{r['metric']} ({r['dataset']}, {r['split']})": f"{r['value']:.1%}" for r in described["results"]},
+        **{
+            f"{r['metric']} ({', '.join(filter(None, (r['dataset'], r['split'])))})": f"{r['value']:.1%}"
+            for r in described["results"]
+        },
         "licence": described["licence"] + (f" ({described['licence_file']})" if described["licence_file"] else ""),
     }
     for name, value in rows.items():
@@ -57,7 +60,7 @@ def describe_model(model: str | None) -> dict[str, Any]:
     """
     from safetensors import SafetensorError, safe_open
 
-    from ..default_model import DEFAULT_MODEL
+    from ..default_model import DEFAULT_MODEL, PACKAGED
 
     folder = DEFAULT_MODEL if model is None else Path(model) if Path(model).is_dir() else _download(model)
     try:
@@ -76,7 +79,7 @@ def describe_model(model: str | None) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise QuaclrsError(f"{folder} holds no model ({first_line_of(error)}); give a model/ folder") from error
     return {
-        "model": str(folder) if model is not None else "the model in the package",
+        "model": str(folder) if model is not None else PACKAGED,
         "backbone": backbone,
         "parameters": parameters,
         "bytes": weights.stat().st_size,

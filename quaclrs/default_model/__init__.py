@@ -4,3 +4,6 @@ from pathlib import Path
 
 #: Folder of the model, as `save_pretrained` writes it.
 DEFAULT_MODEL = Path(__file__).parent
+
+#: What results call it.
+PACKAGED = "the model in the package"
