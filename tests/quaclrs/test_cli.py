@@ -121,7 +121,6 @@ def test_only_broken_files_give_status_2_and_no_output(
     ("arguments", "words"),
     [
         (["predict", "CLIP", "--model", "/no/such/folder"], "/no/such/folder"),
-        (["predict", "CLIP"], "--model"),
         (["predict", "--model", "MODEL"], "FILE"),
         (["predict", "CLIP", "--model", "MODEL", "--top-k", "0"], "--top-k is 0"),
         (["predict", "CLIP", "--model", "MODEL", "--top-k", "three"], "--top-k"),

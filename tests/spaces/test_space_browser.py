@@ -21,6 +21,8 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser test: chromi
 #: Where screenshots are kept; a folder of the test run where the variable is not set.
 SCREENSHOTS = "QUACLRS_SCREENSHOTS"
 
+EXAMPLES = Path(__file__).parents[2] / "spaces" / "examples"
+
 TONE_HZ = 700
 
 
@@ -95,7 +97,25 @@ def test_an_uploaded_file_gets_its_label_its_overlay_and_its_timeline(open_page,
     page.wait_for_function(
         "source => document.querySelector('#overlay img')?.src !== source", arg=before, timeout=60_000
     )
+    keep_screenshot(page, "space_timeline", tmp_path)
+
+
+def test_a_synthetic_siren_is_named_as_one(open_page, tmp_path):
+    page = open_page()
+    upload(page, EXAMPLES / "ambulance.ogg")
+    page.click("#listen")
+    page.wait_for_selector("#overlay img", timeout=60_000)
+    assert answer_of(page) == "ambulance"
+    page.wait_for_timeout(1000)  # pictures fade in
     keep_screenshot(page, "space", tmp_path)
+
+
+@pytest.mark.parametrize(("name", "label"), [("101415-3-0-2", "dog_bark"), ("71087-4-0-0", "drilling")])
+def test_a_real_recording_gets_its_right_label(name, label, open_page, shared_data):
+    page = open_page()
+    upload(page, shared_data / "formats" / f"{name}.wav")
+    page.click("#listen")
+    assert answer_of(page) == label
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, sounds, tmp_path):

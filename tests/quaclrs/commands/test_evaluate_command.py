@@ -184,7 +184,6 @@ def test_the_protocols_of_the_command_are_those_of_the_folds(capsys) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--dataset", "DATA"], "--model"),
         (["--model", "MODEL"], "--dataset"),
         (["--model", "/no/model", "--dataset", "DATA"], "/no/model"),
         (["--model", "MODEL", "--dataset", "/no/data"], "/no/data"),
