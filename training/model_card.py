@@ -108,7 +108,7 @@ def evaluation_result(dataset_config: str | None, kind: str, name: str, value: f
         dataset_split=None if dataset_config is None else "test",
         metric_type=kind,
         metric_name=name,
-        metric_value=round(value, 4),
+        metric_value=round(value, 5),
     )
 
 
