@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from . import __version__
+from .commands.augment import add_augment_command
 from .commands.evaluate import add_evaluate_command
 from .commands.explain import add_explain_command
 from .commands.export import add_export_command
@@ -24,6 +25,7 @@ def make_parser() -> CommandParser:
     add_explain_command(commands)
     add_evaluate_command(commands)
     add_report_command(commands)
+    add_augment_command(commands)
     add_info_command(commands)
     add_export_command(commands)
     return parser

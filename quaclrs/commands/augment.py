@@ -1,0 +1,79 @@
+"""`quaclrs augment`: what augmentation makes of a sound, as one picture (paper, figure 3)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import QuaclrsError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..models import LogMelConfig
+
+#: Draws of a policy that are shown.
+_DRAWS = 11
+
+
+def add_augment_command(commands: Any) -> None:
+    """Register the command with the subparsers of `quaclrs`."""
+    parser = commands.add_parser(
+        "augment",
+        help="show what augmentation makes of a sound",
+        description="Draw a sound's spectrogram beside the paper's twelve variants of it, or draws of a policy.",
+    )
+    add = parser.add_argument
+    add("file", metavar="FILE", help="WAV, FLAC, Ogg, MP3, AIFF …; - for standard input")
+    add("--output", metavar="PICTURE", help="PNG, PDF or SVG to write (default: FILE with the ending .augmented.png)")
+    add("--policy", metavar="P", help="name of a policy, or a .yaml file; the paper's variants by default")
+    add("--seed", type=int, default=0, metavar="N", help="of the draws (default 0)")
+    parser.set_defaults(run=run_augment)
+
+
+def run_augment(options: argparse.Namespace) -> int:
+    """Write the picture and say where."""
+    if options.seed < 0:
+        raise QuaclrsError(f"--seed is {options.seed}; it must be 0 or more")
+    from ..audio import load_audio
+    from ..augment.variants import VARIANTS, make_variant
+    from ..evaluation.plots import save_figure
+    from ..evaluation.spectrogram_plots import spectrogram_grid_figure
+    from ..models import LogMelConfig
+
+    front_end = LogMelConfig()
+    from_pipe = options.file == "-"
+    sound = sys.stdin.buffer.read() if from_pipe else options.file
+    waveform = load_audio(sound, front_end.sampling_rate, "standard input" if from_pipe else None)
+    if options.policy is None:
+        spectrograms = {name: make_variant(name, waveform, "clip", options.seed) for name in VARIANTS}
+    else:
+        spectrograms = _draws_of(options.policy, waveform, options.seed, front_end)
+    written = "augmented.png" if from_pipe else str(Path(options.file).with_suffix(".augmented.png"))
+    output = Path(options.output or written)
+    save_figure(spectrogram_grid_figure(spectrograms, front_end.duration, front_end), output)
+    print(f"{options.file}: {len(spectrograms)} spectrograms in {output}")
+    return 0
+
+
+def _draws_of(policy: str, waveform: np.ndarray, seed: int, front_end: LogMelConfig) -> dict[str, np.ndarray]:
+    """The sound as it is and as a policy alters it in as many epochs, one log-mel each."""
+    import torch
+
+    from ..augment import AugmentedLogMel, load_policies
+    from ..augment.draws import Draws
+    from ..models import LogMelSpectrogram
+
+    log_mel = LogMelSpectrogram(front_end)
+    augment = AugmentedLogMel(load_policies(policy)[0], log_mel)
+    if augment.mixup is not None:
+        raise QuaclrsError(f"--policy {policy} mixes clips, which needs more than one; leave its mixup out")
+    heard = waveform[: front_end.n_samples]
+    row = torch.zeros(1, front_end.n_samples)
+    row[0, : len(heard)] = torch.from_numpy(heard)
+    spectrograms = {"original": log_mel(torch.from_numpy(front_end.fit(waveform))).numpy()}
+    for epoch in range(_DRAWS):
+        spectrograms[f"draw {epoch + 1}"] = augment(row, [len(heard)], Draws([0], seed, epoch))[0].numpy()
+    return spectrograms
