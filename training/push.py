@@ -24,6 +24,7 @@ from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAud
 from .config import SupervisedConfig
 from .model_card import LICENCE, CardContext, without_local_paths, write_model_card
 from .options import parse_config, read_options_file
+from .release import ReleaseConfig
 from .results import describe_initial_weights
 from .ssl_card import write_encoder_card
 from .ssl_config import SSLConfig
@@ -36,7 +37,7 @@ _EXAMPLES = "examples"
 def main(arguments: list[str] | None = None) -> int:
     parser = CommandParser(prog="python -m training.push", description="Publish a finished run on the Hub.")
     add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="folder of a finished supervised or self-supervised run")
+    add("run", type=Path, metavar="RUN", help="folder of a finished supervised or self-supervised run, or a release")
     add("--repo", metavar="NAMESPACE/NAME", help="default quaclrs/urbansound13-BACKBONE[-METHOD]")
     add("--private", action="store_true", help="only you, or your organisation, may read it")
     add("--evaluation", type=Path, metavar="DIR", help="what `quaclrs evaluate --noise … --output-dir` wrote: a table")
@@ -73,6 +74,8 @@ class FinishedRun:
     def message(self) -> str:
         """First line of the commit."""
         how = self.config.method if isinstance(self.config, SSLConfig) else self.config.mode
+        if isinstance(self.config, ReleaseConfig):
+            return f"{self.config.backbone}, {how}, trained on every clip"
         return f"{self.config.backbone}, {how}, tested on fold {self.config.test_fold}"
 
 
@@ -86,7 +89,9 @@ def read_run(path: Path) -> FinishedRun:
         if not (path / name).is_file():
             raise QuaclrsError(f"{path} is no finished run: it lacks {name}; give the folder of a run that ended")
     try:
-        kind = SSLConfig if "method" in read_options_file(path / "config.yaml") else SupervisedConfig
+        options = read_options_file(path / "config.yaml")
+        released = ReleaseConfig if "cross_validation" in options else SupervisedConfig
+        kind = SSLConfig if "method" in options else released
         config: Any = parse_config(kind, ["--config", str(path / "config.yaml")])
         metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
     except QuaclrsError:
@@ -115,6 +120,9 @@ def assemble(run: FinishedRun, folder: Path, repo_id: str, evaluation: Path | No
     Raises:
         QuaclrsError: weights that cannot be loaded, an example that is no file, an evaluation without robustness.
     """
+    if isinstance(run.config, ReleaseConfig) and (evaluation or examples):
+        name = "--evaluation" if evaluation else "--example"
+        raise QuaclrsError(f"{name} has no use with a release, whose card is written already; leave it out")
     for example in examples:
         if not example.is_file():
             raise QuaclrsError(f"--example {example} is no file; give a sound file")
@@ -151,7 +159,10 @@ def assemble(run: FinishedRun, folder: Path, repo_id: str, evaluation: Path | No
         shutil.copyfile(example, folder / _EXAMPLES / example.name)
         names.append(f"{_EXAMPLES}/{example.name}")
     context = CardContext(repo_id, run.path, evaluation, tuple(names))
-    if isinstance(run.config, SSLConfig):
+    if isinstance(run.config, ReleaseConfig):  # has its card, with figures of its cross-validation
+        for name in ("README.md", "confusion_matrix.png"):
+            shutil.copyfile(source / name, folder / name)
+    elif isinstance(run.config, SSLConfig):
         write_encoder_card(folder, run.config, run.metrics, context)
     else:
         write_model_card(folder, run.config, metrics, context)
