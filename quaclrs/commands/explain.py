@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from .model_options import add_model_options, load_model
+from .one_sound import picture_beside, read_sound
 
 
 def add_explain_command(commands: Any) -> None:
@@ -31,16 +31,13 @@ def add_explain_command(commands: Any) -> None:
 def run_explain(options: argparse.Namespace) -> int:
     """Write the picture and say what it shows."""
     classifier: Any = load_model(options)
-    from ..audio import read_recording
     from ..evaluation.explanation_plot import explanation_figure
     from ..evaluation.gradcam import explain
     from ..evaluation.plots import save_figure
 
-    from_pipe = options.file == "-"
-    sound = sys.stdin.buffer.read() if from_pipe else options.file
-    recording = read_recording(sound, "standard input" if from_pipe else None, classifier.longest_read)
+    recording = read_sound(options.file, classifier.longest_read)
     explanation = explain(classifier, recording, label=options.label, method=options.method)
-    output = options.output or ("explained.png" if from_pipe else str(Path(options.file).with_suffix(".explained.png")))
+    output = options.output or picture_beside(options.file, "explained.png")
     save_figure(explanation_figure(explanation, classifier.log_mel_config), Path(output))
     result = {"file": options.file, "label": explanation.label, "score": explanation.score, "picture": output}
     if options.json:

@@ -120,9 +120,9 @@ def find_target_layer(
     network: Any = backbone.network
     name = TARGET_LAYERS.get(str(backbone.name))
     if name is not None:
-        count = pictures.shape[-1] // (backbone.patch_width or 1)
-        to_maps = functools.partial(backbone.join, count=count) if backbone.patch_width else None
-        return network.get_submodule(name), to_maps
+        if backbone.patch_width is None:
+            return network.get_submodule(name), None
+        return network.get_submodule(name), functools.partial(backbone.join, count=backbone.patch_count(pictures))
     if hasattr(network, "blocks") and hasattr(network, "patch_embed") and hasattr(network, "num_prefix_tokens"):
         grid, prefix = network.patch_embed.grid_size, network.num_prefix_tokens
 

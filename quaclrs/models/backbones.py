@@ -153,8 +153,13 @@ class Backbone(nn.Module):
         embeddings = self.network.forward_head(feature_map, pre_logits=True)
         if self.patch_width is None:
             return feature_map, embeddings
-        count = max(1, pictures.shape[-1] // self.patch_width)
+        count = self.patch_count(pictures)
         return self.join(feature_map, count), embeddings.unflatten(0, (-1, count)).mean(1)
+
+    def patch_count(self, pictures: torch.Tensor) -> int:
+        """How many patches each of these pictures is cut into."""
+        assert self.patch_width is not None
+        return max(1, pictures.shape[-1] // self.patch_width)
 
     def split(self, pictures: torch.Tensor) -> torch.Tensor:
         """Patches (batch * count, 3, height, patch_width) of pictures, each with its last column first.
@@ -164,7 +169,7 @@ class Backbone(nn.Module):
         reversed too, and kernels alike, the two are equal.
         """
         assert self.patch_width is not None
-        count = max(1, pictures.shape[-1] // self.patch_width)
+        count = self.patch_count(pictures)
         size = (pictures.shape[-2], count * self.patch_width)
         if pictures.shape[-1] != size[1]:
             pictures = nn.functional.interpolate(pictures, size=size, mode="bilinear", align_corners=False)
