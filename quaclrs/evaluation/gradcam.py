@@ -1,7 +1,10 @@
 """Where in a sound a classifier heard its answer: Grad-CAM (paper, section 4.7) and integrated gradients.
 
-Grad-CAM is that of the package grad-cam (Selvaraju et al., 2017). Integrated gradients (Sundararajan et al., 2017) go
-from silence to the sound along a straight line in the log-mel.
+Grad-CAM (Selvaraju et al., 2017) is that of the package grad-cam, in the form of HiResCAM (Draelos and Carin, 2020): a
+place counts by its own gradient, not by the mean over all places. At a network's last maps, which are averaged, both
+are the same; at earlier and finer ones only the former stays where the evidence is. Activations are counted from those
+of silence, as integrated gradients (Sundararajan et al., 2017) count from it: the biases of a network answer to
+silence too, and would colour what nothing was heard in.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam import HiResCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
@@ -24,21 +27,21 @@ from ..models import Backbone
 Method = Literal["grad-cam", "integrated-gradients"]
 METHODS: tuple[Method, ...] = ("grad-cam", "integrated-gradients")
 
-#: The layers that are looked at of backbones with names of ours: the last with about a quarter of a second a column.
-#: The very last maps of most have 7 columns for 4 s, which blurs what is short.
+#: The layers that are looked at of backbones with names of ours: the last with about an eighth of a second a column.
+#: The very last maps of most have 7 columns for 4 s, each of which sees most of the clip.
 TARGET_LAYERS = {
-    "alexnet": "features.11",
-    "vgg16": "features.29",
-    "resnet18": "layer3",
-    "mobilenet_v2": "blocks.4",
-    "inception_v3": "Mixed_6e",
-    "efficientnet_b0": "blocks.4",
-    "convnext_tiny": "stages.2",
+    "alexnet": "features.4",
+    "vgg16": "features.22",
+    "resnet18": "layer2",
+    "mobilenet_v2": "blocks.3.0.bn1",
+    "inception_v3": "Mixed_5b",
+    "efficientnet_b0": "blocks.3.0.bn1",
+    "convnext_tiny": "stages.1",
     "yamnet": "blocks.3",
 }
 
 #: Columns that the map of any other network should have.
-_COLUMNS = 12
+_COLUMNS = 24
 
 #: Steps of the path from silence.
 _STEPS = 32
@@ -77,7 +80,7 @@ def explain(
         sound: as `AudioClassifier` takes it.
         sampling_rate: of a waveform, in Hz; the model's own where absent.
         label: the class to look for; the best where absent.
-        method: `grad-cam`, coarse and of what the network's upper layers respond to, or `integrated-gradients`, fine.
+        method: `grad-cam`, coarse and of what the network's inner layers respond to, or `integrated-gradients`, fine.
 
     Raises:
         QuaclrsError: an unknown class or method, or an unusable sound.
@@ -110,7 +113,7 @@ def find_target_layer(
 ) -> tuple[nn.Module, Callable[[torch.Tensor], torch.Tensor] | None]:
     """The layer of a backbone that Grad-CAM looks at, and what turns its output into maps (batch, channels, h, w).
 
-    Of a network without a name of ours it is the last layer with maps of at least 12 columns, or the finest that
+    Of a network without a name of ours it is the last layer with maps of at least 24 columns, or the finest that
     it has; of a vision transformer the last block's first norm.
 
     Args:
@@ -164,16 +167,25 @@ class _OfPictures(nn.Module):
         return self.model.classifier(self.model.quaclrs.backbone(pictures)[1])
 
 
+class _FromSilence(HiResCAM):
+    """HiResCAM whose activations are counted from those of the batch's last picture."""
+
+    def get_cam_image(self, input_tensor, target_layer, targets, activations, grads, eigen_smooth=False):
+        return super().get_cam_image(
+            input_tensor, target_layer, targets, activations - activations[-1:], grads, eigen_smooth
+        )
+
+
 def _grad_cam(classifier: TorchClassifier, log_mel: torch.Tensor, place: int) -> np.ndarray:
     network: Any = classifier.model.quaclrs
-    pictures = network.pictures(log_mel)
-    layer, to_maps = find_target_layer(network.backbone, pictures)
-    with torch.enable_grad(), GradCAM(_OfPictures(classifier.model), [layer], to_maps) as cam:
-        heat = cam(pictures.requires_grad_(), [ClassifierOutputTarget(place)])
+    pictures = network.pictures(torch.cat([log_mel, torch.zeros_like(log_mel)]))
+    layer, to_maps = find_target_layer(network.backbone, pictures[:1])
+    with torch.enable_grad(), _FromSilence(_OfPictures(classifier.model), [layer], to_maps) as cam:
+        heat = cam(pictures.requires_grad_(), [ClassifierOutputTarget(place)] * 2)
     classifier.model.zero_grad(set_to_none=True)
     # A picture has its lowest band at the bottom.
     grown = nn.functional.interpolate(
-        torch.from_numpy(heat).float()[None], size=log_mel.shape[1:], mode="bilinear", align_corners=False
+        torch.from_numpy(heat[:1]).float()[None], size=log_mel.shape[1:], mode="bilinear", align_corners=False
     )
     return grown[0, 0].flip(0).clamp(min=0).numpy()
 
