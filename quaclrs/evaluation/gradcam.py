@@ -1,10 +1,8 @@
 """Where in a sound a classifier heard its answer: Grad-CAM (paper, section 4.7) and integrated gradients.
 
-Grad-CAM (Selvaraju et al., 2017) is that of the package grad-cam, in the form of HiResCAM (Draelos and Carin, 2020): a
-place counts by its own gradient, not by the mean over all places. At a network's last maps, which are averaged, both
-are the same; at earlier and finer ones only the former stays where the evidence is. Activations are counted from those
-of silence, as integrated gradients (Sundararajan et al., 2017) count from it: the biases of a network answer to
-silence too, and would colour what nothing was heard in.
+Grad-CAM (Selvaraju et al., 2017) is that of the package grad-cam, with activations counted from those of silence, as
+integrated gradients (Sundararajan et al., 2017) count from it: the biases of a network answer to silence too, and would
+colour what nothing was heard in.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pytorch_grad_cam import HiResCAM
+from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
@@ -27,17 +25,18 @@ from ..models import Backbone
 Method = Literal["grad-cam", "integrated-gradients"]
 METHODS: tuple[Method, ...] = ("grad-cam", "integrated-gradients")
 
-#: The layers that are looked at of backbones with names of ours: the last with about an eighth of a second a column.
-#: The very last maps of most have 7 columns for 4 s, each of which sees most of the clip.
+#: The layers that are looked at of backbones with names of ours: the last that found a short event in silence
+#: (tests/quaclrs/evaluation/test_gradcam_event.py). Maps of later ones have few columns, each of which sees most of a
+#: clip.
 TARGET_LAYERS = {
     "alexnet": "features.4",
     "vgg16": "features.22",
     "resnet18": "layer2",
-    "mobilenet_v2": "blocks.3.0.bn1",
-    "inception_v3": "Mixed_5b",
-    "efficientnet_b0": "blocks.3.0.bn1",
+    "mobilenet_v2": "blocks.2.0.bn1",
+    "inception_v3": "Conv2d_4a_3x3",
+    "efficientnet_b0": "blocks.1",
     "convnext_tiny": "stages.1",
-    "yamnet": "blocks.3",
+    "yamnet": "blocks.2",
 }
 
 #: Columns that the map of any other network should have.
@@ -167,8 +166,8 @@ class _OfPictures(nn.Module):
         return self.model.classifier(self.model.quaclrs.backbone(pictures)[1])
 
 
-class _FromSilence(HiResCAM):
-    """HiResCAM whose activations are counted from those of the batch's last picture."""
+class _FromSilence(GradCAM):
+    """Grad-CAM whose activations are counted from those of the batch's last picture."""
 
     def get_cam_image(self, input_tensor, target_layer, targets, activations, grads, eigen_smooth=False):
         return super().get_cam_image(
