@@ -156,14 +156,14 @@ def find_target_layer(
 
 
 class _OfPictures(nn.Module):
-    """Pictures to logits, as grad-cam calls a network."""
+    """Leveled pictures to logits, as grad-cam calls a network."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        return self.model.classifier(self.model.quaclrs.backbone(pictures)[1])
+        return self.model.classifier(self.model.quaclrs.backbone.forward_leveled(pictures)[1])
 
 
 class _FromSilence(GradCAM):
@@ -177,8 +177,10 @@ class _FromSilence(GradCAM):
 
 def _grad_cam(classifier: TorchClassifier, log_mel: torch.Tensor, place: int) -> np.ndarray:
     network: Any = classifier.model.quaclrs
-    pictures = network.pictures(torch.cat([log_mel, torch.zeros_like(log_mel)]))
-    layer, to_maps = find_target_layer(network.backbone, pictures[:1])
+    sound, silence = (network.pictures(values) for values in (log_mel, torch.zeros_like(log_mel)))
+    leveled = network.backbone.leveled(sound)
+    pictures = torch.cat([leveled, silence + (leveled - sound)])  # silence as it is in a sound of this level
+    layer, to_maps = find_target_layer(network.backbone, sound)
     with torch.enable_grad(), _FromSilence(_OfPictures(classifier.model), [layer], to_maps) as cam:
         heat = cam(pictures.requires_grad_(), [ClassifierOutputTarget(place)] * 2)
     classifier.model.zero_grad(set_to_none=True)

@@ -145,10 +145,18 @@ class Backbone(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the last feature map (batch, channels, height, width) and the pooled vector (batch, hidden_size)."""
+        return self.forward_leveled(self.leveled(pictures))
+
+    def leveled(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Pictures as loud as the network expects them: YAMNet's moved, all others as they are."""
+        return pictures if self.patch_width is None else level(pictures)
+
+    def forward_leveled(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`forward` of pictures that are as loud as the network expects them."""
         if self.name == "alexnet":
             feature_map = self.network.features(pictures)
             return feature_map, self.network.classifier(self.network.avgpool(feature_map).flatten(1))
-        patches = pictures if self.patch_width is None else self.split(level(pictures))
+        patches = pictures if self.patch_width is None else self.split(pictures)
         feature_map = self.network.forward_features(patches)
         embeddings = self.network.forward_head(feature_map, pre_logits=True)
         if self.patch_width is None:

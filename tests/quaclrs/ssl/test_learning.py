@@ -19,7 +19,7 @@ from training.ssl_models import build_encoder
 from training.train_ssl import train_ssl
 
 #: Options beside those of the presets. Other methods need more than the two hundred steps of a minute.
-OPTIONS: dict[str, dict] = {"simclr": {}, "swav": {"local_views": 0}, "moco": {}}
+OPTIONS: dict[str, dict] = {"simclr": {}, "swav": {"local_views": 0}, "moco": {}, "byol": {}}
 
 
 def neighbours_of_the_class(encoder: QuaclrsModel, folder: Path, dataset) -> float:
