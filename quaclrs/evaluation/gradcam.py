@@ -25,8 +25,8 @@ from ..models import Backbone
 Method = Literal["grad-cam", "integrated-gradients"]
 METHODS: tuple[Method, ...] = ("grad-cam", "integrated-gradients")
 
-#: The layers that are looked at of backbones with names of ours: the last that found a short event in silence
-#: (tests/quaclrs/evaluation/test_gradcam_event.py). Maps of later ones have few columns, each of which sees most of a
+#: The layers that are looked at of backbones with names of ours: late ones of those that find a short event in silence
+#: (tests/quaclrs/evaluation/test_gradcam_event.py). The very last maps have few columns, each of which sees most of a
 #: clip.
 TARGET_LAYERS = {
     "alexnet": "features.4",

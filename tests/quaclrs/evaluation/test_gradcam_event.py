@@ -8,7 +8,6 @@ import torch
 from scipy.signal import butter, sosfilt
 from torch import nn
 from torch.optim.swa_utils import update_bn
-from torch.utils.data import DataLoader, TensorDataset
 
 from quaclrs import load_classifier
 from quaclrs.evaluation.gradcam import explain
@@ -16,6 +15,9 @@ from quaclrs.inference import TorchClassifier
 from quaclrs.models import PAPER_BACKBONES, QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
 RATE, SECONDS = 48_000, 0.3
+
+#: Edge in Hz and kind of the filter of each class of noise.
+BANDS = {1: (1500, "low"), 2: (3000, "high")}
 
 #: Rows of the picture, as few as the network takes, and steps and rate of the training.
 TRAINING = {
@@ -33,11 +35,7 @@ def clip(label: int, generator: np.random.Generator) -> tuple[np.ndarray, float]
     """Silence of 4 s with a burst of low (1) or high (2) noise somewhere, or none (0), and where it begins in s."""
     sound, start = np.zeros(4 * RATE, dtype=np.float32), generator.uniform(0.3, 3.4)
     if label:
-        cut = (
-            butter(4, 1500, "low", fs=RATE, output="sos")
-            if label == 1
-            else butter(4, 3000, "high", fs=RATE, output="sos")
-        )
+        cut = butter(4, *BANDS[label], fs=RATE, output="sos")
         count, first = int(SECONDS * RATE), int(start * RATE)
         sound[first : first + count] = sosfilt(cut, generator.normal(0, 0.3, count))
     return sound, start
@@ -49,8 +47,9 @@ def train_briefly(backbone: str, generator: np.random.Generator) -> TorchClassif
     torch.manual_seed(0)
     model = QuaclrsForAudioClassification(QuaclrsConfig(backbone=backbone, num_labels=3, log_mel=log_mel))
     labels = torch.arange(96) % 3
+    sounds = torch.from_numpy(np.stack([clip(int(label), generator)[0] for label in labels]))
     with torch.no_grad():
-        log_mels = model.quaclrs.log_mel(torch.from_numpy(np.stack([clip(int(i), generator)[0] for i in labels])))
+        log_mels = model.quaclrs.log_mel(sounds)
     # The hidden layers of AlexNet's and VGG's classifiers stay as they are: they alone would take minutes.
     parameters = [parameter.requires_grad_(parameter.numel() < 1e7) for parameter in model.parameters()]
     optimizer = torch.optim.AdamW([parameter for parameter in parameters if parameter.requires_grad], lr=rate)
@@ -64,12 +63,7 @@ def train_briefly(backbone: str, generator: np.random.Generator) -> TorchClassif
         optimizer.step()
         schedule.step()
     # Running statistics still remember the weights of the first steps.
-    loader = DataLoader(
-        TensorDataset(log_mels), batch_size=24, collate_fn=lambda rows: torch.stack([r for (r,) in rows])
-    )
-    forward, model.forward = model.forward, lambda features: forward(input_features=features)
-    update_bn(loader, model)
-    del model.forward
+    update_bn(sounds.split(24), model)
     return TorchClassifier(model.eval(), QuaclrsFeatureExtractor(log_mel))
 
 
