@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+# Of several test processes each takes one thread, and so do the commands that its tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

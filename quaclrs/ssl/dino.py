@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -75,7 +76,9 @@ class DINO(SSLMethod):
 
     def _build_head(self) -> DINOProjectionHead:
         o = self.options
-        return DINOProjectionHead(self.hidden_size, o.hidden_dim, o.bottleneck_dim, o.output_dim, batch_norm=True)
+        with warnings.catch_warnings():  # lightly's head uses the older of PyTorch's two weight norms
+            warnings.filterwarnings("ignore", ".*weight_norm.* is deprecated", FutureWarning)
+            return DINOProjectionHead(self.hidden_size, o.hidden_dim, o.bottleneck_dim, o.output_dim, batch_norm=True)
 
     def step(self, views: Sequence[torch.Tensor], labels: torch.Tensor | None = None) -> StepOutput:
         embeddings = encode_together(self.encoder, views)
