@@ -13,13 +13,14 @@ from transformers import AutoFeatureExtractor, AutoModel
 from quaclrs import load_urbansound13
 from quaclrs.audio import load_audio
 from quaclrs.models import QuaclrsModel
+from quaclrs.ssl import METHODS
 from training.models import build_log_mel_config
 from training.ssl_config import SSLConfig
 from training.ssl_models import build_encoder
 from training.train_ssl import train_ssl
 
-#: Options beside those of the presets. Other methods need more than the two hundred steps of a minute.
-OPTIONS: dict[str, dict] = {"simclr": {}, "swav": {"local_views": 0}, "moco": {}, "byol": {}}
+#: Options beside those of the presets.
+OPTIONS: dict[str, dict] = {method: {"local_views": 0} if METHODS[method].multi_crop else {} for method in METHODS}
 
 
 def neighbours_of_the_class(encoder: QuaclrsModel, folder: Path, dataset) -> float:
