@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +27,7 @@ from .config import SupervisedConfig
 from .options import command_line, flag_of, option, parse_config
 from .results import describe_initial_weights
 from .run_folder import RunFolder
+from .side_by_side import environment_of_job, side_by_side
 from .train_supervised import train
 
 ALL_FOLDS = "all"
@@ -157,21 +156,18 @@ def _train_side_by_side(runs: list[SupervisedConfig], jobs: int) -> None:
     """Each run in a process of its own, so many at a time, with its share of the processors."""
     if PartialState().num_processes > 1:
         raise QuaclrsError("--jobs starts processes of its own; leave accelerate launch out, or --jobs 1")
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
 
     def start(run: SupervisedConfig) -> int:
         file = Path(run.output_dir).with_suffix(".yaml")
         RunFolder(file.parent).write_yaml(file.name, dataclasses.asdict(run))
         command = [sys.executable, "-m", "training.train_supervised", "--config", str(file)]
-        environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ, "TQDM_DISABLE": "1"}
-        status = subprocess.run(command, env=environment, check=False).returncode
+        status = subprocess.run(command, env=environment_of_job(jobs), check=False).returncode
         file.unlink()
         return status
 
     for run in runs:
         Path(run.output_dir).parent.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(jobs) as pool:
-        statuses = list(pool.map(start, runs))
+    statuses = side_by_side(start, runs, jobs)
     if failed := [run.output_dir for run, status in zip(runs, statuses, strict=True) if status]:
         raise QuaclrsError(f"{len(failed)} of {len(runs)} runs failed, first {failed[0]}; its message is above")
 

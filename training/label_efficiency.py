@@ -60,6 +60,7 @@ class LabelEfficiencyConfig:
     imagenet_file: str | None = option(None, "its weights; without them there is no such curve")
     num_workers: int = option(0, "processes that decode clips", at_least=0)
     decode_once: bool = option(False, "keep decoded clips on disk")
+    jobs: int = option(1, "runs side by side, which share the processors", above=0)
 
     def __post_init__(self) -> None:
         for name in ("dataset", "test_fold", "output_dir", "encoder"):
@@ -94,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     for run in plan.values():
         run.config  # noqa: B018 (a wrong option is an error now, before anything is trained)
-    failed = train_all(plan.values(), start_module, lambda line: print(line, file=sys.stderr, flush=True))
+    failed = train_all(plan.values(), start_module, lambda line: print(line, file=sys.stderr, flush=True), config.jobs)
     folder = RunFolder(config.output_dir)
     accuracies: dict[str, dict[str, list[float]]] = {}
     for (curve, amount, _), run in plan.items():

@@ -84,7 +84,15 @@ def _reproduce_ssl(options: argparse.Namespace, runner: Runner) -> int:
         decode_once=options.decode_once,
     )
     return reproduce_ssl(
-        tables, request, options.folds, options.seeds, runner, _tell, options.dry_run, as_json=options.json
+        tables,
+        request,
+        options.folds,
+        options.seeds,
+        runner,
+        _tell,
+        options.jobs,
+        dry_run=options.dry_run,
+        as_json=options.json,
     )
 
 
@@ -118,7 +126,7 @@ def _reproduce_supervised(options: argparse.Namespace, runner: Runner) -> int:
         for run in dict.fromkeys(plan.values()):
             print(shlex.join(["python", "-m", "training.cross_validate", *run.arguments]))
         return 0
-    failed = train_all(plan.values(), runner, _tell)
+    failed = train_all(plan.values(), runner, _tell, options.jobs)
     results = results_of(plan, failed)
     folder = RunFolder(request.output_dir)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -190,6 +198,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--pretrained-file", type=Path, metavar="FILE", help="table3: ImageNet weights to compare with")
     parser.add_argument("--num-workers", type=_not_negative, default=0, metavar="N", help="processes that decode clips")
     parser.add_argument("--decode-once", action="store_true", help="keep decoded clips on disk")
+    parser.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="runs side by side, which share the processors"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the commands, train nothing")
     parser.add_argument("--json", action="store_true", help="print JSON in place of Markdown")
     return parser.parse_args(arguments)

@@ -84,7 +84,7 @@ def test_imagenet_is_a_curve_where_its_weights_are_given(sample_dataset, encoder
 def test_the_table_has_mean_and_deviation_of_every_point_and_runs_that_failed_are_left_out(
     sample_dataset, encoder, tmp_path, monkeypatch, capsys
 ):
-    def pretend(arguments: list[str]) -> int:
+    def pretend(arguments: list[str], jobs: int) -> int:
         values = dict(zip(arguments[1::2], arguments[2::2], strict=True))
         folder, seed = Path(values["--output-dir"]), int(values["--seed"])
         if values.get("--mode") == "linear_probe":

@@ -36,7 +36,7 @@ class FakeTraining:
         self.configs = []
         self.broken = lambda config: False
 
-    def __call__(self, arguments):
+    def __call__(self, arguments, jobs):
         options = dict(zip(arguments[::2], arguments[1::2], strict=True))
         fold, seed = options.pop("--folds"), options.pop("--seeds")
         folder = Path(options.pop("--output-dir")) / f"fold-{fold}-seed-{seed}"
@@ -265,7 +265,7 @@ def test_a_dry_run_prints_commands_that_parse_and_trains_nothing(command):
     assert not any(command.folder.iterdir())
     for line in commands:
         assert line[:3] == ["python", "-m", "training.cross_validate"]
-        assert command.training(line[3:]) == 0
+        assert command.training(line[3:], 1) == 0
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_a_local_file_reaches_its_runs_which_are_not_taken_for_those_of_the_hub(
     request = paper_runs.Request(dataset="d", output_dir=tmp_path)
     experiment = paper_runs.Experiment("finetune", "resnet18")
     run = paper_runs.plan_run(experiment, 1, 0, request, ImageNetWeights(tmp_path / "resnet18.pth"))
-    command.training(run.arguments)
+    command.training(run.arguments, 1)
     assert command.training.configs[0].pretrained_file == str(tmp_path / "resnet18.pth")
     assert run.is_finished()
     assert not paper_runs.plan_run(experiment, 1, 0, request, ImageNetWeights()).is_finished()

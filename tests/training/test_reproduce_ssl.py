@@ -46,7 +46,7 @@ class FakeTraining:
         self.broken = lambda config: False
         self.warnings = lambda config: []
 
-    def __call__(self, arguments):
+    def __call__(self, arguments, jobs):
         kinds = {"training.train_ssl": SSLConfig, "training.train_supervised": SupervisedConfig}
         config = parse_config(kinds[arguments[0]], arguments[1:])
         self.configs.append(config)
@@ -344,7 +344,7 @@ def test_a_dry_run_prints_commands_that_parse_and_trains_nothing(command):
     assert status == 0 and len(commands) == 8 and not command.training.configs and not command.folder.exists()
     for line in commands:
         assert line[:2] == ["python", "-m"] and "--resume" in line
-        assert command.training(line[2:]) == 0
+        assert command.training(line[2:], 1) == 0
 
 
 @pytest.mark.parametrize(

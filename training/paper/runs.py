@@ -21,11 +21,13 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.folds import Protocol as FoldProtocol
 
 from ..options import flag_of, read_options_file
+from ..side_by_side import environment_of_job, side_by_side
 from .tables import Experiment
 from .weights import ImageNetWeights
 
-#: Takes the arguments of a run, for instance of `python -m training.cross_validate`, and returns its exit status.
-Runner = Callable[[Sequence[str]], int]
+#: Takes the arguments of a run, for instance of `python -m training.cross_validate`, and how many runs are side by
+#: side, itself among them; returns its exit status.
+Runner = Callable[[Sequence[str], int], int]
 
 #: (fold, seed) -> what a run measured, its `metrics.json`.
 Results = dict[tuple[int, int], dict[str, Any]]
@@ -153,37 +155,48 @@ def plan_run(experiment: Experiment, fold: int, seed: int, request: Request, wei
     return Run(experiment.config_file, folder_of_size / folder, fold, seed, tuple(overrides.items()))
 
 
-def start_module(arguments: Sequence[str]) -> int:
+def start_module(arguments: Sequence[str], jobs: int) -> int:
     """Run `python -m` in a process of its own; it prints to standard error, as standard output is for tables."""
-    return subprocess.run([sys.executable, "-m", *arguments], stdout=2, check=False).returncode
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, stdout=2, check=False, env=environment_of_job(jobs)).returncode
 
 
-def start_cross_validation(arguments: Sequence[str]) -> int:
+def start_cross_validation(arguments: Sequence[str], jobs: int) -> int:
     """Train by `training.cross_validate` in a process of its own."""
-    return start_module(["training.cross_validate", *arguments])
+    return start_module(["training.cross_validate", *arguments], jobs)
 
 
-def train_all(runs: Iterable[OneRun], runner: Runner, announce: Callable[[str], None]) -> list[OneRun]:
+def train_all(runs: Iterable[OneRun], runner: Runner, announce: Callable[[str], None], jobs: int = 1) -> list[OneRun]:
     """Train what is not finished, each run once, and return those that failed: the others are worth having.
+
+    Args:
+        runs: that must be there in the end.
+        runner: trains one.
+        announce: takes a line of progress.
+        jobs: runs side by side.
 
     Raises:
         KeyboardInterrupt: a run was interrupted.
     """
-    failed = []
     distinct = list(dict.fromkeys(runs))
-    for number, run in enumerate(distinct, start=1):
-        what = f"[{number}/{len(distinct)}] {run.folder.name}, fold {run.fold}, seed {run.seed}"
+
+    def train(number: int) -> bool:
+        run = distinct[number]
+        what = f"[{number + 1}/{len(distinct)}] {run.folder.name}, fold {run.fold}, seed {run.seed}"
         if run.is_finished():
             announce(f"{what}: finished before")
-            continue
+            return True
         announce(what)
-        status = runner(run.arguments)
+        status = runner(run.arguments, jobs)
         if status in _INTERRUPTED:
             raise KeyboardInterrupt
-        if status or not (run.path / "metrics.json").is_file():
+        succeeded = status == 0 and (run.path / "metrics.json").is_file()
+        if not succeeded:
             announce(f"{what} failed with status {status}")
-            failed.append(run)
-    return failed
+        return succeeded
+
+    trained = side_by_side(train, range(len(distinct)), jobs)
+    return [run for run, succeeded in zip(distinct, trained, strict=True) if not succeeded]
 
 
 def results_of(plan: Mapping[tuple[Experiment, int, int], Run], failed: Sequence[Run]) -> dict[Experiment, Results]:

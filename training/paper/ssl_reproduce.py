@@ -36,6 +36,7 @@ def reproduce_ssl(
     seeds: Sequence[int] | None,
     runner: Runner,
     announce: Callable[[str], None],
+    jobs: int = 1,
     dry_run: bool = False,
     as_json: bool = False,
 ) -> int:
@@ -47,6 +48,7 @@ def reproduce_ssl(
         folds, seeds: None for each table's own; no folds for all complete ones.
         runner: runs `python -m` with arguments.
         announce: takes a line of progress.
+        jobs: runs side by side.
         dry_run: print the commands, train nothing.
         as_json: print JSON in place of Markdown.
     """
@@ -63,7 +65,7 @@ def reproduce_ssl(
         for run in runs:
             print(shlex.join(["python", "-m", *run.arguments]))
         return 0
-    failed = train_all(runs, runner, announce)
+    failed = train_all(runs, runner, announce, jobs)
     folder = RunFolder(request.output_dir)
     folder.path.mkdir(parents=True, exist_ok=True)
     written = []
