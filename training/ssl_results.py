@@ -65,6 +65,7 @@ def describe_result(
     """The contents of `metrics.json`: the test, baselines that an SSL figure says nothing without, and how it went."""
     names, test = splits.class_names, splits.test
     recordings = test.rows["recording_id"][:]
+    compared = ((KNN, RANDOM_KNN), (LINEAR, RANDOM_LINEAR))
     majority = np.bincount(splits.train.labels[splits.train.labelled], minlength=len(names)).argmax()
     warnings = data_warnings(config, splits)
     warnings += [f"epoch {row['epoch']}: {row['warning']}" for row in history[-1:] if row.get("warning")]
@@ -83,9 +84,12 @@ def describe_result(
         "synthetic": splits.synthetic,
         "warnings": warnings,
         "evaluations": {name: figures(test, of_name, names) for name, of_name in probabilities.items()},
-        "gains": {
-            name: paired_difference(test.labels, probabilities[name], probabilities[other], recordings)
-            for name, other in ((KNN, RANDOM_KNN), (LINEAR, RANDOM_LINEAR))
+        **{
+            key: {
+                name: paired_difference(test.labels, probabilities[name], probabilities[other], recordings, balanced)
+                for name, other in compared
+            }
+            for key, balanced in (("gains", False), ("balanced_gains", True))
         },
         "controls": {
             "chance": {"accuracy": 1 / len(names)},
@@ -146,12 +150,13 @@ def print_ssl_result(config: SSLConfig, metrics: dict[str, Any]) -> None:
     """The test fold's figures with what they must be read beside."""
     print(f"test fold {metrics['test_fold']} ({metrics['protocol']}, {metrics['clips_test']} clips):")
     for name, label in ((KNN, "k-NN"), (LINEAR, "linear")):
-        evaluation, gain = metrics["evaluations"][name], metrics["gains"][name]
-        low, high = gain["interval"]
-        print(
-            f"  {label}: accuracy {evaluation['accuracy']:.1%}, before training {gain['other']:.1%}: "
-            f"{gain['difference'] * 100:+.1f} points ({low * 100:+.1f} to {high * 100:+.1f})"
-        )
+        for kind, key in (("accuracy", "gains"), ("balanced accuracy", "balanced_gains")):
+            gain = metrics[key][name]
+            low, high = gain["interval"]
+            print(
+                f"  {label}: {kind} {gain['accuracy']:.1%}, before training {gain['other']:.1%}: "
+                f"{gain['difference'] * 100:+.1f} points ({low * 100:+.1f} to {high * 100:+.1f})"
+            )
     for name, control in metrics["controls"].items():
         print(f"  control: {name}: {control['accuracy']:.1%}")
     for warning in metrics["warnings"]:

@@ -17,11 +17,12 @@ def paired_difference(
     probabilities: np.ndarray,
     other_probabilities: np.ndarray,
     recording_ids: Sequence[str],
+    balanced: bool = False,
     replicates: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The difference of two models' accuracies, with its percentile interval over recordings.
+    """The difference of two models' accuracies, or balanced accuracies, with its percentile interval over recordings.
 
     Both models are scored on the same draws of recordings (as in `bootstrap_intervals`), so what makes a recording easy
     or hard for both of them cancels.
@@ -31,10 +32,13 @@ def paired_difference(
         probabilities: (clips, classes), or (runs, clips, classes) of models that differ by seed.
         other_probabilities: of the model that it is compared with, in the same form.
         recording_ids: (clips,) the recording each clip was cut from.
+        balanced: every class counts alike, in place of every clip: a class of many clips of few recordings, of which
+            each may tip the figure, weighs no more than others.
         replicates, confidence, seed: as in `bootstrap_intervals`.
 
     Returns:
-        `accuracy` and `other` in [0, 1], means over runs; their `difference`, and its `interval` (low, high).
+        `accuracy` and `other`, the other model's, in [0, 1], means over runs; their `difference`, and its `interval`
+        (low, high).
 
     Raises:
         QuaclrsError: arrays that do not fit each other.
@@ -42,13 +46,18 @@ def paired_difference(
     ours, theirs = (_hits(labels, given) for given in (probabilities, other_probabilities))
     clusters, class_of_cluster = cluster_clips(labels, recording_ids)
     weights = draw_recordings(class_of_cluster, replicates, seed)
-    gained = np.bincount(clusters, weights=ours - theirs, minlength=len(class_of_cluster)) @ weights
-    clips = np.bincount(clusters, minlength=len(class_of_cluster)) @ weights
-    low, high = np.quantile(gained / clips, [(1 - confidence) / 2, (1 + confidence) / 2])
+    gained = np.bincount(clusters, weights=ours - theirs)
+    clips = np.bincount(clusters)
+    group_of_cluster = class_of_cluster if balanced else np.zeros_like(class_of_cluster)
+    groups = [group_of_cluster == group for group in np.unique(group_of_cluster)]
+    drawn = np.mean([gained[group] @ weights[group] / (clips[group] @ weights[group]) for group in groups], axis=0)
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    group_of_clip = group_of_cluster[clusters]
+    share = 1 / (len(groups) * np.bincount(group_of_clip)[group_of_clip])  # of each clip in the mean of groups' means
     return {
-        "accuracy": float(ours.mean()),
-        "other": float(theirs.mean()),
-        "difference": float((ours - theirs).mean()),
+        "accuracy": float(ours @ share),
+        "other": float(theirs @ share),
+        "difference": float((ours - theirs) @ share),
         "interval": (float(low), float(high)),
     }
 

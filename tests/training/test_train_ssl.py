@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from pathlib import Path
 
@@ -130,10 +131,11 @@ def test_the_backbone_alone_is_a_timm_state_dict(run):
 
 def test_gains_are_differences_to_the_encoder_before_training_with_an_interval_around_them(run):
     _, metrics = run
-    for name in ("knn", "linear"):
-        gain, random = metrics["gains"][name], metrics["evaluations"][f"random_{name}"]["accuracy"]
+    kinds = (("gains", "accuracy"), ("balanced_gains", "balanced_accuracy"))
+    for (key, figure), name in itertools.product(kinds, ("knn", "linear")):
+        gain, random = metrics[key][name], metrics["evaluations"][f"random_{name}"][figure]
         assert gain["other"] == pytest.approx(random)
-        assert gain["difference"] == pytest.approx(metrics["evaluations"][name]["accuracy"] - random)
+        assert gain["difference"] == pytest.approx(metrics["evaluations"][name][figure] - random)
         low, high = gain["interval"]
         assert low <= gain["difference"] <= high
     controls = metrics["controls"]

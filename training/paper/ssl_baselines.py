@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..results import SHORTCUT_CONTROL
@@ -12,6 +12,7 @@ from .ssl_cells import Metrics, NumberFormat, SSLResults, evaluation
 from .ssl_tables import IMAGENET, SUPERVISED, SSLTable, SSLTraining
 
 KNN_GAIN = "Gain, k-NN (points)"
+KNN_GAIN_BALANCED = "Gain, k-NN, balanced (points)"
 
 #: Column -> how its numbers are printed.
 COLUMNS: Mapping[str, NumberFormat] = {
@@ -20,6 +21,7 @@ COLUMNS: Mapping[str, NumberFormat] = {
     "k-NN(%)": NumberFormat(),
     "Gain, linear (points)": NumberFormat(sign="+"),
     KNN_GAIN: NumberFormat(sign="+"),
+    KNN_GAIN_BALANCED: NumberFormat(sign="+"),
     "Training (min)": NumberFormat(decimals=2),
     "Peak memory (GB)": NumberFormat(decimals=2),
 }
@@ -40,25 +42,30 @@ class Baseline:
         name: of the encoder or control.
         values: column -> (fold, seed) -> number; a column may be absent.
         reason: why there are none.
-        interval: of the k-NN gain, in points; None where it is not known.
+        intervals: column -> that of its mean, in points, where it is known.
     """
 
     name: str
     values: Mapping[str, Mapping[tuple[int, int], float]]
     reason: str = ""
-    interval: tuple[float, float] | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def text(self, column: str) -> str:
         numbers = list(self.values.get(column, {}).values())
         if not numbers:
             return "–"
-        known = column == KNN_GAIN and self.interval is not None
-        low, high = self.interval or (0.0, 0.0)
-        return COLUMNS[column].text(numbers) + (f" ({low:+.1f} to {high:+.1f})" if known else "")
+        text = COLUMNS[column].text(numbers)
+        if column not in self.intervals:
+            return text
+        low, high = self.intervals[column]
+        return f"{text} ({low:+.1f} to {high:+.1f})"
 
 
 def baselines_of(
-    table: SSLTable, results: SSLResults, pretrained: bool, intervals: Mapping[SSLTraining, tuple[float, float] | None]
+    table: SSLTable,
+    results: SSLResults,
+    pretrained: bool,
+    intervals: Mapping[SSLTraining, Mapping[str, tuple[float, float]]],
 ) -> list[Baseline]:
     """The encoders of a table, then what they must be compared with, best informed first.
 
@@ -66,13 +73,13 @@ def baselines_of(
         table: of the paper.
         results: what was measured.
         pretrained: whether ImageNet weights were given.
-        intervals: of the methods' k-NN gains.
+        intervals: of the methods' gains, by column.
     """
     ssl = {training: results.get(training, {}) for training in table.trainings}
     # Encoders before training, and controls, are alike in all methods; they are taken of whichever did not fail.
     any_method: Results = {key: run for runs in reversed(ssl.values()) for key, run in runs.items()}
     lines = [
-        replace(_line(name, ssl[training], _method), interval=intervals.get(training))
+        replace(_line(name, ssl[training], _method), intervals=intervals.get(training, {}))
         for training, name in table.trainings.items()
     ]
     lines.append(_line("Supervised from scratch", results.get(SUPERVISED, {}), _supervised))
@@ -95,8 +102,12 @@ def _line(name: str, runs: Results, measure: Callable[[Metrics], dict[str, float
 
 def _method(run: Metrics) -> dict[str, float]:
     gains = {
-        heading: 100 * (evaluation(run, name)["accuracy"] - evaluation(run, f"random_{name}")["accuracy"])
-        for heading, name in (("Gain, linear (points)", "linear"), (KNN_GAIN, "knn"))
+        heading: 100 * (evaluation(run, name)[figure] - evaluation(run, f"random_{name}")[figure])
+        for heading, name, figure in (
+            ("Gain, linear (points)", "linear", "accuracy"),
+            (KNN_GAIN, "knn", "accuracy"),
+            (KNN_GAIN_BALANCED, "knn", "balanced_accuracy"),
+        )
     }
     return {**_accuracy(evaluation(run)), "k-NN(%)": 100 * evaluation(run, "knn")["accuracy"], **gains, **_cost(run)}
 

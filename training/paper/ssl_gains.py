@@ -14,13 +14,14 @@ from .ssl_runs import SSLRun
 
 
 def knn_gain_interval(
-    runs: Mapping[tuple[int, int], SSLRun], recording_of_clip: Mapping[str, str]
+    runs: Mapping[tuple[int, int], SSLRun], recording_of_clip: Mapping[str, str], balanced: bool = False
 ) -> tuple[float, float] | None:
     """The 95 % interval of the k-NN gain, in points, over recordings of the test folds; seeds are averaged.
 
     Args:
         runs: of one method, by (fold, seed).
         recording_of_clip: clip_id -> recording_id.
+        balanced: every class counts alike, as in `paired_difference`.
 
     Returns:
         (low, high); None where there are no runs, or not the same seeds of every fold.
@@ -40,5 +41,5 @@ def knn_gain_interval(
         for of_folds in (trained, untrained)
     )
     recordings = [recording_of_clip[clip] for clip in clip_ids]
-    low, high = paired_difference(labels, ours, theirs, recordings)["interval"]
+    low, high = paired_difference(labels, ours, theirs, recordings, balanced)["interval"]
     return 100 * low, 100 * high

@@ -19,7 +19,8 @@ LEGEND = (
 )
 BASELINE_LEGEND = (
     "Accuracy is of a linear probe on the frozen encoder, or of the control's own classifier. Gain is over the same "
-    "encoder before training, that of k-NN with its 95 % interval over recordings (paired bootstrap, seeds averaged). "
+    "encoder before training, that of k-NN with its 95 % interval over recordings (paired bootstrap, seeds averaged); "
+    "balanced, every class counts alike. "
     "Time is of training alone; memory is a process's peak."
 )
 IMAGENET_LEGEND = "The ImageNet encoder is measured before one epoch of SimCLR, whose outcome is thrown away."

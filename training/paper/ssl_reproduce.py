@@ -18,7 +18,7 @@ from quaclrs.models import Backbone, BackboneError
 
 from ..run_folder import RunFolder
 from .runs import Results, Runner, check_image_size, select_folds, train_all
-from .ssl_baselines import baselines_of
+from .ssl_baselines import KNN_GAIN, KNN_GAIN_BALANCED, baselines_of
 from .ssl_cells import SSLResults, evaluation, fill_ssl_table
 from .ssl_gains import knn_gain_interval
 from .ssl_report import describe_runs, ssl_json, ssl_markdown, ssl_notes
@@ -111,14 +111,19 @@ def read_results(plan: SSLPlan, failed: Sequence[SSLRun]) -> dict[SSLTraining, R
     }
 
 
-def _intervals(plan: SSLPlan, failed: Sequence[SSLRun], dataset: str) -> dict[SSLTraining, tuple[float, float] | None]:
+def _intervals(
+    plan: SSLPlan, failed: Sequence[SSLRun], dataset: str
+) -> dict[SSLTraining, dict[str, tuple[float, float]]]:
     rows = load_urbansound13(dataset)
     recording_of_clip = dict(zip(rows["clip_id"][:], rows["recording_id"][:], strict=True))
-    return {
-        training: knn_gain_interval({k: run for k, run in runs.items() if run not in failed}, recording_of_clip)
-        for training, runs in plan.items()
-        if training.kind == "ssl"
-    }
+    intervals: dict[SSLTraining, dict[str, tuple[float, float]]] = {}
+    for training, runs in plan.items():
+        if training.kind == "ssl":
+            finished = {key: run for key, run in runs.items() if run not in failed}
+            for column, balanced in ((KNN_GAIN, False), (KNN_GAIN_BALANCED, True)):
+                if interval := knn_gain_interval(finished, recording_of_clip, balanced):
+                    intervals.setdefault(training, {})[column] = interval
+    return intervals
 
 
 def draw_confusion_panel(table: SSLTable, results: SSLResults, file: Path, about: str) -> None:

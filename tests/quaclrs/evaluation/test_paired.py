@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.paired import paired_difference
@@ -46,9 +47,30 @@ def test_the_interval_is_that_of_recordings_drawn_by_class_and_scored_by_both_mo
     assert (low, high) == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])), abs=0.01)
 
 
-def test_a_model_is_exactly_as_good_as_itself(clips):
+def test_balanced_it_is_the_difference_of_balanced_accuracies_and_draws_are_scored_so_too(clips):
+    labels, recordings, (better, worse) = clips
+    kept = np.flatnonzero((labels != 0) | (np.arange(300) % 5 == 0))  # class 0 has a fifth of its clips
+    labels, names = labels[kept], np.array(recordings)[kept]
+    better, worse = better[kept], np.where(labels == 0, (labels + 1) % 3, worse[kept])
+    result = paired_difference(labels, one_hot(better), one_hot(worse), names.tolist(), balanced=True, replicates=3000)
+    accuracies = [balanced_accuracy_score(labels, predicted) for predicted in (better, worse)]
+    assert (result["accuracy"], result["other"]) == pytest.approx(tuple(accuracies))
+    assert result["difference"] == pytest.approx(accuracies[0] - accuracies[1])
+    generator = np.random.default_rng(1)
+    by_class = [np.unique(names[labels == label]) for label in range(3)]
+    differences = []
+    for _ in range(1000):
+        chosen = np.concatenate([generator.choice(of_class, len(of_class)) for of_class in by_class])
+        drawn = np.concatenate([np.flatnonzero(names == recording) for recording in chosen])
+        one, other = (balanced_accuracy_score(labels[drawn], predicted[drawn]) for predicted in (better, worse))
+        differences.append(one - other)
+    assert result["interval"] == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])), abs=0.015)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_model_is_exactly_as_good_as_itself(balanced, clips):
     labels, recordings, (better, _) = clips
-    result = paired_difference(labels, one_hot(better), one_hot(better), recordings)
+    result = paired_difference(labels, one_hot(better), one_hot(better), recordings, balanced)
     assert result["difference"] == 0
     assert result["interval"] == (0, 0)
 
