@@ -16,5 +16,12 @@ def interpolate(lines: torch.Tensor, places: np.ndarray) -> torch.Tensor:
     inside = np.clip(places + 1, 0, lines.shape[2] + 1)
     lower = torch.from_numpy(inside.astype(np.int64)).to(lines.device)
     weight = torch.from_numpy((inside % 1).astype(np.float32)).to(lines.device)
+    if lines.device.type == "cpu":  # clip by clip: gathering by an index for every value takes twice as long
+        return torch.stack(
+            [
+                torch.lerp(clip.index_select(1, below), clip.index_select(1, below + 1), share)
+                for clip, below, share in zip(silent_around, lower, weight, strict=True)
+            ]
+        )
     index = lower[:, None, :].expand(-1, lines.shape[1], -1)
     return torch.lerp(silent_around.gather(2, index), silent_around.gather(2, index + 1), weight[:, None, :])
