@@ -142,8 +142,6 @@ class Backbone(nn.Module):
             self.hidden_size = int(getattr(self.network, "head_hidden_size", None) or self.network.num_features)
             timms = self.network.pretrained_cfg
             self.image_mean, self.image_std = spec.image_mean or timms["mean"], spec.image_std or timms["std"]
-        convolutions = [module for module in self.network.modules() if isinstance(module, nn.Conv2d)]
-        self._depthwise = any(layer.groups == layer.in_channels > 1 for layer in convolutions)
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the last feature map (batch, channels, height, width) and the pooled vector (batch, hidden_size)."""
@@ -159,9 +157,6 @@ class Backbone(nn.Module):
             feature_map = self.network.features(pictures)
             return feature_map, self.network.classifier(self.network.avgpool(feature_map).flatten(1))
         patches = pictures if self.patch_width is None else self.split(pictures)
-        if self._depthwise and patches.device.type == "cpu":
-            # Channels last: depthwise networks train a third faster so; ResNets are slower (`benchmarks.train_step`).
-            patches = patches.contiguous(memory_format=torch.channels_last)
         feature_map = self.network.forward_features(patches)
         embeddings = self.network.forward_head(feature_map, pre_logits=True)
         if self.patch_width is None:
