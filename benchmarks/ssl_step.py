@@ -4,7 +4,8 @@
 clipping, two plain forward and backward passes of the same encoder, and lightly's example of the method, in turn on the
 same random log-mels. The example has our sizes, queues and optimiser; it has no probe, no figures and no clipping of
 gradients, and as lightly has none for MoCo v1, that of v2 gets a linear head. DINO and SwAV take the preset's local
-views besides, and both sides of SwAV use their queues. Memory is the peak of a process of its own, libraries included.
+views besides, and both sides of SwAV use queues where the preset has them. Memory is the peak of a process of its own,
+libraries included.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ def dino(encoder: LogMelEncoder, o: Any) -> Example:
 def swav(encoder: LogMelEncoder, o: Any) -> Example:
     head = heads.SwaVProjectionHead(encoder.hidden_size, o.hidden_dim, o.projection_dim)
     prototypes = heads.SwaVPrototypes(o.projection_dim, o.n_prototypes)
-    queues = [MemoryBankModule((o.queue_size, o.projection_dim)) for _ in range(2)]
+    queues = [MemoryBankModule((o.queue_size, o.projection_dim)) for _ in range(2 if o.queue_size else 0)]
     criterion = SwaVLoss(o.temperature, o.sinkhorn_iterations, o.epsilon)
 
     def loss(views: list[torch.Tensor]) -> torch.Tensor:
@@ -166,7 +167,7 @@ def swav(encoder: LogMelEncoder, o: Any) -> Example:
         with torch.no_grad():
             kept = [queue(of_view, update=True)[1] for queue, of_view in zip(queues, features, strict=False)]
             queued = [prototypes(keys.permute(1, 0)) for keys in kept]
-        return criterion(outputs[:2], outputs[2:], queued).squeeze()
+        return criterion(outputs[:2], outputs[2:], queued or None).squeeze()
 
     return loss, [encoder, head, prototypes, *queues], []
 
