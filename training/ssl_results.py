@@ -65,11 +65,17 @@ def describe_result(
     """The contents of `metrics.json`: the test, baselines that an SSL figure says nothing without, and how it went."""
     names, test = splits.class_names, splits.test
     recordings = test.rows["recording_id"][:]
-    compared = ((KNN, RANDOM_KNN), (LINEAR, RANDOM_LINEAR))
     majority = np.bincount(splits.train.labels[splits.train.labelled], minlength=len(names)).argmax()
     warnings = data_warnings(config, splits)
     warnings += [f"epoch {row['epoch']}: {row['warning']}" for row in history[-1:] if row.get("warning")]
     seconds = sum(row["train_seconds"] for row in history[1:])
+
+    def gains(balanced: bool) -> dict[str, Any]:
+        return {
+            name: paired_difference(test.labels, probabilities[name], probabilities[other], recordings, balanced)
+            for name, other in ((KNN, RANDOM_KNN), (LINEAR, RANDOM_LINEAR))
+        }
+
     return {
         "method": config.method,
         "backbone": config.backbone,
@@ -84,13 +90,8 @@ def describe_result(
         "synthetic": splits.synthetic,
         "warnings": warnings,
         "evaluations": {name: figures(test, of_name, names) for name, of_name in probabilities.items()},
-        **{
-            key: {
-                name: paired_difference(test.labels, probabilities[name], probabilities[other], recordings, balanced)
-                for name, other in compared
-            }
-            for key, balanced in (("gains", False), ("balanced_gains", True))
-        },
+        "gains": gains(balanced=False),
+        "balanced_gains": gains(balanced=True),
         "controls": {
             "chance": {"accuracy": 1 / len(names)},
             "majority": {"accuracy": float(np.mean(test.labels == majority))},

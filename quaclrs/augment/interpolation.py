@@ -16,7 +16,7 @@ def interpolate(lines: torch.Tensor, places: np.ndarray) -> torch.Tensor:
     inside = np.clip(places + 1, 0, lines.shape[2] + 1)
     lower = torch.from_numpy(inside.astype(np.int64)).to(lines.device)
     weight = torch.from_numpy((inside % 1).astype(np.float32)).to(lines.device)
-    if lines.device.type == "cpu":  # clip by clip: gathering by an index for every value takes twice as long
+    if lines.device.type == "cpu":  # clip by clip: gathering by an index for every value takes longer
         return torch.stack(
             [
                 torch.lerp(clip.index_select(1, below), clip.index_select(1, below + 1), share)

@@ -26,7 +26,7 @@ class MoCoOptions(SSLOptions):
         temperature: of the contrastive loss.
         key_groups: parts of a batch whose keys share BatchNorm statistics.
         query_views: 1, queries are of the first view and keys of the second (paper); or 2, also the other way round, as
-            `--symmetric` of the authors' CIFAR-10 demo: gradients of both views, in a step that costs nearly twice.
+            `--symmetric` of the authors' CIFAR-10 demo: gradients of both views, in a step that costs more.
     """
 
     projection_dim: int = bounded(128, 1)
