@@ -45,11 +45,11 @@ def write_predictions(
         path: usually `predictions.csv`.
         clip_ids, folds: of the clips; no fold is left empty.
         labels: (clips,) indices into `class_names`.
-        probabilities: (clips, classes), written with six significant digits.
+        probabilities: (clips, classes), written exactly: k-NN breaks ties by differences that rounding would end.
         class_names: names of the columns.
     """
     rows = (
-        [clip_id, fold, class_names[label], *(f"{p:.6g}" for p in row)]
+        [clip_id, fold, class_names[label], *row.tolist()]
         for clip_id, fold, label, row in zip(clip_ids, folds, labels, probabilities, strict=True)
     )
     write_csv(path, ["clip_id", "fold", "label", *class_names], rows)
