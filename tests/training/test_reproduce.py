@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import os
 import re
@@ -6,70 +5,17 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import torch
-import yaml
-from huggingface_hub.errors import LocalEntryNotFoundError
-from safetensors.torch import save_file
+from fake_training import FakeTraining
 
-from quaclrs.errors import QuaclrsError
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
-from quaclrs.models import Backbone, BackboneError
+from quaclrs.models import Backbone
 from training import reproduce
-from training.config import SupervisedConfig
-from training.options import parse_config
 from training.paper import runs as paper_runs
-from training.paper import weights as paper_weights
 from training.paper.report import as_ranges
-from training.paper.weights import ImageNetWeights, find_imagenet_weights
-
-ACCURACY = {1: 0.5, 2: 0.6, 3: 0.7}
-GAIN = {"vgg16": -0.1, "resnet18": 0.0, "mobilenet_v2": 0.1}
-
-
-class FakeTraining:
-    """Stands in for `python -m training.cross_validate`: reads its arguments, writes a run, trains nothing."""
-
-    def __init__(self):
-        self.configs = []
-        self.broken = lambda config: False
-
-    def __call__(self, arguments, jobs):
-        options = dict(zip(arguments[::2], arguments[1::2], strict=True))
-        fold, seed = options.pop("--folds"), options.pop("--seeds")
-        folder = Path(options.pop("--output-dir")) / f"fold-{fold}-seed-{seed}"
-        rest = [text for option in options.items() for text in option]
-        config = parse_config(
-            SupervisedConfig, [*rest, "--test-fold", fold, "--seed", seed, "--output-dir", str(folder)]
-        )
-        self.configs.append(config)
-        if self.broken(config):
-            return 1
-        folder.mkdir(parents=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump(dataclasses.asdict(config)))
-        (folder / "metrics.json").write_text(json.dumps(self.measure(config)))
-        return 0
-
-    @staticmethod
-    def measure(config):
-        half = config.mixed_precision != "no"
-        probe = config.mode == "linear_probe"
-        return {
-            "accuracy": ACCURACY[config.test_fold] + GAIN.get(config.backbone, 0) - 0.2 * probe + 0.01 * half,
-            "initial_weights": "random init" if config.initial_weights == "random" else "pretrained",
-            "protocol": config.protocol,
-            "mixed_precision": config.mixed_precision,
-            "epochs": config.epochs,
-            "image_size": config.image_size,
-            "clips_train": 380 + 10 * config.test_fold,
-            "clips": 270 + config.test_fold,
-            "trained_parameters": 6669 if probe else 11_183_181,
-            "train_seconds": config.epochs * (2.0 if probe else 8.0) * (0.5 if half else 1.0),
-            "peak_memory_bytes": 3e9 if probe else 4e9,
-            "warnings": [],
-        }
+from training.paper.weights import ImageNetWeights
 
 
 @pytest.fixture
@@ -299,62 +245,6 @@ def test_the_least_picture_is_the_smallest_that_the_network_takes(backbone, leas
 @pytest.mark.parametrize(("numbers", "text"), [([1], "1"), ([1, 2, 3, 5], "1-3,5"), ([1, 3, 4], "1,3-4"), ([], "")])
 def test_folds_are_written_as_ranges(numbers, text):
     assert as_ranges(numbers) == text
-
-
-# ImageNet weights.
-
-
-@pytest.fixture
-def empty_cache(monkeypatch):
-    monkeypatch.setattr(paper_weights, "_is_cached", lambda name: False)
-    monkeypatch.setattr(paper_weights, "HF_HUB_OFFLINE", False)
-
-
-class FakeBackbone:
-    """Answers as the Hub would: `reason` is the exception behind the error."""
-
-    asked: ClassVar[list[str]] = []
-    reason: ClassVar[Exception]
-
-    def __init__(self, name):
-        self.name = name
-
-    def load_weights(self, file):
-        self.asked.append(self.name)
-        raise BackboneError("could not be downloaded") from self.reason
-
-
-@pytest.mark.parametrize(
-    ("reason", "asked"),
-    [(LocalEntryNotFoundError("no connection"), ["resnet18"]), (OSError("404"), ["resnet18", "vgg16", "mobilenet_v2"])],
-)
-def test_a_hub_that_does_not_answer_is_asked_once_and_one_that_lacks_a_file_again(
-    empty_cache, monkeypatch, reason, asked
-):
-    monkeypatch.setattr(FakeBackbone, "asked", [])
-    monkeypatch.setattr(FakeBackbone, "reason", reason, raising=False)
-    monkeypatch.setattr(paper_weights, "Backbone", FakeBackbone)
-    found = find_imagenet_weights(["resnet18", "vgg16", "mobilenet_v2"])
-    assert FakeBackbone.asked == asked
-    assert all(weights.missing for weights in found.values())
-
-
-def test_offline_nothing_is_asked_of_the_hub_and_a_dry_run_takes_it_at_its_word(empty_cache, monkeypatch):
-    monkeypatch.setattr(paper_weights, "Backbone", None)
-    assert find_imagenet_weights(["resnet18"], download=False) == {"resnet18": ImageNetWeights()}
-    monkeypatch.setattr(paper_weights, "HF_HUB_OFFLINE", True)
-    assert "HF_HUB_OFFLINE" in find_imagenet_weights(["alexnet", "resnet18"])["alexnet"].missing
-
-
-def test_a_file_of_the_folder_is_used_and_one_that_does_not_fit_is_refused(empty_cache, tmp_path):
-    save_file(Backbone("mobilenet_v2").network.state_dict(), tmp_path / "mobilenet_v2.safetensors")
-    found = find_imagenet_weights(["mobilenet_v2"], tmp_path)
-    assert found == {"mobilenet_v2": ImageNetWeights(tmp_path / "mobilenet_v2.safetensors")}
-    (tmp_path / "mobilenet_v2.safetensors").rename(tmp_path / "resnet18.safetensors")
-    with pytest.raises(QuaclrsError, match=r"resnet18\.safetensors do not fit resnet18"):
-        find_imagenet_weights(["resnet18"], tmp_path)
-    with pytest.raises(QuaclrsError, match="--pretrained-dir"):
-        find_imagenet_weights(["resnet18"], tmp_path / "absent")
 
 
 def test_a_local_file_reaches_its_runs_which_are_not_taken_for_those_of_the_hub(command, tmp_path):
