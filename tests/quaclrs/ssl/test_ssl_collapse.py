@@ -28,7 +28,7 @@ def embeddings_now(method) -> torch.Tensor:
 
 def test_a_healthy_representation_gives_no_line():
     assert describe() is None
-    assert describe(embedding_std=0.081, effective_rank=4.1) is None
+    assert describe(embedding_std=0.081, effective_rank=2.1) is None
     # One that had few dimensions before training, and still has, has not collapsed.
     assert describe(before={**HEALTHY, "effective_rank": 1.5}, effective_rank=1.4) is None
 
@@ -48,7 +48,7 @@ def test_little_spread_is_a_collapse_with_its_figure_and_cause():
 
 
 def test_few_dimensions_are_a_collapse_with_their_number_and_cause():
-    assert describe(effective_rank=3.94) == "collapsed: embeddings use 3.9 dimensions; likely cause: the cause"
+    assert describe(effective_rank=1.94) == "collapsed: embeddings use 1.9 dimensions; likely cause: the cause"
     few = {**HEALTHY, "effective_rank": 1.5}
     assert "0.7 dimensions" in describe(before=few, effective_rank=0.7)
 
