@@ -14,8 +14,6 @@ from training.results import SHORTCUT_CONTROL
 from training.ssl_config import SSLConfig
 
 ACCURACY = {"simclr": 0.6, "moco_v2": 0.5}
-
-
 CLASSES = [row.name for row in load_ssl_table("table4").rows]
 
 

@@ -10,8 +10,6 @@ from training.config import SupervisedConfig
 from training.options import parse_config
 
 ACCURACY = {1: 0.5, 2: 0.6, 3: 0.7}
-
-
 GAIN = {"vgg16": -0.1, "resnet18": 0.0, "mobilenet_v2": 0.1}
 
 

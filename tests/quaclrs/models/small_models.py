@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from quaclrs.models import (
-    QuaclrsConfig,
-    QuaclrsForAudioClassification,
-)
+from quaclrs.models import QuaclrsConfig, QuaclrsForAudioClassification
 
 SMALL = {"sampling_rate": 16_000, "duration": 0.5, "n_fft": 512, "hop_length": 160, "n_mels": 64, "image_size": 32}
 

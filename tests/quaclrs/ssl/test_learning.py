@@ -56,7 +56,7 @@ def test_neighbours_are_more_often_of_one_class_than_before_training(method, sam
         decode_once=True,
         augment="two_views",
         local_views=0,
-        # The preset's target is too slow for the few steps of the sample.
+        # With the preset's slower target it gains less in the few steps of the sample.
         method_options="momentum=0.95" if method == "byol" else None,
     )
     train_ssl(config)
