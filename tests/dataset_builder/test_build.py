@@ -7,11 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import soundfile
 import soxr
 import yaml
+from built_pictures import rows_of
 from datasets import load_dataset
 
 from dataset_builder.__main__ import main
@@ -69,10 +69,6 @@ def build(old: Path | None, new: Path | None, output: Path, *options: str) -> in
     arguments += ["--urbansound8k", str(old)] if old else []
     arguments += ["--sirennet", str(new)] if new else []
     return main(arguments)
-
-
-def rows_of(dataset: Path) -> list[dict]:
-    return [row for file in sorted((dataset / "data").iterdir()) for row in pq.read_table(file).to_pylist()]
 
 
 def test_rows_carry_what_the_metadata_and_the_files_say(sources, tmp_path):
