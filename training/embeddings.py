@@ -20,7 +20,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from huggingface_hub.constants import HF_HOME
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from quaclrs.models import QuaclrsForAudioClassification, QuaclrsModel
@@ -28,30 +28,10 @@ from quaclrs.transforms import ClipTransform, transform_clips
 
 from .config import TrainingConfig
 from .splits import Split, Splits
+from .stored_clips import store
 
 #: Clips that the encoder sees at once. Always as many: a kernel chosen for another shape rounds differently.
 _BATCH = 32
-
-
-class EmbeddedClips(Dataset):
-    """Rows of embedding and label, a batch of which is two slices.
-
-    Args:
-        embeddings: (clips, hidden_size) float32.
-        labels: (clips,) int64.
-    """
-
-    def __init__(self, embeddings: torch.Tensor, labels: torch.Tensor) -> None:
-        self.embeddings, self.labels = embeddings, labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {"embeddings": self.embeddings[index], "labels": self.labels[index]}
-
-    def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
-        return {"embeddings": self.embeddings[indices], "labels": self.labels[indices]}
 
 
 class EmbeddingClassifier(nn.Module):
@@ -139,8 +119,7 @@ def embed_split(
     """Make one of the splits of a data set one of embeddings by a frozen encoder, cut at random by the seed or not."""
     settings = {"data": splits.fingerprint, "decoded": config.decode_once, "cut": config.seed if cut else None}
     embeddings = embed_clips(accelerator, encoder, split.clips, split.clip_ids, split.transform, settings)
-    split.dataset = EmbeddedClips(embeddings, torch.as_tensor(split.labels))
-    split.collate = lambda batch: batch
+    store(split, "embeddings", embeddings)
 
 
 def assemble(model: QuaclrsForAudioClassification, tested: nn.Module) -> QuaclrsForAudioClassification:

@@ -50,7 +50,8 @@ class LabelEfficiencyConfig:
     encoder: str = option("", "run of training.train_ssl with that test fold; over seeds with {seed}")
     recordings: str = option("1,3,10,all", "labelled recordings a class, a comma between")
     seeds: str = option("0,1,2,3,4", "of the choice of recordings and of every draw, a comma between")
-    steps: int = option(600, "of the optimiser from scratch and in fine-tuning, whatever the number of clips", above=0)
+    steps: int = option(300, "of the optimiser from scratch and in fine-tuning, at least", above=0)
+    epochs: int = option(15, "from scratch and in fine-tuning, at least", above=0)
     batch_size: int = option(32, "clips a step, or all where there are fewer", above=1)
     learning_rate: float = option(1e-3, "peak rate from scratch", above=0)
     finetune_learning_rate: float = option(1e-3, "peak rate of fine-tuning", above=0)
@@ -142,7 +143,8 @@ def plan_runs(config: LabelEfficiencyConfig, amount: str, seed: int, clips: int)
     shared |= {name: getattr(config, name) for name in ("num_workers", "decode_once") if getattr(config, name)}
     same: dict[str, Any] = {name: learned[name] for name in ("backbone", "image_size", "duration", "pad_mode")}
     heard = {name: same[name] for name in ("duration", "pad_mode")}
-    trained: dict[str, Any] = {"batch_size": batch_size, "epochs": math.ceil(config.steps / (clips // batch_size))}
+    epochs = max(config.epochs, math.ceil(config.steps / (clips // batch_size)))
+    trained: dict[str, Any] = {"batch_size": batch_size, "epochs": epochs}
     trained |= {"optimizer": "adamw", "weight_decay": 0.01, "class_weights": "none"}
     tuned = {"mode": "finetune", "learning_rate": config.finetune_learning_rate}
     pre_trained = {**same, "init_from": encoder}

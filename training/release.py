@@ -86,7 +86,7 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
     network: Any = model
     if config.mode == "linear_probe" and augmentation is None:
         embed_split(accelerator, model.quaclrs.to(accelerator.device), splits, splits.train, config)
-        network = EmbeddingClassifier(model.classifier, splits.train.dataset.embeddings)
+        network = EmbeddingClassifier(model.classifier, splits.train.dataset.values)
 
     sampler = EpochSampler(splits.train.labels, config.seed, config.balanced_sampler)
     workers = 0 if network is not model else config.num_workers

@@ -15,15 +15,14 @@ from quaclrs.ssl.diagnostics import alignment
 
 from .embeddings import gather_shares
 from .splits import Split, Splits
+from .stored_clips import log_mels_of
 
 #: Clips that the encoder sees at once.
 _BATCH = 128
 
 
 class StoredLogMels:
-    """Log-mels of a split's clips as they are, made once and kept in memory: about 100 kB a clip.
-
-    They are stored in float16, which moves a cell by at most 0.02 dB. Of several processes each keeps its share.
+    """Log-mels of a split's clips as they are, in memory; of several processes each keeps its share.
 
     Args:
         accelerator: of the run.
@@ -37,11 +36,7 @@ class StoredLogMels:
         self.split = split.plain()
         share = range(accelerator.process_index, len(split), accelerator.num_processes)
         self.split.dataset = self.split.dataset.select(share)
-        loader = torch.utils.data.DataLoader(
-            self.split.dataset, batch_size=_BATCH, num_workers=num_workers, collate_fn=self.split.collate
-        )
-        made = [front_end(batch["input_values"]).half() for batch in loader]
-        self._log_mels = torch.cat(made) if made else torch.zeros(0)
+        self._log_mels = log_mels_of(self.split, front_end, num_workers)
 
     @torch.inference_mode()
     def embed(self, encoder: nn.Module) -> torch.Tensor:

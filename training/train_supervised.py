@@ -42,6 +42,7 @@ from .results import (
 )
 from .sampling import EpochSampler
 from .splits import Split, Splits, load_splits
+from .stored_clips import log_mels_of, store
 from .trackers import finish_trackers
 
 
@@ -76,12 +77,16 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     network: nn.Module = model
     if config.mode == "linear_probe" and augmentation is None:
         network = embed_splits(accelerator, config, model, splits, test_cut)
+    else:
+        log_mels = log_mels_of(splits.validation, model.quaclrs.log_mel, config.num_workers)
+        store(splits.validation, "input_features", log_mels)
 
     # Loss, optimiser and schedule.
     sampler = EpochSampler(splits.train.labels, config.seed, config.balanced_sampler)
     workers = 0 if isinstance(network, EmbeddingClassifier) else config.num_workers
     train_loader: Any = splits.train.loader(config.batch_size, workers, sampler)
-    held_out = [split.loader(config.batch_size, workers) for split in (splits.validation, splits.test, test_cut)]
+    held_out = [splits.validation.loader(config.batch_size)]
+    held_out += [split.loader(config.batch_size, workers) for split in (splits.test, test_cut)]
     assert config.class_weights is not None
     weights = class_weights(
         splits.train.labels, len(splits.class_names), config.class_weights, config.effective_number_beta
@@ -173,7 +178,7 @@ def embed_splits(
     encoder = model.quaclrs.to(accelerator.device)
     for split, cut in ((splits.train, False), (splits.validation, False), (splits.test, False), (test_cut, True)):
         embed_split(accelerator, encoder, splits, split, config, cut)
-    return EmbeddingClassifier(model.classifier, splits.train.dataset.embeddings)
+    return EmbeddingClassifier(model.classifier, splits.train.dataset.values)
 
 
 @report_user_errors

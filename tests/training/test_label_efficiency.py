@@ -52,11 +52,11 @@ def test_labelled_clips_are_those_of_so_many_recordings_of_every_class_of_the_tr
     assert fewest <= clips["1", 0] <= most < len(train)
 
 
-def test_every_point_trains_each_way_on_the_same_labels_with_as_many_steps_whatever_their_number(
+def test_every_point_trains_each_way_on_the_same_labels_with_enough_steps_and_epochs_whatever_their_number(
     sample_dataset, encoder, tmp_path
 ):
-    options = config(sample_dataset, encoder, tmp_path, steps=90, batch_size=32)
-    for clips, epochs, batch_size in ((13, 90, 13), (70, 45, 32), (320, 9, 32)):
+    options = config(sample_dataset, encoder, tmp_path, steps=90, epochs=15, batch_size=32)
+    for clips, epochs, batch_size in ((13, 90, 13), (70, 45, 32), (320, 15, 32)):
         runs = plan_runs(options, "3", 1, clips)
         assert list(runs) == CURVES
         assert {run.config.labelled_recordings for run in runs.values()} == {"3"}

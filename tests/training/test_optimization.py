@@ -14,10 +14,11 @@ from torch.utils.data import DataLoader
 from quaclrs.errors import QuaclrsError
 from quaclrs.models import PAPER_BACKBONES, QuaclrsConfig, QuaclrsForAudioClassification
 from training.config import SupervisedConfig
-from training.embeddings import EmbeddedClips, EmbeddingClassifier
+from training.embeddings import EmbeddingClassifier
 from training.learner import Learner
 from training.optimization import Schedule, average_of, build_optimizer, freeze_stages, set_to_train
 from training.progress import EpochProgress
+from training.stored_clips import StoredClips
 
 
 def options(**changed) -> SupervisedConfig:
@@ -112,8 +113,8 @@ def rates_of_steps(config: SupervisedConfig, clips: int) -> list[float]:
     """The rate of each step of the optimiser, read from a training of a linear classifier on embeddings."""
     torch.manual_seed(0)
     accelerator = Accelerator(gradient_accumulation_steps=config.gradient_accumulation_steps)
-    data = EmbeddedClips(torch.randn(clips, 3), torch.arange(clips) % 2)
-    network = EmbeddingClassifier(nn.Linear(3, 2), data.embeddings)
+    data = StoredClips("embeddings", torch.randn(clips, 3), torch.arange(clips) % 2)
+    network = EmbeddingClassifier(nn.Linear(3, 2), data.values)
     optimizer = build_optimizer(config, network)
     loader = DataLoader(data, batch_size=config.batch_size, collate_fn=lambda batch: batch)
     network, optimizer, loader = accelerator.prepare(network, optimizer, loader)
