@@ -69,7 +69,11 @@ def figures(split: Split, probabilities: np.ndarray, names: list[str]) -> dict[s
 
 def control_figures(split: Split, probabilities: np.ndarray, names: list[str]) -> dict[str, float | None]:
     """The few figures that a control is compared by."""
-    found = figures(split, probabilities, names)
+    return few_of(figures(split, probabilities, names))
+
+
+def few_of(found: dict[str, Any]) -> dict[str, float | None]:
+    """Those of all figures that a control is compared by."""
     wanted = ["accuracy", "balanced_accuracy", "macro_f1", *(f"accuracy_{source}" for source in STANDARD_SOURCES)]
     return {name: found[name] for name in wanted}
 

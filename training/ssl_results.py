@@ -18,7 +18,7 @@ from quaclrs.folds import fold_column
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsModel
 
 from .model_card import CardContext
-from .results import SHORTCUT_CONTROL, control_figures, data_warnings, figures, peak_memory, shortcut_control
+from .results import SHORTCUT_CONTROL, data_warnings, few_of, figures, peak_memory, shortcut_control
 from .run_folder import RunFolder
 from .splits import Splits
 from .ssl_card import write_encoder_card
@@ -69,6 +69,7 @@ def describe_result(
     warnings = data_warnings(config, splits)
     warnings += [f"epoch {row['epoch']}: {row['warning']}" for row in history[-1:] if row.get("warning")]
     seconds = sum(row["train_seconds"] for row in history[1:])
+    evaluations = {name: figures(test, of_name, names) for name, of_name in probabilities.items()}
 
     def gains(balanced: bool) -> dict[str, Any]:
         return {
@@ -89,15 +90,15 @@ def describe_result(
         "class_names": names,
         "synthetic": splits.synthetic,
         "warnings": warnings,
-        "evaluations": {name: figures(test, of_name, names) for name, of_name in probabilities.items()},
+        "evaluations": evaluations,
         "gains": gains(balanced=False),
         "balanced_gains": gains(balanced=True),
         "controls": {
             "chance": {"accuracy": 1 / len(names)},
             "majority": {"accuracy": float(np.mean(test.labels == majority))},
             SHORTCUT_CONTROL: shortcut_control(splits, config.seed),
-            "random encoder, k-NN": control_figures(test, probabilities[RANDOM_KNN], names),
-            "random encoder, linear": control_figures(test, probabilities[RANDOM_LINEAR], names),
+            "encoder before training, k-NN": few_of(evaluations[RANDOM_KNN]),
+            "encoder before training, linear": few_of(evaluations[RANDOM_LINEAR]),
         },
         "history": {name: [row.get(name) for row in history] for name in ("knn_accuracy", "probe_accuracy")},
         "image_size": config.image_size,
