@@ -1,4 +1,4 @@
-"""A network for tests that train: five convolutional layers, quick on a processor, as timm's `tiny_cnn`."""
+"""A network for tests that train: a stem and four residual blocks, quick on a processor, as timm's `tiny_cnn`."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ _LAYERS = ByoModelCfg(
 
 @register_model
 def tiny_cnn(pretrained: bool = False, **options) -> ByobNet:
-    """Four residual blocks of 16 to 128 channels after a 3x3 stem, 300,000 weights."""
+    """Blocks of 16 to 128 channels after a 3x3 stem, 300,000 weights."""
     return build_model_with_cfg(ByobNet, "tiny_cnn", pretrained, model_cfg=_LAYERS, **options)
