@@ -81,9 +81,9 @@ def _memory(pid: int, proportional: bool) -> tuple[float, float]:
 
 def time_stages(urbansound8k: Path | None, sirennet: Path | None) -> dict[str, float]:
     """Seconds of processor time that decoding, resampling, encoding and grouping take, one thread, all clips once."""
-    from dataset_builder.grouping import group_recordings
-    from dataset_builder.sirennet import scan_sirennet
-    from dataset_builder.urbansound8k import scan_urbansound8k
+    from dataset_builder.recordings.grouping import group_recordings
+    from dataset_builder.sources.sirennet import scan_sirennet
+    from dataset_builder.sources.urbansound8k import scan_urbansound8k
     from quaclrs.audio import encode_flac, read_recording
     from quaclrs.data import STORED_SAMPLING_RATE
 

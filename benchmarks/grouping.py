@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from dataset_builder.grouping import GroupingConfig, group_recordings
-from dataset_builder.leaks import LeakCheck, highest_correlations
-from dataset_builder.seams import ClipEnds, SeamConfig, clip_ends, find_seams
+from dataset_builder.recordings.grouping import GroupingConfig, group_recordings
+from dataset_builder.recordings.leaks import LeakCheck, highest_correlations
+from dataset_builder.recordings.seams import ClipEnds, SeamConfig, clip_ends, find_seams
 from quaclrs.audio import find_audio_files, read_recording
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 from quaclrs.labels import SIRENNET_CLASSES

@@ -26,10 +26,10 @@ from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassificati
 from quaclrs import load_classifier
 from quaclrs.audio import load_audio
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
-from quaclrs.export import export_onnx
-from quaclrs.inference import TorchClassifier
-from quaclrs.onnx_inference import INT8, load_onnx_classifier
-from quaclrs.quantization import quantize_export
+from quaclrs.inference.export import export_onnx
+from quaclrs.inference.onnx import INT8, load_onnx_classifier
+from quaclrs.inference.pytorch import TorchClassifier
+from quaclrs.inference.quantization import quantize_export
 
 from .timing import Timing, choose_files, compare, run_with_threads, time_in_turn
 

@@ -1,6 +1,6 @@
 """What does a step of self-supervision cost above two plain passes of its encoder, and above lightly's own examples?
 
-`python -m benchmarks.ssl_step` times, for each method, steps of `training.ssl_learner` with the preset's optimiser and
+`python -m benchmarks.ssl_step` times, for each method, steps of `training.ssl.step` with the preset's optimiser and
 clipping, two plain forward and backward passes of the same encoder, and lightly's example of the method, in turn on the
 same random log-mels. The example has our sizes, queues and optimiser; it has no probe, no figures and no clipping of
 gradients, and as lightly has none for MoCo v1, that of v2 gets a linear head. DINO and SwAV take the preset's local
@@ -33,12 +33,12 @@ from torch.nn.functional import normalize
 from quaclrs.errors import CommandParser, report_user_errors
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.ssl import METHODS, LogMelEncoder
-from training.models import build_log_mel_config
-from training.optimization import Schedule, optimizer_of
-from training.progress import EpochProgress
-from training.ssl_config import SSLConfig
-from training.ssl_learner import SSLLearner
-from training.ssl_models import build_encoder, build_network
+from training.runs.optimization import Schedule, optimizer_of
+from training.runs.progress import EpochProgress
+from training.ssl.config import SSLConfig
+from training.ssl.model import build_encoder, build_network
+from training.ssl.step import SSLLearner
+from training.supervised.model import build_log_mel_config
 
 from .train_step import seconds_of
 

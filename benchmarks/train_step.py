@@ -1,6 +1,6 @@
 """What does the trainer cost above the barest PyTorch loop, how fast is each backbone, and do two processes pay?
 
-`python -m benchmarks.train_step [--dataset DIR]` times pairs of steps, one of `training.learner` and one bare, of the
+`python -m benchmarks.train_step [--dataset DIR]` times pairs of steps, one of the trainer and one bare, of the
 same model, batch and precision; then clips a second of every backbone; then, with a data set, one process with all
 threads beside two that share them.
 """
@@ -26,12 +26,12 @@ from quaclrs import QuaclrsForAudioClassification
 from quaclrs.errors import CommandParser, report_user_errors
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import PAPER_BACKBONES, find_backbone
-from training.config import SupervisedConfig
-from training.learner import Learner
-from training.losses import class_weights
-from training.models import build_log_mel_config, build_model
-from training.optimization import Schedule, build_optimizer
-from training.progress import EpochProgress
+from training.runs.config import SupervisedConfig
+from training.runs.optimization import Schedule, build_optimizer
+from training.runs.progress import EpochProgress
+from training.supervised.losses import class_weights
+from training.supervised.model import build_log_mel_config, build_model
+from training.supervised.step import Learner
 
 MOST_OVERHEAD_MS = 5.0
 

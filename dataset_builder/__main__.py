@@ -9,9 +9,9 @@ from typing import Any
 
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 
-from .inputs import Inputs, add_input_options, read_inputs, scan_inputs
 from .push import add_push_command
-from .spectrograms import add_config_options, read_config_options
+from .sources.inputs import Inputs, add_input_options, read_inputs, scan_inputs
+from .table.pictures import add_config_options, read_config_options
 
 # What only one command needs is imported where it runs: worker processes import this file again.
 

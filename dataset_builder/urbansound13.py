@@ -19,17 +19,17 @@ from quaclrs import __version__
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 
-from .broken import leave_out_broken
-from .card import write_card
-from .dealing import assign_recordings_and_folds
-from .duplicates import leave_out_duplicates
-from .fingerprint import fingerprint
-from .inputs import Inputs, scan_inputs
-from .rows import BuildConfig, make_features, plan_rows
-from .sources import SourceClip, SourceReport, class_names_of
-from .spectrograms import CONTENT_OF_KIND
-from .transcode import RowDrawer, transcode_clip, transcode_clips
-from .workers import OrderedMap, map_in_this_process, workers
+from .card.card import write_card
+from .recordings.dealing import assign_recordings_and_folds
+from .recordings.duplicates import leave_out_duplicates
+from .sources.broken import leave_out_broken
+from .sources.fingerprint import fingerprint
+from .sources.inputs import Inputs, scan_inputs
+from .sources.source import SourceClip, SourceReport, class_names_of
+from .table.pictures import CONTENT_OF_KIND
+from .table.rows import BuildConfig, make_features, plan_rows
+from .table.transcode import RowDrawer, transcode_clip, transcode_clips
+from .table.workers import OrderedMap, map_in_this_process, workers
 
 
 def build_urbansound13(reports: list[SourceReport], output: Path, config: BuildConfig | None = None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from .errors import QuaclrsError
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from .augment.augmented_log_mel import AugmentedLogMel
+    from .augment.pipeline import AugmentedLogMel
 
 #: Clips that a streamed data set decodes at a time.
 _STREAMED_CLIPS = 16

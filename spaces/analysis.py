@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 
 from quaclrs import QuaclrsError, load_classifier
 from quaclrs.audio import Recording, open_sound, read_blocks, read_recording
-from quaclrs.evaluation.explanation_plot import explanation_figure
-from quaclrs.evaluation.gradcam import explain
-from quaclrs.evaluation.plots import empty_figure
-from quaclrs.evaluation.spectrogram_plots import draw_spectrogram
-from quaclrs.inference import TorchClassifier
-from quaclrs.timeline import SILENCE, Segment
+from quaclrs.evaluation.figures.explanation import explanation_figure
+from quaclrs.evaluation.figures.plots import empty_figure
+from quaclrs.evaluation.figures.spectrograms import draw_spectrogram
+from quaclrs.inference.explain import explain
+from quaclrs.inference.pytorch import TorchClassifier
+from quaclrs.inference.timeline import SILENCE, Segment
 
 #: The model that comes with the package, as the page calls it, and the variable that names others.
 OWN_MODEL, MODELS_VARIABLE = "the model in the package", "QUACLRS_MODELS"

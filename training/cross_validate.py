@@ -19,15 +19,15 @@ from datasets import Dataset
 from quaclrs.data import class_names, complete_folds, load_urbansound13
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.cross_validation import FoldResult, summarise, summary_markdown
-from quaclrs.evaluation.cross_validation_plots import fold_figures_figure
-from quaclrs.evaluation.plots import confusion_matrix_figure, save_figure
+from quaclrs.evaluation.figures.cross_validation import fold_figures_figure
+from quaclrs.evaluation.figures.plots import confusion_matrix_figure, save_figure
 from quaclrs.evaluation.result_files import read_predictions
 
-from .config import SupervisedConfig
-from .options import command_line, flag_of, option, parse_config
-from .results import describe_initial_weights
-from .run_folder import RunFolder
-from .side_by_side import environment_of_job, side_by_side
+from .runs.config import SupervisedConfig
+from .runs.folder import RunFolder
+from .runs.options import command_line, flag_of, option, parse_config
+from .runs.queue import environment_of_job, side_by_side
+from .supervised.results import describe_initial_weights
 from .train_supervised import train
 
 ALL_FOLDS = "all"

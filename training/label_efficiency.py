@@ -20,16 +20,16 @@ import yaml
 
 from quaclrs.data import load_urbansound13, plan_folds
 from quaclrs.errors import QuaclrsError, report_user_errors
-from quaclrs.evaluation.label_efficiency_plot import label_efficiency_figure
-from quaclrs.evaluation.plots import save_figure
+from quaclrs.evaluation.figures.label_efficiency import label_efficiency_figure
+from quaclrs.evaluation.figures.plots import save_figure
 
-from .config import ALL_RECORDINGS
-from .few_labels import keep_labelled
-from .options import check_options, command_line, flag_of, option, parse_config
+from .clips.few_labels import keep_labelled
 from .paper.runs import start_module, train_all
 from .paper.ssl_cells import evaluation
 from .paper.ssl_runs import SSLRun
-from .run_folder import RunFolder
+from .runs.config import ALL_RECORDINGS
+from .runs.folder import RunFolder
+from .runs.options import check_options, command_line, flag_of, option, parse_config
 
 #: Options of the encoder's own training that quasi-supervision keeps.
 _OF_THE_METHOD = (

@@ -21,13 +21,13 @@ from quaclrs.errors import CommandParser, QuaclrsError, first_line_of, report_us
 from quaclrs.hub import check_repo_id, push_folder
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification, QuaclrsModel
 
-from .config import SupervisedConfig
-from .model_card import LICENCE, CardContext, without_local_paths, write_model_card
-from .options import parse_config, read_options_file
 from .release import ReleaseConfig
-from .results import describe_initial_weights
-from .ssl_card import write_encoder_card
-from .ssl_config import SSLConfig
+from .runs.config import SupervisedConfig
+from .runs.options import parse_config, read_options_file
+from .ssl.card import write_encoder_card
+from .ssl.config import SSLConfig
+from .supervised.card import LICENCE, CardContext, without_local_paths, write_model_card
+from .supervised.results import describe_initial_weights
 
 #: Folder of the sounds that the Hub's page plays.
 _EXAMPLES = "examples"

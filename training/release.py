@@ -26,19 +26,19 @@ from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.result_files import read_predictions
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
-from .checkpoints import Termination
-from .config import SupervisedConfig
-from .embeddings import EmbeddingClassifier, assemble, embed_split
-from .launch import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
-from .learner import Learner
-from .losses import class_weights
-from .model_card import LICENCE, CardContext, without_local_paths
-from .models import build_augmentation, build_log_mel_config, build_model
-from .optimization import Schedule, average_of, build_optimizer
-from .options import command_line, option, parse_config
-from .release_card import write_release_card
-from .sampling import EpochSampler
-from .splits import load_splits
+from .clips.embeddings import EmbeddingClassifier, assemble, embed_split
+from .clips.sampling import EpochSampler
+from .clips.splits import load_splits
+from .runs.checkpoints import Termination
+from .runs.config import SupervisedConfig
+from .runs.optimization import Schedule, average_of, build_optimizer
+from .runs.options import command_line, option, parse_config
+from .runs.session import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
+from .supervised.card import LICENCE, CardContext, without_local_paths
+from .supervised.losses import class_weights
+from .supervised.model import build_augmentation, build_log_mel_config, build_model
+from .supervised.release_card import write_release_card
+from .supervised.step import Learner
 
 #: Options of a run that say where and how it ran, not what was learned.
 _OF_THE_RUN = {"test_fold", "seed", "output_dir", "dataset", "num_workers", "decode_once", "resume", "overwrite"} | {

@@ -19,7 +19,6 @@ from accelerate.utils import parse_flag_from_env
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 from quaclrs.folds import PROTOCOLS
 
-from .options import flag_of
 from .paper.cells import fill_table
 from .paper.report import notes_of, to_json, to_markdown
 from .paper.runs import (
@@ -38,8 +37,9 @@ from .paper.ssl_reproduce import reproduce_ssl
 from .paper.ssl_runs import SSLRequest
 from .paper.ssl_tables import ALL_SSL, SSL_TABLES, select_ssl_tables
 from .paper.tables import ALL_SUPERVISED, SUPERVISED_TABLES, Experiment, select_backbones, select_tables
-from .paper.weights import ImageNetWeights, find_imagenet_weights
-from .run_folder import RunFolder
+from .runs.folder import RunFolder
+from .runs.options import flag_of
+from .weights.imagenet import ImageNetWeights, find_imagenet_weights
 
 Plan = dict[tuple[Experiment, int, int], Run]
 

@@ -20,19 +20,19 @@ from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.models import LogMelSpectrogram, QuaclrsFeatureExtractor
 from quaclrs.ssl import UNLABELLED, LogMelEncoder, describe_collapse
 
-from .checkpoints import Termination, broadcast_buffers
-from .launch import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
-from .models import build_log_mel_config
-from .optimization import Schedule, optimizer_of
-from .options import parse_config
-from .sampling import EpochSampler
-from .splits import load_splits
-from .ssl_config import SSLConfig
-from .ssl_evaluation import HeldOutEvaluation, StoredLogMels
-from .ssl_learner import SSLLearner
-from .ssl_models import build_encoder, build_network, build_views
-from .ssl_results import describe_result, print_ssl_result, test_encoders, write_ssl_results
-from .trackers import finish_trackers
+from .clips.sampling import EpochSampler
+from .clips.splits import load_splits
+from .runs.checkpoints import Termination, broadcast_buffers
+from .runs.optimization import Schedule, optimizer_of
+from .runs.options import parse_config
+from .runs.session import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
+from .runs.trackers import finish_trackers
+from .ssl.config import SSLConfig
+from .ssl.evaluation import HeldOutEvaluation, StoredLogMels
+from .ssl.model import build_encoder, build_network, build_views
+from .ssl.results import describe_result, print_ssl_result, test_encoders, write_ssl_results
+from .ssl.step import SSLLearner
+from .supervised.model import build_log_mel_config
 
 
 def train_ssl(config: SSLConfig) -> dict[str, Any]:

@@ -18,16 +18,19 @@ from torch.nn.functional import cross_entropy
 from quaclrs.errors import report_user_errors
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
-from .checkpoints import Termination, broadcast_buffers
-from .config import SupervisedConfig
-from .embeddings import EmbeddingClassifier, assemble, embed_split
-from .launch import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
-from .learner import Learner
-from .losses import class_weights
-from .models import build_augmentation, build_log_mel_config, build_model
-from .optimization import Schedule, average_of, build_optimizer
-from .options import parse_config
-from .results import (
+from .clips.embeddings import EmbeddingClassifier, assemble, embed_split
+from .clips.sampling import EpochSampler
+from .clips.splits import Split, Splits, load_splits
+from .clips.stored import log_mels_of, store
+from .runs.checkpoints import Termination, broadcast_buffers
+from .runs.config import SupervisedConfig
+from .runs.optimization import Schedule, average_of, build_optimizer
+from .runs.options import parse_config
+from .runs.session import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
+from .runs.trackers import finish_trackers
+from .supervised.losses import class_weights
+from .supervised.model import build_augmentation, build_log_mel_config, build_model
+from .supervised.results import (
     CUT_CONTROL,
     SHORTCUT_CONTROL,
     best_epoch,
@@ -40,10 +43,7 @@ from .results import (
     shortcut_control,
     write_results,
 )
-from .sampling import EpochSampler
-from .splits import Split, Splits, load_splits
-from .stored_clips import log_mels_of, store
-from .trackers import finish_trackers
+from .supervised.step import Learner
 
 
 def train(config: SupervisedConfig) -> dict[str, Any]:

@@ -10,14 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .draws import Draws, clip_key, seeded_generator
+from .librosa_reference import add_gaussian_noise, pitch_shift, time_stretch
 from .noise_recordings import find_noise
 from .policy import Policy, load_policies, policy_from_dict, shipped_policies, variant_policy, with_background
 from .spectrogram import patch_augment, spec_augment
 from .variants import ORIGINAL, VARIANTS, FrontEnd, Variant, make_variant, model_front_end
-from .waveform import add_gaussian_noise, pitch_shift, time_stretch
 
 if TYPE_CHECKING:
-    from .augmented_log_mel import AUGMENTATIONS, AugmentedLogMel
+    from .pipeline import AUGMENTATIONS, AugmentedLogMel
 
 _NEEDS_TORCH = ("AUGMENTATIONS", "AugmentedLogMel")
 

@@ -13,9 +13,9 @@ import torch
 
 from ..errors import QuaclrsError
 from .augmentation import Augmentation, Range, number, number_range
-from .batched_waveform import MOST_DECIBELS, Clips, root_mean_square
 from .draws import Draws, seeded_generator
 from .noise_recordings import NoiseSplit, find_noise
+from .on_waveforms import MOST_DECIBELS, Clips, root_mean_square
 
 #: Samples of the Gaussian bank (8 MB): at 48 kHz 44 s, from which every clip takes a stretch at a place of its own.
 _GAUSSIAN_SAMPLES = 1 << 21

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..errors import QuaclrsError
 from .draws import seeded_generator
+from .librosa_reference import add_gaussian_noise, pitch_shift, time_stretch
 from .spectrogram import patch_augment, spec_augment
-from .waveform import add_gaussian_noise, pitch_shift, time_stretch
 
 VariantKind = Literal["original", "noise", "timestretch", "pitchshift", "specaugment", "patchaugment"]
 

@@ -74,7 +74,7 @@ def parse_snrs(text: str) -> tuple[float, ...]:
 def run_evaluate(options: argparse.Namespace) -> int:
     """Score the model, print the result and write it where `--output-dir` says."""
     _check(options)
-    from ..evaluation.evaluation_report import describe, markdown_report, refuse_used_folder, write_evaluation
+    from ..evaluation.reports.evaluation import describe, markdown_report, refuse_used_folder, write_evaluation
 
     if options.output_dir:
         refuse_used_folder(options.output_dir)
@@ -85,7 +85,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     from ..evaluation.evaluation_clips import choose_clips
     from ..evaluation.foreign_dataset import load_label_map
     from ..evaluation.robustness import CLEAN, make_noise, metrics_over_snr, probabilities_over_snr
-    from ..inference import load_classifier
+    from ..inference.pytorch import load_classifier
 
     disable_progress_bar()
     if not sys.stderr.isatty():

@@ -31,9 +31,9 @@ def add_explain_command(commands: Any) -> None:
 def run_explain(options: argparse.Namespace) -> int:
     """Write the picture and say what it shows."""
     classifier: Any = load_model(options)
-    from ..evaluation.explanation_plot import explanation_figure
-    from ..evaluation.gradcam import explain
-    from ..evaluation.plots import save_figure
+    from ..evaluation.figures.explanation import explanation_figure
+    from ..evaluation.figures.plots import save_figure
+    from ..inference.explain import explain
 
     recording = read_sound(options.file, classifier.longest_read)
     explanation = explain(classifier, recording, label=options.label, method=options.method)

@@ -44,9 +44,9 @@ def run_export(options: argparse.Namespace) -> int:
         raise QuaclrsError(f"--calibration-clips is {options.calibration_clips}; it must be 1 or more")
     from transformers.utils.logging import disable_progress_bar
 
-    from ..export import export_onnx
-    from ..inference import load_classifier
-    from ..quantization import quantize_export
+    from ..inference.export import export_onnx
+    from ..inference.pytorch import load_classifier
+    from ..inference.quantization import quantize_export
 
     disable_progress_bar()
     classifier = load_classifier(options.model, device="cpu")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import QuaclrsError
 
 if TYPE_CHECKING:
-    from ..classifier import AudioClassifier
+    from ..inference.classifier import AudioClassifier
 
 BACKENDS = ("torch", "onnx")
 
@@ -31,12 +31,12 @@ def load_model(options: argparse.Namespace) -> AudioClassifier:
     if getattr(options, "backend", "torch") == "onnx":
         if options.device:
             raise QuaclrsError("--device has no use with --backend onnx, which runs on the CPU; leave it out")
-        from ..onnx_inference import load_onnx_classifier
+        from ..inference.onnx import load_onnx_classifier
 
         return load_onnx_classifier(options.model)
     from transformers.utils.logging import disable_progress_bar
 
-    from ..inference import load_classifier
+    from ..inference.pytorch import load_classifier
 
     disable_progress_bar()
     return load_classifier(options.model, options.device)

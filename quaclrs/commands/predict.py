@@ -84,7 +84,7 @@ def run_predict(options: argparse.Namespace) -> int:
 
 def _expand(names: Sequence[str]) -> list[str]:
     """Files, in the order given, with the sound files below a folder in its place."""
-    from ..classifier import several_sounds
+    from ..inference.classifier import several_sounds
 
     files: list[str] = []
     for name in names:

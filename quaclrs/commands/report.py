@@ -25,8 +25,8 @@ def run_report(options: argparse.Namespace) -> int:
     """Write the page and say where it is."""
     from datasets import disable_progress_bars
 
-    from ..evaluation.report import sounds_of, write_report
-    from ..evaluation.report_data import read_report_data
+    from ..evaluation.reports.page import sounds_of, write_report
+    from ..evaluation.reports.page_data import read_report_data
 
     disable_progress_bars()
     data = read_report_data(options.folder)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .model_options import add_model_options, load_model
 
 if TYPE_CHECKING:
-    from ..timeline import Segment
+    from ..inference.timeline import Segment
 
 FORMATS = ("table", "csv", "json", "audacity")
 

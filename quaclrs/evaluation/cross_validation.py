@@ -17,8 +17,8 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.folds import PAPER_PROTOCOL_WARNING, PROTOCOLS
 
 from .bootstrap import bootstrap_intervals
-from .cross_validation_report import describe_folds, headline, summary_markdown
 from .metrics import STANDARD_SOURCES, classification_metrics
+from .reports.cross_validation import describe_folds, headline, summary_markdown
 
 __all__ = ["FoldResult", "summarise", "summary_markdown"]
 

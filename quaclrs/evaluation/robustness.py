@@ -18,7 +18,7 @@ import torch
 
 from ..augment.draws import Draws, clip_key
 from ..augment.noise import BackgroundNoise, GaussianNoise
-from ..inference import AudioClassifier
+from ..inference.pytorch import AudioClassifier
 from .metrics import classification_metrics
 
 #: The signal-to-noise ratio of a clip as it is, dB.

@@ -15,8 +15,8 @@ from built_pictures import rows_of
 from datasets import load_dataset
 
 from dataset_builder.__main__ import main
-from dataset_builder.sirennet import SIRENNET_PUBLISHED_COUNTS, scan_sirennet
-from dataset_builder.urbansound8k import scan_urbansound8k
+from dataset_builder.sources.sirennet import SIRENNET_PUBLISHED_COUNTS, scan_sirennet
+from dataset_builder.sources.urbansound8k import scan_urbansound8k
 from quaclrs import load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from quaclrs import CLASS_NAMES, load_classifier
 from quaclrs.cli import main
 from quaclrs.default_model import DEFAULT_MODEL
-from quaclrs.inference import TorchClassifier
+from quaclrs.inference.pytorch import TorchClassifier
 
 #: UrbanSound8K's classes by the second number of a file's name (its README).
 URBANSOUND8K = (

@@ -19,8 +19,8 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES, SIRENNET, SIRENNET_CLASSES
 from training import cross_validate as module
 from training.cross_validate import CrossValidationConfig, cross_validate, main, run_config
-from training.options import parse_config
-from training.results import CUT_CONTROL, SHORTCUT_CONTROL
+from training.runs.options import parse_config
+from training.supervised.results import CUT_CONTROL, SHORTCUT_CONTROL
 
 SMALLEST = {
     "backbone": "mobilenetv3_small_050",

@@ -11,7 +11,7 @@ import yaml
 
 from quaclrs import load_urbansound13
 from quaclrs.errors import QuaclrsError
-from quaclrs.evaluation.label_efficiency_plot import label_efficiency_figure
+from quaclrs.evaluation.figures.label_efficiency import label_efficiency_figure
 from training import label_efficiency
 from training.label_efficiency import LabelEfficiencyConfig, count_labelled_clips, main, plan_runs
 

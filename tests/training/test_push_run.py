@@ -23,10 +23,10 @@ from transformers import pipeline
 import quaclrs.models
 from quaclrs import load_urbansound13
 from quaclrs.audio import load_audio
-from training.config import SupervisedConfig
-from training.model_card import CardContext, write_model_card
 from training.push import assemble, default_repo_id, main, read_run
-from training.ssl_config import SSLConfig
+from training.runs.config import SupervisedConfig
+from training.ssl.config import SSLConfig
+from training.supervised.card import CardContext, write_model_card
 from training.train_ssl import train_ssl
 from training.train_supervised import train
 

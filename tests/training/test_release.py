@@ -15,10 +15,10 @@ from quaclrs import load_classifier, load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 from training.cross_validate import CrossValidationConfig, cross_validate
-from training.model_card import CardContext
 from training.push import assemble, read_run
 from training.release import ReleaseConfig, fit_temperature, main, release, save_released
-from training.release_card import write_release_card
+from training.supervised.card import CardContext
+from training.supervised.release_card import write_release_card
 
 RECIPE = {
     "backbone": "mobilenetv3_small_050", "image_size": 32, "epochs": 1, "batch_size": 16, "pad_mode": "repeat",

@@ -23,8 +23,8 @@ from quaclrs.audio import load_audio
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.ssl import METHODS
-from training.config import SupervisedConfig
-from training.ssl_config import SSLConfig
+from training.runs.config import SupervisedConfig
+from training.ssl.config import SSLConfig
 from training.train_ssl import main, train_ssl
 from training.train_supervised import train
 
@@ -171,7 +171,7 @@ def test_labels_of_clips_that_count_as_unlabelled_change_nothing(sample_dataset,
         return load_file(tmp_path / name / "model" / "model.safetensors")
 
     told = weights("told")
-    from training import splits
+    from training.clips import splits
 
     def keep_and_spoil(rows, labels, *arguments):
         kept = keep_labelled(rows, labels, *arguments)

@@ -16,7 +16,7 @@ from quaclrs import load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES, SIRENNET_CLASSES
 from quaclrs.transforms import ClipTransform
-from training.config import SupervisedConfig
+from training.runs.config import SupervisedConfig
 from training.train_supervised import main, train
 
 
@@ -143,7 +143,7 @@ def test_a_run_resumed_after_its_first_epoch_equals_one_never_interrupted(run, s
     class Killed(BaseException):
         pass
 
-    import training.launch as module
+    import training.runs.session as module
 
     real = module.save_checkpoint
 

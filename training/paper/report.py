@@ -7,9 +7,9 @@ from typing import Any
 
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
 
+from ..weights.imagenet import ImageNetWeights
 from .cells import Cell
 from .tables import PaperTable
-from .weights import ImageNetWeights
 
 LEGEND = (
     "In brackets: initial weights, test folds, epochs, training clips of a run (mean) / test clips of all folds, "

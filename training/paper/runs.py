@@ -20,10 +20,10 @@ from quaclrs.data import complete_folds, load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.folds import Protocol as FoldProtocol
 
-from ..options import flag_of, read_options_file
-from ..side_by_side import environment_of_job, side_by_side
+from ..runs.options import flag_of, read_options_file
+from ..runs.queue import environment_of_job, side_by_side
+from ..weights.imagenet import ImageNetWeights
 from .tables import Experiment
-from .weights import ImageNetWeights
 
 #: Takes the arguments of a run, for instance of `python -m training.cross_validate`, and how many runs are side by
 #: side, itself among them; returns its exit status.

@@ -9,7 +9,7 @@ import numpy as np
 from quaclrs.evaluation.paired import paired_difference
 from quaclrs.evaluation.result_files import read_predictions
 
-from ..ssl_results import KNN, PREDICTIONS, RANDOM_KNN
+from ..ssl.results import KNN, PREDICTIONS, RANDOM_KNN
 from .ssl_runs import SSLRun
 
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from quaclrs.data import complete_folds, load_urbansound13
 from quaclrs.errors import QuaclrsError
-from quaclrs.evaluation.confusion_panel import confusion_matrices_figure
-from quaclrs.evaluation.plots import save_figure
+from quaclrs.evaluation.figures.confusion_panel import confusion_matrices_figure
+from quaclrs.evaluation.figures.plots import save_figure
 from quaclrs.models import Backbone, BackboneError
 
-from ..run_folder import RunFolder
+from ..runs.folder import RunFolder
 from .runs import Results, Runner, check_image_size, select_folds, train_all
 from .ssl_baselines import KNN_GAIN, KNN_GAIN_BALANCED, baselines_of
 from .ssl_cells import SSLResults, evaluation, fill_ssl_table

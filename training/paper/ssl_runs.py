@@ -11,10 +11,10 @@ from typing import Any
 
 from quaclrs.folds import Protocol
 
-from ..config import SupervisedConfig
-from ..options import flag_of, parse_config, read_options_file
-from ..run_folder import RunFolder
-from ..ssl_config import SSLConfig, read_preset
+from ..runs.config import SupervisedConfig
+from ..runs.folder import RunFolder
+from ..runs.options import flag_of, parse_config, read_options_file
+from ..ssl.config import SSLConfig, read_preset
 from .ssl_tables import SSLTraining
 from .tables import CONFIGS
 

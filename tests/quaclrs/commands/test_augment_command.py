@@ -10,7 +10,7 @@ import soundfile
 from matplotlib.figure import Figure
 
 from quaclrs.cli import main
-from quaclrs.evaluation import plots
+from quaclrs.evaluation.figures import plots
 
 
 @pytest.fixture

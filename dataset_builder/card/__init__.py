@@ -1,0 +1,1 @@
+"""The data card: its text, tables and pictures."""

@@ -1,0 +1,1 @@
+"""Which clips belong together: recordings, seams, duplicates, and the search for leaks."""

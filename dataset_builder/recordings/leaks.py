@@ -1,0 +1,239 @@
+"""Does a built data set leak? `python -m dataset_builder leaks DIR` correlates every pair of clips across its folds.
+
+The check shares no code with the grouping that it checks: plain cross-correlation by FFT over all lags and all pairs,
+of what the Parquet files hold. It costs a few minutes for 500 clips and grows with their square.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import scipy.fft
+import soundfile
+import soxr
+
+from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.labels import URBANSOUND8K
+
+#: How a correlation is scaled to [0, 1]; see `CrossFoldCorrelations`.
+MEASURES = ("whole", "overlap", "template")
+
+
+@dataclass(frozen=True)
+class LeakCheck:
+    """What is compared and how; durations in seconds."""
+
+    sampling_rate: int = 8000
+    threshold: float = 0.9
+    measures: tuple[str, ...] = MEASURES
+    shortest_overlap: float = 1.0  # of two clips; the shorter it is, the likelier do two sirens of one pitch agree
+    template_duration: float = 0.75
+    template_hop: float = 0.375
+    silence_db: float = -40.0  # quieter stretches, relative to the clip's mean power, say nothing
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.measures) - set(MEASURES)):
+            raise QuaclrsError(f"unknown measure {unknown[0]!r}; choose among {', '.join(MEASURES)}")
+        if self.sampling_rate < 1000:
+            raise QuaclrsError(f"the sampling rate must be at least 1000 Hz, not {self.sampling_rate}")
+
+
+@dataclass(frozen=True)
+class CrossFoldCorrelations:
+    """The highest absolute correlation over all lags of every two clips in different folds.
+
+    Attributes:
+        clip_ids, folds: of the clips that were compared, (clips,).
+        highest: for each measure a matrix (clips, clips), symmetric, float32 in [0, 1], NaN within a fold.
+            `whole` divides by the energies of both clips, so a copy shifted by a third scores two thirds;
+            `overlap` divides by the energies where they overlap, which is `shortest_overlap` at least;
+            `template` slides stretches of `template_duration` of the shorter clip over the longer one.
+    """
+
+    clip_ids: list[str]
+    folds: np.ndarray
+    highest: dict[str, np.ndarray] = field(repr=False)
+
+    def pairs(self, measure: str, least: float = 0.0) -> list[tuple[float, str, str]]:
+        """Pairs (correlation, clip_id, clip_id) of at least `least`, the highest first."""
+        above = np.argwhere(np.triu(np.nan_to_num(self.highest[measure], nan=-1.0) >= least, 1)).tolist()
+        found = [(float(self.highest[measure][i, j]), self.clip_ids[i], self.clip_ids[j]) for i, j in above]
+        return sorted(found, key=lambda pair: (-pair[0], *pair[1:]))
+
+
+def cross_fold_correlations(dataset_folder: Path, check: LeakCheck | None = None) -> CrossFoldCorrelations:
+    """Correlate all pairs of clips in different folds of a built data set, except UrbanSound8K's (official folds).
+
+    Args:
+        dataset_folder: a folder that the builder wrote.
+        check: rate, measures and their parameters.
+
+    Raises:
+        QuaclrsError: the folder holds no data set.
+    """
+    check = check or LeakCheck()
+    clip_ids, folds, waveforms = _read_clips(Path(dataset_folder), check.sampling_rate)
+    return CrossFoldCorrelations(clip_ids, folds, highest_correlations(waveforms, check, folds[:, None] != folds))
+
+
+def highest_correlations(
+    waveforms: Sequence[np.ndarray], check: LeakCheck, wanted: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """The highest absolute correlation over all lags of pairs of clips.
+
+    Args:
+        waveforms: float32 (samples,) each, at `check.sampling_rate`.
+        check: measures and their parameters.
+        wanted: bool (clips, clips), symmetric, the pairs to compare; all without it.
+
+    Returns:
+        For each measure a matrix (clips, clips), float32, symmetric, NaN where not compared.
+    """
+    count = len(waveforms)
+    wanted = ~np.eye(count, dtype=bool) if wanted is None else wanted
+    highest = {name: np.full((count, count), np.nan, dtype=np.float32) for name in check.measures}
+    by_length = np.array(sorted(range(count), key=lambda i: len(waveforms[i])), dtype=np.int64)
+    for rows, columns in _tiles(by_length):
+        tile = wanted[np.ix_(rows, columns)]
+        if rows is columns:
+            tile = np.triu(tile, 1)  # each pair once: templates of the shorter clip are slid over the longer one
+        if tile.any():
+            for name, found in _correlate([waveforms[i] for i in rows], [waveforms[i] for i in columns], check).items():
+                highest[name][np.ix_(rows, columns)] = np.where(tile, found, np.nan)
+    for matrix in highest.values():
+        np.fmax(matrix, matrix.T.copy(), out=matrix)
+    return highest
+
+
+def _read_clips(folder: Path, rate: int) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
+    files = sorted((folder / "data").glob("*.parquet"))
+    if not files:
+        raise QuaclrsError(f"{folder} holds no data/*.parquet; give a folder that python -m dataset_builder wrote")
+    clip_ids, folds, waveforms = [], [], []
+    for file in files:
+        if "source" not in pq.read_schema(file).names:
+            raise QuaclrsError(f"{file} has no column source; give a folder that python -m dataset_builder wrote")
+        columns = ["clip_id", "fold", "audio"]
+        for row in pq.read_table(file, columns=columns, filters=[("source", "!=", URBANSOUND8K)]).to_pylist():
+            samples, stored_rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
+            waveforms.append(soxr.resample(samples, stored_rate, rate).astype(np.float32))
+            clip_ids.append(row["clip_id"])
+            folds.append(row["fold"])
+    return clip_ids, np.array(folds, dtype=np.int64), waveforms
+
+
+def _tiles(order: np.ndarray, size: int = 32) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of clips of like length against blocks of the same or longer ones: each pair once."""
+    blocks = [order[first : first + size] for first in range(0, len(order), size)]
+    for i, rows in enumerate(blocks):
+        for columns in blocks[i:]:
+            yield rows, columns
+
+
+def _correlate(first: list[np.ndarray], second: list[np.ndarray], check: LeakCheck) -> dict[str, np.ndarray]:
+    """Highest correlations (first, second) of each measure."""
+    found = {name: np.zeros((len(first), len(second)), dtype=np.float32) for name in check.measures}
+    longest_first, longest = max(map(len, first)), max(map(len, second))
+    size = scipy.fft.next_fast_len(longest_first + longest, real=True)
+    spectra = scipy.fft.rfft(_stacked(second, size))
+    energy = _running_energy(second, longest)
+    lags = np.arange(-longest + 1, longest_first)  # sample t of `first` meets sample t - lag of `second`
+    ends = np.array([len(x) for x in second])
+    for i, x in enumerate(first):
+        if {"whole", "overlap"} & set(found):
+            cross = scipy.fft.irfft(spectra.conj() * scipy.fft.rfft(x, size), size)
+            cross = np.abs(cross[:, lags])  # a negative index is a negative lag: the transform is circular
+        if "whole" in found:
+            scale = np.sqrt(float((x.astype(np.float64) ** 2).sum()) * energy[:, -1])
+            found["whole"][i] = np.minimum(cross.max(axis=1) / np.maximum(scale, 1e-12), 1.0)
+        if "overlap" in found:
+            own = _running_energy([x], len(x))[0]
+            starts = np.clip(lags, 0, len(x))
+            stops = np.clip(ends[:, None] + lags, starts, len(x))
+            mine = own[stops] - own[starts]
+            theirs = np.take_along_axis(energy, np.clip(stops - lags, 0, longest), 1)
+            theirs -= np.take_along_axis(energy, np.broadcast_to(np.clip(starts - lags, 0, longest), stops.shape), 1)
+            quiet = (stops - starts) * 10 ** (check.silence_db / 10)
+            known = stops - starts >= min(check.shortest_overlap * check.sampling_rate, len(x))
+            known &= (mine > quiet * own[-1] / len(x)) & (theirs > quiet * energy[:, -1:] / ends[:, None])
+            scaled = np.where(known, cross / np.sqrt(np.maximum(mine * theirs, 1e-12)), 0.0)
+            found["overlap"][i] = np.minimum(scaled.max(axis=1), 1.0)
+        if "template" in found:
+            found["template"][i] = _template_correlations(x, second, check)
+    return found
+
+
+def _template_correlations(x: np.ndarray, others: list[np.ndarray], check: LeakCheck) -> np.ndarray:
+    """The best fit of any stretch of x in each of the others, (others,)."""
+    window = min(round(check.template_duration * check.sampling_rate), len(x))
+    hop = round(check.template_hop * check.sampling_rate)
+    cuts = np.stack([x[s : s + window] for s in sorted({*range(0, len(x) - window + 1, hop), len(x) - window})])
+    norms = np.linalg.norm(cuts, axis=1)
+    floor = 10 ** (check.silence_db / 20)
+    cuts = cuts[norms > floor * np.linalg.norm(x) * np.sqrt(window / len(x))]
+    longest = max(map(len, others))
+    size = scipy.fft.next_fast_len(longest, real=True)  # only lags at which the template lies inside are read
+    templates = scipy.fft.rfft(cuts / np.linalg.norm(cuts, axis=1, keepdims=True), size).conj()
+    energy = _running_energy(others, longest)
+    under = energy[:, window:] - energy[:, :-window]
+    ends = np.array([len(other) for other in others])
+    quiet = window * 10 ** (check.silence_db / 10) * energy[:, -1] / ends
+    scale = np.where(under > quiet[:, None], np.sqrt(np.maximum(under, 1e-12)), np.inf).astype(np.float32)
+    spectra = scipy.fft.rfft(_stacked(others, size))
+    best = np.zeros(len(others), dtype=np.float32)
+    for template in templates:
+        cross = np.abs(scipy.fft.irfft(spectra * template, size)[:, : scale.shape[1]])
+        best = np.maximum(best, (cross / scale).max(axis=1))
+    return np.minimum(best, 1.0)
+
+
+def _stacked(waveforms: list[np.ndarray], size: int) -> np.ndarray:
+    stacked = np.zeros((len(waveforms), size), dtype=np.float32)
+    for row, waveform in zip(stacked, waveforms, strict=True):
+        row[: len(waveform)] = waveform
+    return stacked
+
+
+def _running_energy(waveforms: list[np.ndarray], size: int) -> np.ndarray:
+    """Energy of the first n samples, (waveforms, size + 1); constant past a waveform's end."""
+    energy = np.zeros((len(waveforms), size + 1))
+    np.cumsum(_stacked(waveforms, size).astype(np.float64) ** 2, axis=1, out=energy[:, 1:])
+    return energy
+
+
+@report_user_errors
+def main(arguments: list[str] | None = None) -> int:
+    """Print the highest pairs by each measure; status 1 if one exceeds the threshold."""
+    parser = CommandParser(prog="python -m dataset_builder.recordings.leaks", description=__doc__.splitlines()[0])
+    parser.add_argument("dataset", type=Path, metavar="DIR", help="folder of a built data set")
+    parser.add_argument("--sampling-rate", type=int, default=LeakCheck.sampling_rate, metavar="HZ")
+    parser.add_argument("--threshold", type=float, default=LeakCheck.threshold, metavar="X")
+    parser.add_argument("--measure", choices=MEASURES, action="append", help="one measure, may be repeated")
+    parser.add_argument("--shortest-overlap", type=float, default=LeakCheck.shortest_overlap, metavar="SECONDS")
+    parser.add_argument("--show", type=int, default=5, metavar="N", help="pairs that are printed a measure")
+    options = parser.parse_args(arguments)
+    measures = tuple(options.measure or MEASURES)
+    check = LeakCheck(options.sampling_rate, options.threshold, measures, options.shortest_overlap)
+    correlations = cross_fold_correlations(options.dataset, check)
+    count = len(correlations.clip_ids)
+    compared = int(np.triu(correlations.folds[:, None] != correlations.folds, 1).sum())
+    print(f"{count} clips, {compared} pairs in different folds, at {check.sampling_rate} Hz")
+    leaks = 0
+    for measure in measures:
+        pairs = correlations.pairs(measure)
+        above = sum(correlation > check.threshold for correlation, _, _ in pairs)
+        leaks += above
+        print(f"{measure}: {above} pairs above {check.threshold}; the highest:")
+        for correlation, first, second in pairs[: options.show]:
+            print(f"  {correlation:.3f}  {first}  {second}")
+    return 1 if leaks else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

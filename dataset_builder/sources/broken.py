@@ -1,0 +1,75 @@
+"""Decode every clip once before anything is built, so that all broken files are known before a byte is written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from quaclrs.audio import AudioError, read_recording
+from quaclrs.errors import QuaclrsError
+
+from ..recordings.duplicates import pcm_fingerprint
+from ..table.workers import OrderedMap, map_in_this_process
+from .source import SourceReport
+
+_CLIPS_PER_TASK = 64
+
+
+def leave_out_broken(
+    reports: Sequence[SourceReport], ordered_map: OrderedMap = map_in_this_process, skip_broken: bool = False
+) -> list[SourceReport]:
+    """Decode all clips and leave out those that cannot be decoded, each with its reason on stderr.
+
+    Args:
+        reports: what was found of each source.
+        ordered_map: runs the decoding in other processes (see `workers`).
+        skip_broken: go on without the broken clips.
+
+    Returns:
+        The reports with whole clips only; `broken` of each names what was left out and why, and `fingerprints` tells
+        clips of equal samples.
+
+    Raises:
+        QuaclrsError: a clip is broken and not to be skipped, or no clip is left.
+    """
+    paths = [clip.path for report in reports for clip in report.clips]
+    checked = dict(zip(paths, _check_all(paths, ordered_map), strict=True))
+    broken = [found for found in checked.values() if isinstance(found, str)]
+    for line in broken:
+        print(f"broken: {' '.join(line.split())}", file=sys.stderr)
+    if broken and not skip_broken:
+        others = f" ({len(broken) - 1} more broken files are listed above)" if len(broken) > 1 else ""
+        raise QuaclrsError(f"{broken[0]}{others}, or leave broken files out by --skip-broken")
+    if len(broken) == len(paths):
+        raise QuaclrsError("no clip can be decoded, so there is nothing to build; check the sources")
+    return [
+        replace(
+            report,
+            clips=[clip for clip in report.clips if isinstance(checked[clip.path], bytes)],
+            broken={clip.clip_id: found for clip in report.clips if isinstance(found := checked[clip.path], str)},
+            fingerprints={
+                clip.clip_id: found for clip in report.clips if isinstance(found := checked[clip.path], bytes)
+            },
+        )
+        for report in reports
+    ]
+
+
+def _check_all(paths: Sequence[Path], ordered_map: OrderedMap) -> Iterator[bytes | str]:
+    with tqdm(total=len(paths), desc="checking", unit="clip") as progress:
+        for found in ordered_map(_check, paths, _CLIPS_PER_TASK):
+            progress.update()
+            yield found
+
+
+def _check(path: Path) -> bytes | str:
+    """The fingerprint of a clip's samples, or why it cannot be decoded."""
+    try:
+        recording = read_recording(path)
+    except AudioError as error:
+        return str(error)
+    return pcm_fingerprint(recording.waveform, recording.sampling_rate)

@@ -1,0 +1,162 @@
+"""Classes of one's own (`--extra NAME=DIR`): the sound files of a folder, and what its `metadata.csv` says of them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from quaclrs.errors import QuaclrsError
+from quaclrs.labels import CLASS_NAMES
+
+from ..table.folds import deal_paper_folds, deal_strict_folds
+from .source import (
+    SYNTHETIC_ATTRIBUTION,
+    SYNTHETIC_LICENCE,
+    SYNTHETIC_MARKER,
+    SourceClip,
+    SourceReport,
+    find_clips,
+    read_table,
+    refuse_doubled_names,
+)
+
+EXTRA = "extra"
+
+_LABEL = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """A row of `metadata.csv`; None where the cell is empty or the column absent."""
+
+    recording_id: str | None = None
+    fold: int | None = None
+    licence: str | None = None
+    attribution: str | None = None
+
+
+def scan_extras(folders: Mapping[str, Path]) -> SourceReport:
+    """List the clips of classes of one's own.
+
+    A folder's `metadata.csv` may tell more about its clips, in columns `file` (path below the folder), `recording_id`,
+    `fold` (1 to 10), `licence` and `attribution`. Clips without `recording_id` are grouped by content later, as those
+    of sireNNet are; recordings without `fold` are dealt whole to the ten folds.
+
+    Args:
+        folders: class name -> folder, with sound files in it or below.
+
+    Raises:
+        QuaclrsError: a name is no new label in lower-case snake_case, a folder is missing or holds no sound file, its
+            table is wrong (it names an absent file, or gives recordings or folds to some clips and not to others), or a
+            recording lies in two folds or, without given folds, in two classes.
+    """
+    report = SourceReport(EXTRA, [])
+    for label in sorted(folders):
+        _refuse_label(label)
+        clips, synthetic = _scan_class(label, folders[label])
+        report.clips += clips
+        report.synthetic |= synthetic
+    _refuse_split_recordings(report.clips)
+    return report
+
+
+def _refuse_label(label: str) -> None:
+    if not _LABEL.fullmatch(label):
+        raise QuaclrsError(f"--extra {label}=…: a class name is lower-case snake_case, such as chain_saw")
+    if label in CLASS_NAMES or label == "siren":
+        # Scores on a class that mixes recordings of its own into the published ones compare with nobody's.
+        raise QuaclrsError(f"--extra {label}=…: {label} is a published class; choose another name, such as my_{label}")
+
+
+def _scan_class(label: str, folder: Path) -> tuple[list[SourceClip], bool]:
+    """The clips of one class, and whether they are synthetic."""
+    if not folder.is_dir():
+        raise QuaclrsError(f"folder {folder} does not exist; check --extra {label}={folder}")
+    paths = find_clips(folder)
+    if not paths:
+        raise QuaclrsError(f"{folder} holds no sound file; check --extra {label}={folder}")
+    refuse_doubled_names(folder, paths)
+    facts = _read_facts(folder, paths)
+    synthetic = (folder / SYNTHETIC_MARKER).is_file()
+    licence, attribution = "unknown", "a recording of one's own, added by --extra"
+    if synthetic:
+        licence, attribution = SYNTHETIC_LICENCE, SYNTHETIC_ATTRIBUTION
+    clips = []
+    for path in paths:
+        of_clip = facts.get(path, ClipFacts())
+        clips.append(
+            SourceClip(
+                clip_id=f"{EXTRA}/{label}/{path.relative_to(folder).with_suffix('').as_posix()}",
+                path=path,
+                label=label,
+                source=EXTRA,
+                licence=of_clip.licence or licence,
+                attribution=of_clip.attribution or attribution,
+                recording_id=f"{EXTRA}/{of_clip.recording_id}" if of_clip.recording_id else None,
+                fold=of_clip.fold,
+            )
+        )
+    return _deal_known_recordings(clips), synthetic
+
+
+def _read_facts(folder: Path, paths: list[Path]) -> dict[Path, ClipFacts]:
+    """What `metadata.csv` says of each clip; it may leave clips out, but a column speaks of all clips or of none."""
+    table = folder / "metadata.csv"
+    if not table.is_file():
+        return {}
+    facts: dict[Path, ClipFacts] = {}
+    known = set(paths)
+    for line, row in enumerate(read_table(table, ["file"]), start=2):
+        path = folder / row["file"]
+        if path not in known:
+            raise QuaclrsError(f"{table} line {line}: no sound file {row['file']!r} lies in {folder}; correct the row")
+        if path in facts:
+            raise QuaclrsError(f"{table} line {line}: {row['file']} is listed twice; keep one row")
+        cells = {name: row.get(name, "").strip() or None for name in ("recording_id", "licence", "attribution")}
+        facts[path] = ClipFacts(**cells, fold=_read_fold(f"{table} line {line}", row.get("fold", "").strip()))
+    for column in ("recording_id", "fold"):
+        given = sum(getattr(of_clip, column) is not None for of_clip in facts.values())
+        if given not in (0, len(paths)):
+            raise QuaclrsError(f"{table} gives {given} of {len(paths)} clips a {column}; give all of them one, or none")
+    if any(of_clip.fold and not of_clip.recording_id for of_clip in facts.values()):
+        raise QuaclrsError(f"{table} has folds without recording_id, so nothing shows that they do not leak; add it")
+    return facts
+
+
+def _read_fold(place: str, cell: str) -> int | None:
+    if not cell:
+        return None
+    if not cell.isascii() or not cell.isdigit() or not 1 <= int(cell) <= 10:
+        raise QuaclrsError(f"{place}: fold {cell!r} is not 1 to 10; correct the row")
+    return int(cell)
+
+
+def _deal_known_recordings(clips: list[SourceClip]) -> list[SourceClip]:
+    """Deal named recordings to folds where none are given, and fill in the paper's folds."""
+    if clips[0].recording_id is None:
+        return clips
+    paper = deal_paper_folds(clip.clip_id for clip in clips)
+    if clips[0].fold is not None:
+        return [replace(clip, fold_paper=clip.fold) for clip in clips]
+    clips_of_recording: dict[str, list[str]] = defaultdict(list)
+    for clip in clips:
+        clips_of_recording[str(clip.recording_id)].append(clip.clip_id)
+    strict = deal_strict_folds(clips_of_recording)
+    return [replace(clip, fold=strict[str(clip.recording_id)], fold_paper=paper[clip.clip_id]) for clip in clips]
+
+
+def _refuse_split_recordings(clips: list[SourceClip]) -> None:
+    places: dict[str, set[tuple[int, str]]] = defaultdict(set)
+    for clip in clips:
+        if clip.recording_id is not None and clip.fold is not None:
+            places[clip.recording_id].add((clip.fold, clip.label))
+    for recording, found in sorted(places.items()):
+        if len({fold for fold, _ in found}) > 1:
+            where = ", ".join(f"fold {fold} ({label})" for fold, label in sorted(found))
+            raise QuaclrsError(
+                f"recording_id {recording.removeprefix(EXTRA + '/')} lies in {where}: a model would be tested on what "
+                "it trained on; give its clips one fold in metadata.csv"
+            )

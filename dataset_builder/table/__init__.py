@@ -1,0 +1,1 @@
+"""The table that is built: rows, folds, shards and the processes that fill it."""

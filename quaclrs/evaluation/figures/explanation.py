@@ -1,0 +1,52 @@
+"""The picture of an explanation: a spectrogram, and over it what spoke for a class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from .plots import empty_figure
+from .spectrograms import draw_spectrogram, spectrogram_extent
+
+if TYPE_CHECKING:
+    from ...inference.explain import Explanation
+    from ...models import LogMelConfig
+
+#: Opacity where the heat is 1: the spectrogram stays visible below.
+_OPACITY = 0.75
+
+
+def explanation_figure(explanation: Explanation, front_end: LogMelConfig) -> Figure:
+    """Draw the log-mel alone and, below it, under the heat of the explained class.
+
+    Args:
+        explanation: of `quaclrs.inference.explain.explain`.
+        front_end: of the classifier that was explained.
+    """
+    figure = empty_figure(8, 6, "constrained")
+    alone, explained = figure.subplots(2, 1, sharex=True)
+    for axes in (alone, explained):
+        image = draw_spectrogram(axes, explanation.log_mel, explanation.duration, front_end)
+        axes.set_ylabel("frequency (Hz)")
+    heat = explained.imshow(
+        explanation.heat,
+        origin="lower",
+        aspect="auto",
+        cmap="viridis",
+        vmin=0,
+        vmax=1,
+        alpha=_OPACITY * np.clip(explanation.heat, 0, 1),
+        extent=spectrogram_extent(explanation.duration, front_end),
+    )
+    alone.set_title("spectrogram", fontsize=11)
+    explained.set_title(
+        f"what speaks for {explanation.label.replace('_', ' ')} (score {explanation.score:.1%})", fontsize=11
+    )
+    explained.set_xlabel("time (s)")
+    figure.colorbar(image, ax=alone, label="dB below the loudest cell")
+    # Of colours alone: the image's own opacity differs from cell to cell.
+    figure.colorbar(ScalarMappable(heat.norm, heat.cmap), ax=explained, label="share of the strongest")
+    return figure

@@ -1,0 +1,145 @@
+"""What `quaclrs evaluate` says and keeps: Markdown tables, JSON, CSV and figures. Every file is complete or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import QuaclrsError
+from ..evaluation_clips import EvaluationClips, listed
+from ..figures.plots import confusion_matrix_figure, save_figure
+from ..figures.robustness import accuracy_over_snr_figure
+from ..metrics import FIGURE_NAMES, as_percent
+from ..result_files import write_csv, write_predictions, write_text
+
+_FIGURES_OVER_SNR = {
+    "accuracy": "accuracy",
+    "UrbanSound8K's classes": "accuracy_urbansound8k",
+    "new classes": "accuracy_sirennet",
+    "macro F1": "macro_f1",
+}
+
+
+def describe(model: str, dataset: str, clips: EvaluationClips, model_classes: Sequence[str]) -> dict[str, Any]:
+    """What figures must not be read without: model, data set, which clips, which classes, and warnings."""
+    return {
+        "model": model,
+        "dataset": dataset,
+        "evaluated": clips.description,
+        "fold": clips.fold,
+        "protocol": clips.protocol,
+        "split": clips.split,
+        "predicted_classes": list(clips.classes),
+        "only_mapped_classes": len(clips.classes) < len(model_classes),
+        "left_out": clips.left_out,
+        "warnings": list(clips.warnings),
+    }
+
+
+def markdown_report(result: Mapping[str, Any]) -> str:
+    """The tables of an evaluation.
+
+    Args:
+        result: `describe`'s entries, those of `classification_metrics`, and after a test of robustness `robustness`,
+            which holds `noise` (a name), `seed` and `conditions` (as `metrics_over_snr` gives them).
+    """
+    classes = result["predicted_classes"]
+    which = f"all {len(classes)} classes"
+    if result["only_mapped_classes"]:
+        which = f"only the {len(classes)} mapped classes ({', '.join(classes)})"
+    lines = [
+        f"- model: {result['model']}",
+        f"- data set: {result['dataset']}",
+        f"- clips: {result['clips']}, {result['evaluated']}",
+        f"- predictions: over {which} of the model",
+    ]
+    if left_out := result["left_out"]:
+        labels = listed([f"{label} ({clips})" for label, clips in left_out.items()])
+        lines.append(f"- left out: {sum(left_out.values())} clips whose label is not mapped: {labels}")
+    lines += [f"- warning: {warning}" for warning in result["warnings"]]
+    figures = [[name, as_percent(result.get(key))] for name, key in FIGURE_NAMES.items()]
+    of_classes = [
+        [name, *(as_percent(m[key] if m["support"] else None) for key in ("recall", "precision", "f1")), m["support"]]
+        for name, m in result["per_class"].items()
+    ]
+    tables = [
+        _table(["figure", "value"], figures),
+        _table(["class", "recall", "precision", "F1", "clips"], of_classes),
+    ]
+    if robustness := result.get("robustness"):
+        rows = [
+            [_decibels(c["snr_db"]), *(as_percent(c[key]) for key in _FIGURES_OVER_SNR.values())]
+            for c in robustness["conditions"]
+        ]
+        tables.append(f"Noise: {robustness['noise']}, seed {robustness['seed']}")
+        tables.append(_table(["SNR (dB)", *_FIGURES_OVER_SNR], rows))
+    return "\n\n".join(["\n".join(lines), *tables])
+
+
+def refuse_used_folder(folder: str | os.PathLike) -> None:
+    """Raise a `QuaclrsError` where results would be written over others, a training run's for one."""
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise QuaclrsError(f"{path} is a file; choose another --output-dir")
+    if path.is_dir() and any(path.iterdir()):
+        raise QuaclrsError(f"{path} is not empty; choose another --output-dir")
+
+
+def write_evaluation(
+    folder: str | os.PathLike, result: Mapping[str, Any], clips: EvaluationClips, probabilities: np.ndarray
+) -> None:
+    """Write a folder of results.
+
+    `metrics.json`, `results.md`, `predictions.csv` (clip_id, fold, label and one probability a class, of the clean
+    clips) and `plots/confusion_matrix.png`; after a test of robustness `robustness.json`, `robustness.csv` and
+    `plots/accuracy_over_snr.png`.
+
+    Args:
+        folder: made where it does not exist.
+        result: as `markdown_report` takes it.
+        clips: what was evaluated.
+        probabilities: (clips, classes) of the clean clips.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    title = f"{result['evaluated']}, {result['clips']} clips"
+    names = list(clips.classes)
+    write_predictions(folder / "predictions.csv", clips.clip_ids, clips.folds, clips.labels, probabilities, names)
+    figure = confusion_matrix_figure(result["confusion_matrix"], names, title)
+    save_figure(figure, folder / "plots" / "confusion_matrix.png")
+    if robustness := result.get("robustness"):
+        conditions = robustness["conditions"]
+        keys = ["snr_db", *FIGURE_NAMES.values()]
+        write_text(folder / "robustness.json", _json(robustness))
+        write_csv(folder / "robustness.csv", keys, ([c.get(key) for key in keys] for c in conditions))
+        save_figure(
+            accuracy_over_snr_figure(conditions, f"{title}\nnoise: {Path(robustness['noise']).name}"),
+            folder / "plots" / "accuracy_over_snr.png",
+        )
+    write_text(folder / "results.md", markdown_report(result) + "\n")
+    write_text(folder / "metrics.json", _json({key: value for key, value in result.items() if key != "robustness"}))
+
+
+def _decibels(snr_db: float | str) -> str:
+    return snr_db if isinstance(snr_db, str) else f"{snr_db:g}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table whose columns line up in a terminal too: the first to the left, numbers to the right."""
+    cells = [list(header), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(3, *(len(cell) for cell in column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+    lines = []
+    for row in cells:
+        padded = [c.rjust(w) if place else c.ljust(w) for place, (c, w) in enumerate(zip(row, widths, strict=True))]
+        lines.append(f"| {' | '.join(padded)} |")
+    return "\n".join(lines)
+
+
+def _json(values: Any) -> str:
+    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,181 @@
+"""What a finished run or cross-validation left on disk, as a report needs it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ...errors import QuaclrsError
+from ..metrics import FIGURE_NAMES, as_percent
+from ..result_files import Predictions, read_predictions
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A clip that was taken for another class.
+
+    Attributes:
+        clip_id: of the clip.
+        label, predicted: names of its class and of the one that was answered.
+        score: of the answer, in [0, 1].
+    """
+
+    clip_id: str
+    label: str
+    predicted: str
+    score: float
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """A folder of results.
+
+    Attributes:
+        folder: of the run or the cross-validation.
+        title: what was trained.
+        facts: name -> text: protocol, data, training.
+        warnings: what makes the figures something else than a test.
+        figures: name -> figure as text.
+        controls: name -> accuracy as text.
+        per_class: as `classification_metrics` has it.
+        confusion_matrix: counts.
+        predictions: of all test clips.
+        history: rows of a run's `history.csv`; none of a cross-validation.
+        plots: other pictures in the folder's `plots/`.
+        dataset: where the clips can be loaded from.
+        command: that repeats it.
+    """
+
+    folder: Path
+    title: str
+    facts: Mapping[str, str]
+    warnings: tuple[str, ...]
+    figures: Mapping[str, str]
+    controls: Mapping[str, str]
+    per_class: Mapping[str, Mapping[str, Any]]
+    confusion_matrix: Any
+    predictions: Predictions
+    dataset: str
+    command: str
+    history: tuple[Mapping[str, Any], ...] = ()
+    plots: tuple[Path, ...] = field(default=())
+
+    def worst_mistakes(self, most: int = 12) -> list[Mistake]:
+        """The clips of the highest scores for a wrong class, the surest mistake first."""
+        found, names = self.predictions, self.predictions.class_names
+        predicted = found.probabilities.argmax(axis=1)
+        scores = found.probabilities.max(axis=1)
+        wrong = np.flatnonzero(predicted != found.labels)
+        chosen = wrong[np.argsort(-scores[wrong], kind="stable")][:most]
+        return [
+            Mistake(found.clip_ids[i], names[found.labels[i]], names[predicted[i]], float(scores[i])) for i in chosen
+        ]
+
+
+#: Pictures that a report draws itself.
+_DRAWN = {"confusion_matrix.png", "training_curves.png"}
+
+
+def read_report_data(folder: Path) -> ReportData:
+    """Read the folder of a finished run, supervised or self-supervised, or of a cross-validation.
+
+    Raises:
+        QuaclrsError: it holds no finished result.
+    """
+    for name, read in (("summary.json", _cross_validation), ("metrics.json", _run)):
+        if (folder / name).is_file():
+            try:
+                return read(folder, json.loads((folder / name).read_text(encoding="utf-8")))
+            except (KeyError, TypeError, AttributeError, ValueError, yaml.YAMLError, OSError) as error:
+                if isinstance(error, QuaclrsError):
+                    raise
+                raise QuaclrsError(f"{folder} cannot be read as a result ({error}); train it anew") from error
+    raise QuaclrsError(f"{folder} holds no finished run or cross-validation; give the --output-dir of one that ended")
+
+
+def _run(folder: Path, metrics: dict[str, Any]) -> ReportData:
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    method = metrics.get("method")
+    # A self-supervised encoder is judged by the linear probe on it, whose predictions the run keeps.
+    figures = metrics["evaluations"]["linear"] if method else metrics
+    with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
+        history = tuple(csv.DictReader(file))
+    if method:
+        history = tuple({**row, "validation_accuracy": row["knn_accuracy"], "train_accuracy": None} for row in history)
+    clips = metrics["clips_test"] if method else metrics["clips"]
+    options = shlex.quote(str(folder / "config.yaml"))
+    module = "training.train_ssl" if method else "training.train_supervised"
+    return ReportData(
+        folder=folder,
+        title=f"{metrics['backbone']}, {method or metrics['mode']}, tested on fold {metrics['test_fold']}",
+        facts={
+            "protocol": f"{metrics['protocol']}: test fold {metrics['test_fold']}, validation fold "
+            f"{metrics['validation_fold']}; {metrics['clips_train']:,} clips to train on, "
+            f"{metrics['clips_validation']:,} to validate, {clips:,} to test",
+            "training": f"{metrics['epochs']} epochs, seed {metrics['seed']}, views and augmentation "
+            f"{metrics['augment']}, {metrics['image_size']} pixels, {metrics['train_seconds'] / 60:.1f} minutes on "
+            f"{metrics['device']}",
+            **({"figures are of": "a logistic regression on the frozen encoder; curves are of k-NN"} if method else {}),
+        },
+        warnings=tuple(metrics["warnings"]),
+        figures={name: as_percent(figures.get(key)) for name, key in FIGURE_NAMES.items()},
+        controls={name: as_percent(control["accuracy"]) for name, control in metrics["controls"].items()},
+        per_class=figures["per_class"],
+        confusion_matrix=figures["confusion_matrix"],
+        predictions=read_predictions(folder / "predictions.csv"),
+        dataset=config["dataset"],
+        command=f"accelerate launch -m {module} --config {options} --output-dir NEW_FOLDER",
+        history=history,
+        plots=_other_plots(folder),
+    )
+
+
+def _cross_validation(folder: Path, summary: dict[str, Any]) -> ReportData:
+    runs = [folder / f"fold-{run['fold']}-seed-{run['seed']}" for run in summary["runs"]]
+    config = yaml.safe_load((runs[0] / "config.yaml").read_text(encoding="utf-8"))
+    found = [read_predictions(run / "predictions.csv") for run in runs]
+    training, figures = summary["training"], summary["figures"]
+    return ReportData(
+        folder=folder,
+        title=f"{training['backbone']}, {training['mode']}, cross-validated",
+        facts={
+            "protocol": summary["scope"],
+            "data": f"{summary['clips']:,} test clips of {summary['recordings']:,} recordings, seeds "
+            f"{', '.join(map(str, summary['seeds']))}",
+            "training": f"{training['initial_weights']}; {training['seconds'] / 60:.0f} minutes in all",
+        },
+        warnings=tuple(summary["warnings"]),
+        figures={name: _mean(figures[key]) for name, key in FIGURE_NAMES.items() if key in figures},
+        controls={name: _mean(control["accuracy"]) for name, control in summary["controls"].items()},
+        per_class=summary["per_class"],
+        confusion_matrix=summary["confusion_matrix"],
+        predictions=Predictions(
+            clip_ids=[clip for part in found for clip in part.clip_ids],
+            folds=[fold for part in found for fold in part.folds],
+            labels=np.concatenate([part.labels for part in found]),
+            probabilities=np.concatenate([part.probabilities for part in found]),
+            class_names=found[0].class_names,
+        ),
+        dataset=config["dataset"],
+        command=training["command"],
+        plots=_other_plots(folder),
+    )
+
+
+def _other_plots(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(file for file in (folder / "plots").glob("*.png") if file.name not in _DRAWN))
+
+
+def _mean(figure: Mapping[str, Any]) -> str:
+    spread = "" if figure["std"] is None else f" ± {100 * figure['std']:.1f}"
+    interval = figure.get("interval")
+    within = f" (95 % interval {100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
+    return f"{as_percent(figure['mean'])}{spread}{within}"

@@ -1,0 +1,199 @@
+"""Sounds in, labels out, whatever runs the network: PyTorch (`inference.py`) or ONNX Runtime (`onnx_inference.py`).
+
+Nothing here imports torch or transformers.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..audio import ENCODED, Recording, SoundSource, find_audio_files, read_recording
+from ..errors import QuaclrsError
+from ..front_end import mono_at
+from .timeline import UNSURE, Segment, Window, label_windows, read_windows
+
+if TYPE_CHECKING:
+    from ..models import LogMelConfig
+
+Prediction = list[dict[str, Any]]
+
+#: Seconds that are decoded beside the window of a longer file, so that resampling has its neighbourhood.
+_MARGIN = 1.0
+
+
+class AudioClassifier(ABC):
+    """Labels sounds; make one with `quaclrs.load_classifier`.
+
+    A sound is a path, the bytes of a file, a `Recording`, or a waveform (samples,) or (channels, samples). Channels are
+    mixed to their mean, other rates resampled, longer sounds cut from the centre, and shorter ones filled up by the
+    front end's `pad_mode`. A digitally silent sound has the same score for every class: nothing was heard.
+
+    Args:
+        labels: class names in the order of the logits.
+        log_mel: the front end's parameters.
+    """
+
+    def __init__(self, labels: Sequence[str], log_mel: LogMelConfig) -> None:
+        self.labels = list(labels)
+        self.log_mel_config = log_mel
+
+    @property
+    def sampling_rate(self) -> int:
+        """Rate that the network hears, in Hz."""
+        return self.log_mel_config.sampling_rate
+
+    @property
+    def longest_read(self) -> float:
+        """Seconds that are enough of a longer file: the window in its middle, and what resampling needs beside it."""
+        return self.log_mel_config.duration + _MARGIN
+
+    @abstractmethod
+    def classify(self, waveforms: np.ndarray) -> np.ndarray:
+        """Class probabilities (clips, classes) of float32 waveforms (clips, samples) of the model's rate and length."""
+
+    def predict(
+        self,
+        sound: Any,
+        sampling_rate: int | None = None,
+        top_k: int | None = None,
+        batch_size: int = 8,
+        min_score: float = 0.0,
+    ) -> Prediction | list[Prediction]:
+        """Classify one sound, a list of them, or every sound file below a folder.
+
+        Args:
+            sound: a sound as above; a list of those; or a folder, whose files are taken in the order of
+                `quaclrs.audio.find_audio_files`.
+            sampling_rate: of waveforms, in Hz; the model's own where absent. Files know theirs.
+            top_k: how many classes to return, all where absent.
+            batch_size: sounds that go through the model at once.
+            min_score: where no class reaches it, `{"label": "unsure", "score": the best class's}` comes first.
+
+        Returns:
+            `{"label", "score"}` dictionaries, best first, scores in [0, 1]; a list of such lists for several sounds.
+
+        Raises:
+            QuaclrsError: a sound that cannot be decoded or holds no usable samples; a folder without sound files.
+        """
+        several = several_sounds(sound)
+        sounds = [sound] if several is None else several
+        predictions = self.predict_many(sounds, sampling_rate, top_k, batch_size, min_score)
+        return next(predictions) if several is None else list(predictions)
+
+    def predict_many(
+        self,
+        sounds: Iterable[Any],
+        sampling_rate: int | None = None,
+        top_k: int | None = None,
+        batch_size: int = 8,
+        min_score: float = 0.0,
+    ) -> Iterator[Prediction]:
+        """Predictions one by one as `predict` makes them, holding one batch in memory however many sounds there are."""
+        if top_k is not None and top_k < 1:
+            raise QuaclrsError(f"top-k is {top_k}; it must be 1 or more")
+        if not 0 <= min_score <= 1:
+            raise QuaclrsError(f"min_score is {min_score}; it must be from 0 to 1")
+        for batch in batches(sounds, batch_size):
+            for scores in self.probabilities(batch, sampling_rate):
+                best = np.argsort(-scores, kind="stable")[:top_k]
+                ranking = [{"label": self.labels[i], "score": float(scores[i])} for i in best]
+                unsure = [{"label": UNSURE, "score": ranking[0]["score"]}] if ranking[0]["score"] < min_score else []
+                yield unsure + ranking
+
+    def probabilities(self, sounds: Sequence[Any], sampling_rate: int | None = None) -> np.ndarray:
+        """Class probabilities of sounds that go through the model at once, each as `predict` takes it.
+
+        Returns:
+            (sounds, classes), float64, columns in the order of `labels`.
+
+        Raises:
+            QuaclrsError: no sound, or one that cannot be decoded or holds no usable samples.
+        """
+        return self._heard(self.prepare(sounds, sampling_rate))
+
+    def prepare(self, sounds: Sequence[Any], sampling_rate: int | None = None) -> np.ndarray:
+        """Sounds as the network hears them: waveforms (sounds, samples) of its rate and length; errors as above."""
+        if len(sounds) == 0:
+            raise QuaclrsError("there is no sound to classify; give one or more")
+        return np.stack([self.log_mel_config.fit(self._waveform_of(sound, sampling_rate)) for sound in sounds])
+
+    def predict_timeline(
+        self,
+        file: SoundSource,
+        window: float | None = None,
+        hop: float = 1.0,
+        min_score: float = 0.0,
+        batch_size: int = 8,
+        name: str | None = None,
+    ) -> list[Segment]:
+        """What is heard when, in a file of any length: windows are read and classified one batch after the other.
+
+        The scores of a moment are the mean over all windows that hold it; neighbouring moments of one label make a
+        segment. Where every sample is zero, or nearly, the label is `silence`.
+
+        Args:
+            file: a sound file, or the bytes of one.
+            window: seconds that are classified at once, at most the model's duration, which it is where absent.
+            hop: seconds from one window to the next, and the resolution of the segments.
+            min_score: moments in which no class reaches it are `unsure`.
+            batch_size: windows that go through the model at once.
+            name: what to call the file in an error; its path where absent.
+
+        Raises:
+            QuaclrsError: the file cannot be decoded; window, hop or min_score is out of range.
+        """
+        longest = self.log_mel_config.duration
+        window = longest if window is None else window
+        if window > longest:
+            raise QuaclrsError(f"window is {window:g} s, but the model hears {longest:g} s at once; give at most that")
+        windows = read_windows(file, self.sampling_rate, window, hop, name)
+        return label_windows(self._scored(windows, batch_size), self.labels, hop, min_score)
+
+    def _scored(self, windows: Iterable[Window], batch_size: int) -> Iterator[tuple[Window, np.ndarray]]:
+        for batch in batches(windows, batch_size):
+            fitted = np.stack([self.log_mel_config.fit(window.waveform) for window in batch])
+            yield from zip(batch, self._heard(fitted), strict=True)
+
+    def _heard(self, waveforms: np.ndarray) -> np.ndarray:
+        probabilities = self.classify(waveforms).astype(np.float64)
+        probabilities[~waveforms.any(axis=1)] = 1 / len(self.labels)
+        return probabilities
+
+    def _waveform_of(self, sound: Any, sampling_rate: int | None) -> np.ndarray:
+        if isinstance(sound, (str, os.PathLike, *ENCODED)):
+            sound = read_recording(sound, longest=self.longest_read)
+        if isinstance(sound, Recording):
+            sound, sampling_rate = sound.waveform, sound.sampling_rate
+        try:
+            return mono_at(sound, sampling_rate, self.sampling_rate)
+        except ValueError as error:
+            raise QuaclrsError(str(error)) from error
+
+
+def several_sounds(sound: Any) -> list[Any] | None:
+    """The sounds of a list, or the sound files below a folder; None where it is one sound.
+
+    Raises:
+        QuaclrsError: the folder holds no sound files.
+    """
+    if isinstance(sound, (str, os.PathLike)) and Path(sound).is_dir():
+        if files := find_audio_files(Path(sound)):
+            return [str(file) for file in files]
+        raise QuaclrsError(f"{sound} holds no sound files; give a folder with WAV, FLAC, Ogg or MP3 files")
+    return list(sound) if isinstance(sound, (list, tuple)) else None
+
+
+def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of `size` items, the last of what is left; a `QuaclrsError` where the size is below 1."""
+    if size < 1:
+        raise QuaclrsError(f"batch size is {size}; it must be 1 or more")
+    waiting = iter(items)
+    while batch := list(islice(waiting, size)):
+        yield batch

@@ -1,0 +1,143 @@
+"""A classifier as ONNX graphs, with the front end and without, and a script that runs them without torch."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from huggingface_hub import try_to_load_from_cache
+from torch import nn
+
+from ..errors import QuaclrsError, first_line_of
+from .onnx import CLASSIFIER, CONFIG, WAVEFORM
+from .pytorch import TorchClassifier
+from .quantization import quiet_logging
+
+_SCRIPT = Path(__file__).with_name("onnx_script.py.txt")
+
+#: Largest difference of a probability or a logit between PyTorch and ONNX Runtime.
+PARITY = 1e-4
+
+
+class _WaveformToProbabilities(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_values: torch.Tensor) -> torch.Tensor:
+        return self.model(input_values=input_values).logits.softmax(-1)
+
+
+class _LogMelToLogits(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_features: torch.Tensor) -> torch.Tensor:
+        return self.model(input_features=input_features).logits
+
+
+def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike, clips: np.ndarray | None = None) -> float:
+    """Write a folder that runs without torch: two graphs, their configuration, a script, the model's licence and card.
+
+    `model.onnx` takes waveforms (batch, samples) to probabilities; `classifier.onnx` takes log-mels (batch, mels,
+    frames) to logits. Both are compared with PyTorch before anything is left in the folder.
+
+    Args:
+        classifier: any; it is exported from the CPU.
+        folder: new or empty.
+        clips: waveforms (clips, samples) for the comparison; noise where absent.
+
+    Returns:
+        The largest difference of a probability or a logit from PyTorch's.
+
+    Raises:
+        QuaclrsError: the folder holds something, ONNX is not installed, the architecture cannot be exported, or a graph
+            differs from PyTorch by more than `PARITY`.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise QuaclrsError(f"{folder} is not empty; choose another --output-dir")
+    model, log_mel = copy.deepcopy(classifier.model).cpu().eval(), classifier.log_mel_config
+    if clips is None:
+        clips = np.random.default_rng(0).normal(0, 0.1, (3, log_mel.n_samples)).astype(np.float32)
+    waveforms = torch.from_numpy(clips)
+    with torch.inference_mode():
+        log_mels = model.quaclrs.log_mel(waveforms)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as made:
+        written = Path(made)
+        differences = [
+            _export_graph(graph, name, inputs, outputs, written / file)
+            for graph, name, inputs, outputs, file in (
+                (_WaveformToProbabilities(model), "input_values", waveforms, "probabilities", WAVEFORM),
+                (_LogMelToLogits(model), "input_features", log_mels, "logits", CLASSIFIER),
+            )
+        ]
+        config = {
+            "id2label": {str(i): label for i, label in enumerate(classifier.labels)},
+            "log_mel": log_mel.to_dict(),
+        }
+        (written / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        shutil.copy(_SCRIPT, written / "predict.py")
+        for name in ("LICENSE", "README.md"):
+            if source := _file_of(classifier.model.name_or_path, name):
+                shutil.copy(source, written / name)
+        folder.mkdir(exist_ok=True)
+        for file in written.iterdir():
+            os.replace(file, folder / file.name)
+    return max(differences)
+
+
+def _file_of(model: str, name: str) -> Path | None:
+    """A file that lies beside a model's weights, in a folder or in the Hub's cache; None where there is none."""
+    if not model:  # made in memory
+        return None
+    if Path(model).is_dir():
+        return file if (file := Path(model) / name).is_file() else None
+    found = try_to_load_from_cache(model, name)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _export_graph(graph: nn.Module, name: str, inputs: torch.Tensor, output: str, file: Path) -> float:
+    """Write a graph for batches of any size; the largest difference of its output from PyTorch's."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 - what torch exports by
+    except ImportError as error:
+        raise QuaclrsError('export needs ONNX; pip install "quaclrs[onnx]"') from error
+    graph.eval()
+    try:
+        with quiet_logging(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                graph,
+                (inputs,),
+                os.fspath(file),
+                dynamo=True,
+                external_data=False,
+                input_names=[name],
+                output_names=[output],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                verbose=False,
+            )
+    except Exception as error:  # every architecture fails in its own way
+        raise QuaclrsError(f"the model cannot be exported to ONNX ({first_line_of(error)})") from error
+    session = onnxruntime.InferenceSession(os.fspath(file), providers=["CPUExecutionProvider"])
+    difference = 0.0
+    for batch in (inputs[:1], inputs):
+        with torch.inference_mode():
+            expected = graph(batch).numpy()
+        difference = max(difference, float(np.abs(session.run(None, {name: batch.numpy()})[0] - expected).max()))
+    if not difference <= PARITY:
+        raise QuaclrsError(f"{file.name} differs from PyTorch by {difference:.2g}, more than {PARITY:g}; not exported")
+    return difference

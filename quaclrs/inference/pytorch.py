@@ -1,0 +1,123 @@
+"""`load_classifier`, and the classifier that runs in PyTorch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig
+
+from ..default_model import DEFAULT_MODEL
+from ..errors import QuaclrsError, first_line_of
+from ..hub import may_be_repo_id
+from ..models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
+from .classifier import AudioClassifier, batches, several_sounds
+
+
+def load_classifier(path_or_repo: str | os.PathLike | None = None, device: str | None = None) -> TorchClassifier:
+    """Load a saved model folder, a repository of the Hub, or the model that comes with the package.
+
+    Args:
+        path_or_repo: what `save_pretrained` wrote, or `namespace/name`; the package's own model where absent.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`; the best at hand where absent.
+
+    Raises:
+        QuaclrsError: the model is not there, is no QUACLRS classifier, lacks weights, or the device does not exist.
+    """
+    if path_or_repo is None and not (DEFAULT_MODEL / "config.json").is_file():
+        raise QuaclrsError("this installation holds no model of its own; give --model DIR_OR_REPO")
+    name = os.fspath(DEFAULT_MODEL if path_or_repo is None else path_or_repo)
+    if not Path(name).is_dir() and not may_be_repo_id(name):
+        raise QuaclrsError(f"model folder {name} does not exist; give the model/ folder of a run or a Hub repository")
+    try:
+        config = AutoConfig.from_pretrained(name)
+        if config.model_type != "quaclrs":
+            raise QuaclrsError(f"{name} is a model of type {config.model_type}, not quaclrs; give a QUACLRS classifier")
+        # float32 whatever the checkpoint stores: half precision is for disks, not for CPUs.
+        loaded: Any = QuaclrsForAudioClassification.from_pretrained(
+            name, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+        model, loading = loaded
+        feature_extractor = QuaclrsFeatureExtractor.from_pretrained(name)
+    except QuaclrsError:
+        raise
+    except Exception as error:  # files, JSON, tensors and the Hub client fail in many ways
+        raise QuaclrsError(
+            f"model {name} cannot be loaded ({first_line_of(error)}); give the model/ folder of a run"
+        ) from error
+    if loading["missing_keys"]:
+        raise QuaclrsError(f"model {name} lacks weights ({min(loading['missing_keys'])} …); it is no whole classifier")
+    if feature_extractor.log_mel != model.config.log_mel:
+        raise QuaclrsError(f"model {name}: preprocessor_config.json and config.json differ in log_mel; save both anew")
+    return TorchClassifier(model, feature_extractor, find_device(device))
+
+
+def find_device(name: str | None) -> torch.device:
+    """The device of that name, or the best at hand; a `QuaclrsError` where this machine has no such device."""
+    if name is None:
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise QuaclrsError(f"device {name!r} cannot be used on this machine; try --device cpu") from error
+    return device
+
+
+class TorchClassifier(AudioClassifier):
+    """An `AudioClassifier` in PyTorch.
+
+    Args:
+        model: on any device; moved to `device`.
+        feature_extractor: of the model.
+        device: the CPU where absent.
+    """
+
+    def __init__(
+        self,
+        model: QuaclrsForAudioClassification,
+        feature_extractor: QuaclrsFeatureExtractor,
+        device: torch.device | None = None,
+    ) -> None:
+        id2label: Any = model.config.id2label
+        super().__init__([id2label[i] for i in range(len(id2label))], feature_extractor.log_mel_config)
+        self.device = device or torch.device("cpu")
+        self.model = model.eval()
+        self.model.to(device=self.device)
+        # What convolutions are fastest in, on CPUs and on tensor cores.
+        self.model.quaclrs.backbone.to(memory_format=torch.channels_last)
+        self.feature_extractor = feature_extractor
+
+    @torch.inference_mode()
+    def classify(self, waveforms: np.ndarray) -> np.ndarray:
+        inputs = torch.from_numpy(np.ascontiguousarray(waveforms)).to(self.device)
+        return self.model(input_values=inputs).logits.cpu().double().softmax(-1).numpy()
+
+    @torch.inference_mode()
+    def embed(self, sounds: Any, sampling_rate: int | None = None, batch_size: int = 8) -> np.ndarray:
+        """The network's pooled features, before its classifier: what similar sounds have in common.
+
+        Args:
+            sounds: one sound, a list of them, or a folder, as `predict` takes them.
+            sampling_rate, batch_size: as for `predict`.
+
+        Returns:
+            float32 (hidden_size,) for one sound, (sounds, hidden_size) for several.
+        """
+        several = several_sounds(sounds)
+        if several == []:
+            raise QuaclrsError("there is no sound to embed; give one or more")
+        rows = [
+            self.model.quaclrs(input_values=torch.from_numpy(self.prepare(batch, sampling_rate)).to(self.device))
+            .pooler_output.float()
+            .cpu()
+            .numpy()
+            for batch in batches([sounds] if several is None else several, batch_size)
+        ]
+        embeddings = np.concatenate(rows)
+        return embeddings[0] if several is None else embeddings

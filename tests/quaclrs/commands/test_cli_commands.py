@@ -1,0 +1,183 @@
+"""`quaclrs timeline` and `info`, and what `predict` takes beside files: folders, standard input, a least score."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from safetensors.numpy import load_file
+
+from quaclrs import QuaclrsError, load_classifier
+from quaclrs.cli import main
+from quaclrs.commands.timeline import FORMATS, format_segments
+from quaclrs.inference.timeline import Segment
+from quaclrs.labels import CLASS_NAMES
+
+RATE = 48_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Three sounds in two folders, and a file that is none."""
+    folder = tmp_path_factory.mktemp("sounds")
+    (folder / "inner").mkdir()
+    generator = np.random.default_rng(0)
+    for name, level in (("b.wav", 0.1), ("a.flac", 0.3), ("inner/c.ogg", 0.2)):
+        soundfile.write(folder / name, level * generator.standard_normal(2 * RATE).clip(-3, 3), RATE)
+    (folder / "notes.txt").write_text("no sound")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory) -> Path:
+    """Six seconds of noise, four of silence, as a stereo file of another rate."""
+    file = tmp_path_factory.mktemp("recording") / "street.wav"
+    noise = np.random.default_rng(0).normal(0, 0.2, (6 * 44_100, 2))
+    soundfile.write(file, np.concatenate([noise, np.zeros((4 * 44_100, 2))]), 44_100)
+    return file
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_a_folder_is_labelled_file_by_file_in_the_order_of_paths(folder, tiny_classifier_folder, capsys):
+    assert run("predict", folder, "--model", tiny_classifier_folder, "--json", "--top-k", 13) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["file"] for answer in answers] == [str(folder / n) for n in ("a.flac", "b.wav", "inner/c.ogg")]
+    classifier = load_classifier(tiny_classifier_folder, device="cpu")
+    for answer, wanted in zip(answers, classifier.predict(folder), strict=True):
+        assert [p["label"] for p in answer["predictions"]] == [p["label"] for p in wanted]
+
+
+def test_standard_input_is_labelled_as_the_file_that_it_comes_from(folder, tiny_classifier_folder):
+    command = [sys.executable, "-m", "quaclrs.cli", "predict", "-", "--model", str(tiny_classifier_folder), "--json"]
+    with (folder / "a.flac").open("rb") as sound:
+        child = subprocess.run(command, stdin=sound, capture_output=True, text=True, timeout=120)
+    assert child.returncode == 0, child.stderr
+    answer = json.loads(child.stdout)
+    assert answer["file"] == "-"
+    wanted = load_classifier(tiny_classifier_folder, device="cpu").predict(folder / "a.flac", top_k=3)
+    assert answer["predictions"] == [{**entry, "score": pytest.approx(entry["score"], abs=1e-5)} for entry in wanted]
+
+
+def test_a_best_score_below_the_least_is_unsure_and_the_ranking_follows(folder, tiny_classifier_folder, capsys):
+    model = ["--model", tiny_classifier_folder, "--json"]
+    assert run("predict", folder / "a.flac", *model) == 0
+    ranking = json.loads(capsys.readouterr().out)["predictions"]
+    best = ranking[0]["score"]
+    assert run("predict", folder / "a.flac", *model, "--min-score", min(1, best + 0.01)) == 0
+    unsure, *rest = json.loads(capsys.readouterr().out)["predictions"]
+    assert unsure == {"label": "unsure", "score": best} and rest == ranking
+    assert run("predict", folder / "a.flac", *model, "--min-score", max(0, best - 0.01)) == 0
+    assert json.loads(capsys.readouterr().out)["predictions"] == ranking
+
+
+def test_digital_silence_scores_every_class_alike_and_is_unsure(tiny_classifier_folder):
+    classifier = load_classifier(tiny_classifier_folder, device="cpu")
+    unsure, *scores = classifier.predict(np.zeros(RATE), min_score=0.2)
+    assert unsure["label"] == "unsure"
+    assert [entry["score"] for entry in scores] == pytest.approx([1 / 13] * 13)
+
+
+def test_the_middle_of_a_long_file_is_what_counts_and_all_that_is_decoded(tiny_classifier_folder, tmp_path):
+    classifier = load_classifier(tiny_classifier_folder, device="cpu")
+    sound = np.random.default_rng(0).normal(0, 0.1, (61 * 44_100 + 1, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "minute.wav", sound, 44_100, subtype="FLOAT")
+    found, whole = classifier.predict(tmp_path / "minute.wav"), classifier.predict(sound.T, 44_100)
+    for ours, theirs in zip(found, whole, strict=True):
+        assert (ours["label"], ours["score"]) == (theirs["label"], pytest.approx(theirs["score"], abs=2e-3))
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_every_format_of_a_timeline_holds_the_segments_that_the_library_finds(
+    style, recording, tiny_classifier_folder, capsys
+):
+    expected = load_classifier(tiny_classifier_folder, device="cpu").predict_timeline(recording)
+    assert [expected[-1].label, expected[-1].end] == ["silence", pytest.approx(10.0)]
+    assert run("timeline", recording, "--model", tiny_classifier_folder, "--format", style) == 0
+    printed = capsys.readouterr().out
+    if style == "json":
+        found = [(s["start"], s["end"], s["label"]) for s in json.loads(printed)]
+    elif style == "csv":
+        found = [(float(r["start"]), float(r["end"]), r["label"]) for r in csv.DictReader(io.StringIO(printed))]
+    elif style == "audacity":
+        found = [(float(a), float(b), label) for a, b, label in (line.split("\t") for line in printed.splitlines())]
+    else:
+        assert [line.split()[3] for line in printed.splitlines()] == [segment.label for segment in expected]
+        return
+    assert found == [(pytest.approx(s.start), pytest.approx(s.end), s.label) for s in expected]
+
+
+def test_the_table_counts_minutes_and_seconds():
+    text = format_segments([Segment(0, 59.96, "dog_bark", 0.5), Segment(59.96, 3723.5, "silence", 1.0)], "table")
+    assert text.splitlines() == [
+        "  0:00.0 –   1:00.0  dog_bark            50.0%",
+        "  1:00.0 –  62:03.5  silence            100.0%",
+    ]
+
+
+def test_a_timeline_of_standard_input_is_that_of_the_file(recording, tiny_classifier_folder, capsys):
+    command = [sys.executable, "-m", "quaclrs.cli", "timeline", "-", "--model", str(tiny_classifier_folder), "--json"]
+    with recording.open("rb") as sound:
+        child = subprocess.run(command, stdin=sound, capture_output=True, text=True, timeout=120)
+    assert child.returncode == 0, child.stderr
+    assert run("timeline", recording, "--model", tiny_classifier_folder, "--json") == 0
+    ours, theirs = json.loads(child.stdout), json.loads(capsys.readouterr().out)
+    assert [(s["start"], s["label"]) for s in ours] == [(s["start"], s["label"]) for s in theirs]
+
+
+def test_info_says_what_the_files_of_a_model_hold(tiny_classifier_folder, capsys):
+    assert run("info", tiny_classifier_folder, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    weights = load_file(tiny_classifier_folder / "model.safetensors")
+    assert told["parameters"] == sum(tensor.size for tensor in weights.values())
+    assert told["bytes"] == (tiny_classifier_folder / "model.safetensors").stat().st_size
+    assert told["labels"] == list(CLASS_NAMES)
+    assert (told["backbone"], told["log_mel"]["image_size"], told["dtype"]) == ("mobilenetv3_small_050", 96, "F32")
+    assert run("info", tiny_classifier_folder) == 0
+    assert "mobilenetv3_small_050" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["predict", "-", "-"], "standard input (-) can be read once"),
+        (["predict", "x.wav", "--min-score", "2"], "--min-score is 2; it must be from 0 to 1"),
+        (["timeline", "nowhere.wav"], "nowhere.wav does not exist"),
+        (["timeline", "nowhere.wav", "--batch-size", "0"], "--batch-size is 0"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, words, tiny_classifier_folder, expect_one_error_line):
+    assert run(*arguments, "--model", tiny_classifier_folder) == 2
+    expect_one_error_line(words)
+
+
+def test_info_of_a_folder_without_a_model_is_one_line(tmp_path, expect_one_error_line):
+    assert run("info", tmp_path) == 2
+    expect_one_error_line("holds no model")
+
+
+def test_a_folder_without_sounds_is_named(tiny_classifier_folder, tmp_path):
+    with pytest.raises(QuaclrsError, match="holds no sound files"):
+        load_classifier(tiny_classifier_folder, device="cpu").predict(tmp_path)
+
+
+def test_embeddings_are_the_networks_pooled_features(folder, tiny_classifier_folder):
+    import torch
+
+    classifier = load_classifier(tiny_classifier_folder, device="cpu")
+    several, one = classifier.embed(folder, batch_size=2), classifier.embed(folder / "b.wav")
+    inputs = torch.from_numpy(classifier.prepare([folder / "b.wav"]))
+    with torch.no_grad():
+        expected = classifier.model.quaclrs(input_values=inputs).pooler_output[0].numpy()
+    assert several.shape == (3, len(expected)) and several.dtype == np.float32
+    np.testing.assert_allclose(one, expected, atol=1e-5)
+    np.testing.assert_allclose(several[1], expected, atol=1e-5)

@@ -1,0 +1,1 @@
+"""What the tests of training share; this file also lets the folders below import the helpers beside it."""

@@ -1,0 +1,110 @@
+"""Training whose process is killed on the way: a script that takes the trainer's arguments, train_ssl's with --method.
+
+`KILLS` in the environment is a JSON list with an entry a launch: null lets it finish, an object says when it is killed,
+
+- `moment`: `step` (when a step of training is done), `file` (a file of a checkpoint is half written) or `folder` (all
+  its files are written, its folder has not got its name yet);
+- `count`: which step, or which checkpoint, of this launch, from 1;
+- `rank`: of the process that gets the signal;
+- `signal`: its name.
+
+A single launch happens in this very process, one of several as may be. Of more launches each is a process forked from
+this one, which has imported PyTorch for all of them, and a line of JSON on standard output tells how it ended.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from training import train_ssl, train_supervised
+from training.ssl.step import SSLLearner
+from training.supervised.step import Learner
+
+LEARNER, MAIN = (SSLLearner, train_ssl.main) if "--method" in sys.argv else (Learner, train_supervised.main)
+
+
+def arrange(kill: dict[str, Any]) -> None:
+    """Make this process send itself the signal at that moment; the code that trains and saves stays the real one."""
+    if int(os.environ.get("RANK", "0")) != kill["rank"]:
+        return
+    numbers = itertools.count(1)
+    number_of_signal = signal.Signals[kill["signal"]]
+
+    def is_now() -> bool:
+        return next(numbers) == kill["count"]
+
+    def die(*_: Any) -> None:
+        os.kill(os.getpid(), number_of_signal)
+
+    {"step": die_after_step, "file": die_amid_file, "folder": die_before_naming}[kill["moment"]](is_now, die)
+
+
+def die_after_step(is_now: Callable[[], bool], die: Callable[[], None]) -> None:
+    steps = LEARNER.steps
+
+    def steps_and_death(*arguments):
+        for stepped in steps(*arguments):
+            if is_now():
+                die()
+            yield stepped
+
+    LEARNER.steps = steps_and_death
+
+
+def die_amid_file(is_now: Callable[[], bool], die: Callable[[], None]) -> None:
+    save, save_state = torch.save, Accelerator.save_state
+
+    def save_half(data, file, *arguments, **options):
+        save(data, file, *arguments, **options)
+        os.truncate(file, os.path.getsize(file) // 2)
+        die()
+
+    def save_state_and_death(*arguments, **options):
+        if is_now():
+            torch.save = save_half  # the main process's next is the optimiser's, another's its random state
+        return save_state(*arguments, **options)
+
+    Accelerator.save_state = save_state_and_death
+
+
+def die_before_naming(is_now: Callable[[], bool], die: Callable[[], None]) -> None:
+    save_state = Accelerator.save_state
+
+    def save_state_and_death(*arguments, **options):
+        save_state(*arguments, **options)
+        if is_now():
+            die()
+
+    Accelerator.save_state = save_state_and_death
+
+
+def run(kill: dict[str, Any] | None) -> int:
+    if kill is not None:
+        arrange(kill)
+    return MAIN(sys.argv[1:])
+
+
+def run_all(kills: list[dict[str, Any] | None]) -> None:
+    checkpoints = Path(sys.argv[sys.argv.index("--output-dir") + 1]) / "checkpoints"
+    for kill in kills:
+        child = os.fork()
+        if child == 0:
+            sys.exit(run(kill))
+        _, status = os.waitpid(child, 0)
+        left = {"status": os.waitstatus_to_exitcode(status), "left": sorted(os.listdir(checkpoints))}
+        print(json.dumps(left), flush=True)
+
+
+if __name__ == "__main__":
+    launches = json.loads(os.environ["KILLS"])
+    sys.exit(run(launches[0]) if len(launches) == 1 else run_all(launches))

@@ -1,0 +1,162 @@
+"""Linear probing without running the frozen encoder again and again: embeddings are computed once and kept on disk.
+
+A clip's embedding depends on the encoder's weights, the front end and the clip, not on folds, so cross-validation
+computes each once. The file of an encoder lies in `quaclrs/embeddings` of the Hugging Face cache.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
+from huggingface_hub.constants import HF_HOME
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from quaclrs.models import QuaclrsForAudioClassification, QuaclrsModel
+from quaclrs.transforms import ClipTransform, transform_clips
+
+from ..runs.config import TrainingConfig
+from .splits import Split, Splits
+from .stored import store
+
+#: Clips that the encoder sees at once. Always as many: a kernel chosen for another shape rounds differently.
+_BATCH = 32
+
+
+class EmbeddingClassifier(nn.Module):
+    """The linear classifier on embeddings that are standardised with the training clips' mean and deviation.
+
+    Dimensions of a network differ in scale by orders of magnitude, which one learning rate does not fit.
+    `classifier()` gives the linear layer that does the same on embeddings as they are.
+
+    Args:
+        linear: the classifier to begin with.
+        embeddings: (clips, hidden_size) of the training split.
+    """
+
+    def __init__(self, linear: nn.Linear, embeddings: torch.Tensor) -> None:
+        super().__init__()
+        self.linear = copy.deepcopy(linear)
+        deviation, mean = torch.std_mean(embeddings, dim=0, correction=0)
+        self.register_buffer("mean", mean)
+        # A dead dimension stays as it is.
+        self.register_buffer("deviation", torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
+        self.mean: torch.Tensor
+        self.deviation: torch.Tensor
+
+    def forward(self, embeddings: torch.Tensor) -> SequenceClassifierOutput:
+        return SequenceClassifierOutput(logits=self.linear((embeddings - self.mean) / self.deviation))
+
+    @torch.no_grad()
+    def classifier(self) -> nn.Linear:
+        """As a linear layer without standardisation, computed in float64."""
+        folded = copy.deepcopy(self.linear)
+        weight = self.linear.weight.double() / self.deviation.double()
+        folded.weight.copy_(weight)
+        folded.bias.copy_(self.linear.bias.double() - weight @ self.mean.double())
+        return folded
+
+
+def embed_clips(
+    accelerator: Accelerator,
+    encoder: QuaclrsModel,
+    clips: Any,
+    clip_ids: Sequence[str],
+    transform: ClipTransform,
+    settings: dict[str, Any],
+) -> torch.Tensor:
+    """Embeddings of clips by a frozen encoder, from the cache where they are there.
+
+    Args:
+        accelerator: its processes share the work; the main one reads and writes the cache.
+        encoder: on the accelerator's device.
+        clips: rows of a loaded data set.
+        clip_ids: of these rows.
+        transform: what makes `input_values` of them; one without draws, or whose draws `settings` describe.
+        settings: what beside encoder, front end and clip an embedding depends on: the data set, a cut.
+
+    Returns:
+        float32 (clips, hidden_size) on the CPU, in the order of the rows.
+    """
+    encoder.eval()
+    settings = {**settings, "precision": accelerator.mixed_precision, "device": accelerator.device.type}
+    file = Path(os.path.expanduser(HF_HOME)) / "quaclrs" / "embeddings" / f"{_key(encoder, settings)}.safetensors"
+    # Of several processes only the main one looks: two machines may hold different caches.
+    known = [load_file(file) if accelerator.is_main_process and file.is_file() else None]
+    found: dict[str, torch.Tensor] = broadcast_object_list(known)[0] or {}
+    missing = [row for row, clip_id in enumerate(clip_ids) if clip_id not in found]
+    if missing:
+        accelerator.print(f"embedding {len(missing)} clips with the frozen encoder")
+        computed = _embed(accelerator, encoder, transform_clips(clips.select(missing), transform))
+        found |= {clip_ids[row]: embedding for row, embedding in zip(missing, computed, strict=True)}
+        if accelerator.is_main_process:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+            save_file({clip_id: embedding.clone() for clip_id, embedding in found.items()}, partial)
+            partial.replace(file)
+    return torch.stack([found[clip_id] for clip_id in clip_ids])
+
+
+def embed_split(
+    accelerator: Accelerator,
+    encoder: QuaclrsModel,
+    splits: Splits,
+    split: Split,
+    config: TrainingConfig,
+    cut: bool = False,
+) -> None:
+    """Make one of the splits of a data set one of embeddings by a frozen encoder, cut at random by the seed or not."""
+    settings = {"data": splits.fingerprint, "decoded": config.decode_once, "cut": config.seed if cut else None}
+    embeddings = embed_clips(accelerator, encoder, split.clips, split.clip_ids, split.transform, settings)
+    store(split, "embeddings", embeddings)
+
+
+def assemble(model: QuaclrsForAudioClassification, tested: nn.Module) -> QuaclrsForAudioClassification:
+    """The whole classifier on the CPU with the weights that were tested."""
+    if isinstance(tested, EmbeddingClassifier):
+        model.cpu().classifier.load_state_dict(tested.cpu().classifier().state_dict())
+        return model
+    assert isinstance(tested, QuaclrsForAudioClassification)
+    return tested
+
+
+@torch.inference_mode()
+def _embed(accelerator: Accelerator, encoder: QuaclrsModel, rows: Any) -> torch.Tensor:
+    def collate(batch: list[dict[str, Any]]) -> torch.Tensor:
+        values = torch.stack([torch.as_tensor(row["input_values"]) for row in batch])
+        return torch.cat([values, values[:1].expand(_BATCH - len(values), -1)])
+
+    share = range(accelerator.process_index, len(rows), accelerator.num_processes)
+    embeddings = []
+    for values in DataLoader(rows.select(share), batch_size=_BATCH, collate_fn=collate):
+        with accelerator.autocast():
+            embeddings.append(encoder(values.to(accelerator.device)).pooler_output.float().cpu())
+    own = torch.cat(embeddings)[: len(share)] if embeddings else torch.zeros(0, encoder.hidden_size)
+    return gather_shares(accelerator, own, len(rows))
+
+
+def gather_shares(accelerator: Accelerator, own: torch.Tensor, rows: int) -> torch.Tensor:
+    """All rows on every process, in order, where process p of n has rows p, p + n, p + 2 n and so on."""
+    whole = own.new_empty(rows, own.shape[1])
+    for process, share in enumerate(gather_object([own])):  # shares differ by a row at most
+        whole[process :: accelerator.num_processes] = share
+    return whole
+
+
+def _key(encoder: QuaclrsModel, settings: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps([encoder.config.to_dict(), settings], sort_keys=True, default=str).encode())
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]

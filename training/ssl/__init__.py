@@ -1,0 +1,1 @@
+"""Self-supervised training, piece by piece: model, step, evaluation, results and card."""

@@ -1,0 +1,1 @@
+"""Supervised training, piece by piece: model, step, evaluation, results and card."""

@@ -1,0 +1,89 @@
+"""The card of the model that comes with the package."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from quaclrs.evaluation.metrics import FIGURE_NAMES, as_percent
+from quaclrs.models import AUDIO_BACKBONES
+
+from ..runs.config import SupervisedConfig
+from .card import CardContext, evaluation_result, fill_card
+from .model import build_log_mel_config
+
+_FIGURES = {name: key for name, key in FIGURE_NAMES.items() if key != "macro_roc_auc"}
+_PICTURE = "confusion_matrix.png"
+
+
+def write_release_card(
+    folder: Path,
+    config: SupervisedConfig,
+    cross_validation: Path,
+    summary: dict[str, Any],
+    metrics: dict[str, Any],
+    command: str,
+    context: CardContext,
+) -> None:
+    """Write README.md and its picture into the model's folder.
+
+    Args:
+        folder: of the weights.
+        config: of the release.
+        cross_validation: folder of the cross-validation.
+        summary: its `summary.json`.
+        metrics: `temperature`, `clips` and `synthetic` of the release.
+        command: that makes the model.
+        context: the run of the release, and an evaluation under noise.
+    """
+    shutil.copyfile(cross_validation / "plots" / _PICTURE, folder / _PICTURE)
+    rows = [_row(name, summary["figures"][key]) for name, key in _FIGURES.items()]
+    rows += [_row(f"control: {name}: accuracy", control["accuracy"]) for name, control in summary["controls"].items()]
+    per_class = [
+        f"| {name} | {as_percent(m['precision'])} | {as_percent(m['recall'])} | {as_percent(m['f1'])} | {m['support']} "
+        f"| {m['recordings']} |"
+        for name, m in summary["per_class"].items()
+    ]
+    fields = {
+        "num_classes": str(len(summary["class_names"])),
+        "class_list": ", ".join(summary["class_names"]),
+        "temperature": f"{metrics['temperature']:.2f}",
+        "clips": f"{metrics['clips']:,}",
+        "scope": summary["scope"],
+        "figures": "\n".join(rows),
+        "per_class": "\n".join(per_class),
+        "cross_validation": summary["training"]["command"],
+        "command": command,
+        "origin": _origin(config),
+        "picture": "x".join(map(str, build_log_mel_config(config).picture_size)),
+        **{name: str(getattr(config, name)) for name in ("pad_mode", "epochs")},
+        "duration": f"{config.duration:g}",
+    }
+    results = [
+        evaluation_result(None, kind, name, figure)
+        for kind, name, figure in (
+            ("accuracy", "Accuracy, cross-validated", summary["figures"]["accuracy"]["mean"]),
+            ("f1", "Macro F1, cross-validated", summary["figures"]["macro_f1"]["mean"]),
+        )
+    ]
+    about = {name: summary[name] for name in ("warnings", "protocol")}
+    about |= {"synthetic": metrics["synthetic"], "backbone": config.backbone}
+    tags = ["audio-classification", "urban-sound", "quaclrs"]
+    fill_card(folder, "release_template.md", "audio-classification", tags, fields, about, results, context)
+
+
+def _origin(config: SupervisedConfig) -> str:
+    """What the network was before, and what became of its weights."""
+    if config.initial_weights == "random":
+        return f"`{config.backbone}`, trained from random weights"
+    known = "AudioSet" if config.backbone in AUDIO_BACKBONES else "ImageNet"
+    then = "which were not changed" if config.mode == "linear_probe" else "which were fine-tuned"
+    return f"`{config.backbone}` with {known} weights, {then}"
+
+
+def _row(name: str, figure: dict[str, Any]) -> str:
+    spread = "" if figure["std"] is None else f" ± {100 * figure['std']:.1f}"
+    interval = figure.get("interval")
+    within = f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}" if interval else ""
+    return f"| {name} | {as_percent(figure['mean'])}{spread} | {within} |"
