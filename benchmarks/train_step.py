@@ -26,9 +26,9 @@ from quaclrs import QuaclrsForAudioClassification
 from quaclrs.errors import CommandParser, report_user_errors
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import PAPER_BACKBONES, find_backbone
-from training.runs.config import SupervisedConfig
 from training.runs.optimization import Schedule, build_optimizer
 from training.runs.progress import EpochProgress
+from training.supervised.config import SupervisedConfig
 from training.supervised.losses import class_weights
 from training.supervised.model import build_log_mel_config, build_model
 from training.supervised.step import Learner

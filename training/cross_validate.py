@@ -23,10 +23,10 @@ from quaclrs.evaluation.figures.cross_validation import fold_figures_figure
 from quaclrs.evaluation.figures.plots import confusion_matrix_figure, save_figure
 from quaclrs.evaluation.result_files import read_predictions
 
-from .runs.config import SupervisedConfig
 from .runs.folder import RunFolder
 from .runs.options import command_line, flag_of, option, parse_config
 from .runs.queue import environment_of_job, side_by_side
+from .supervised.config import SupervisedConfig
 from .supervised.results import describe_initial_weights
 from .train_supervised import train
 

@@ -22,11 +22,11 @@ from quaclrs.hub import check_repo_id, push_folder
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification, QuaclrsModel
 
 from .release import ReleaseConfig
-from .runs.config import SupervisedConfig
 from .runs.options import parse_config, read_options_file
 from .ssl.card import write_encoder_card
 from .ssl.config import SSLConfig
 from .supervised.card import LICENCE, CardContext, without_local_paths, write_model_card
+from .supervised.config import SupervisedConfig
 from .supervised.results import describe_initial_weights
 
 #: Folder of the sounds that the Hub's page plays.

@@ -54,7 +54,7 @@ def run(config: QuickstartConfig) -> int:
     subprocess_of("dataset_builder", "sample", "--output", str(sample), "--seed", str(config.seed))
 
     _announce(2, f"train {config.backbone} from scratch, validate every epoch, test on fold {config.test_fold}")
-    from .runs.config import SupervisedConfig
+    from .supervised.config import SupervisedConfig
     from .train_supervised import print_result, train
 
     training = SupervisedConfig(

@@ -30,11 +30,11 @@ from .clips.embeddings import EmbeddingClassifier, assemble, embed_split
 from .clips.sampling import EpochSampler
 from .clips.splits import load_splits
 from .runs.checkpoints import Termination
-from .runs.config import SupervisedConfig
 from .runs.optimization import Schedule, average_of, build_optimizer
 from .runs.options import command_line, option, parse_config
 from .runs.session import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
 from .supervised.card import LICENCE, CardContext, without_local_paths
+from .supervised.config import SupervisedConfig
 from .supervised.losses import class_weights
 from .supervised.model import build_augmentation, build_log_mel_config, build_model
 from .supervised.release_card import write_release_card
@@ -92,9 +92,7 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
     workers = 0 if network is not model else config.num_workers
     loader: Any = splits.train.loader(config.batch_size, workers, sampler)
     assert config.class_weights is not None
-    weights = class_weights(
-        splits.train.labels, len(splits.class_names), config.class_weights, config.effective_number_beta
-    ).to(accelerator.device)
+    weights = class_weights(splits.train.labels, len(splits.class_names), config.class_weights).to(accelerator.device)
     optimizer = build_optimizer(config, network)
     averaged = average_of(network.to(accelerator.device), config.ema_decay) if config.ema_decay else None
     network, optimizer, loader = accelerator.prepare(network, optimizer, loader)

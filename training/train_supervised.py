@@ -23,11 +23,11 @@ from .clips.sampling import EpochSampler
 from .clips.splits import Split, Splits, load_splits
 from .clips.stored import log_mels_of, store
 from .runs.checkpoints import Termination, broadcast_buffers
-from .runs.config import SupervisedConfig
 from .runs.optimization import Schedule, average_of, build_optimizer
 from .runs.options import parse_config
 from .runs.session import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
 from .runs.trackers import finish_trackers
+from .supervised.config import SupervisedConfig
 from .supervised.losses import class_weights
 from .supervised.model import build_augmentation, build_log_mel_config, build_model
 from .supervised.results import (
@@ -88,9 +88,7 @@ def train(config: SupervisedConfig) -> dict[str, Any]:
     held_out = [splits.validation.loader(config.batch_size)]
     held_out += [split.loader(config.batch_size, workers) for split in (splits.test, test_cut)]
     assert config.class_weights is not None
-    weights = class_weights(
-        splits.train.labels, len(splits.class_names), config.class_weights, config.effective_number_beta
-    ).to(accelerator.device)
+    weights = class_weights(splits.train.labels, len(splits.class_names), config.class_weights).to(accelerator.device)
     optimizer = build_optimizer(config, network)
     averaged = average_of(network.to(accelerator.device), config.ema_decay) if config.ema_decay else None
     network, optimizer, train_loader, *held_out = accelerator.prepare(network, optimizer, train_loader, *held_out)

@@ -23,8 +23,8 @@ from quaclrs.audio import load_audio
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.ssl import METHODS
-from training.runs.config import SupervisedConfig
 from training.ssl.config import SSLConfig
+from training.supervised.config import SupervisedConfig
 from training.train_ssl import main, train_ssl
 from training.train_supervised import train
 

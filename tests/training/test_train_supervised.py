@@ -16,7 +16,7 @@ from quaclrs import load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES, SIRENNET_CLASSES
 from quaclrs.transforms import ClipTransform
-from training.runs.config import SupervisedConfig
+from training.supervised.config import SupervisedConfig
 from training.train_supervised import main, train
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from quaclrs.folds import Protocol
 
-from ..runs.config import SupervisedConfig
 from ..runs.folder import RunFolder
 from ..runs.options import flag_of, parse_config, read_options_file
 from ..ssl.config import SSLConfig, read_preset
+from ..supervised.config import SupervisedConfig
 from .ssl_tables import SSLTraining
 from .tables import CONFIGS
 

@@ -17,7 +17,8 @@ from transformers import get_scheduler
 from quaclrs.errors import QuaclrsError
 from quaclrs.models import QuaclrsForAudioClassification
 
-from .config import PLATEAU, STEP, SupervisedConfig, TrainingConfig
+from ..supervised.config import SupervisedConfig
+from .config import PLATEAU, STEP, TrainingConfig
 
 _OPTIMIZERS: dict[str, Any] = {
     "adam": torch.optim.Adam,
@@ -27,6 +28,9 @@ _OPTIMIZERS: dict[str, Any] = {
 
 #: Shares of the steps after which the rate falls to a tenth: MoCo's epochs 120 and 160 of 200 (He et al., 2020, 4.1).
 _MILESTONES = (0.6, 0.8)
+
+#: PyTorch's own; the paper names none.
+_PLATEAU_FACTOR = 0.1
 
 #: A "constant" rate still rises over the warm-up.
 _TRANSFORMERS_NAME = {"constant": "constant_with_warmup", PLATEAU: PLATEAU}
@@ -85,7 +89,7 @@ class Schedule:
         steps = math.ceil(batches / config.gradient_accumulation_steps)
         self.by_validation = config.lr_scheduler == PLATEAU
         # PyTorch's patience counts the epochs that still pass, ours those after which the rate falls.
-        plateau = {"mode": "max", "factor": config.plateau_factor, "patience": config.plateau_patience - 1}
+        plateau = {"mode": "max", "factor": _PLATEAU_FACTOR, "patience": config.plateau_patience - 1}
         assert config.warmup_epochs is not None
         self.scheduler: LRScheduler | ReduceLROnPlateau
         if config.lr_scheduler == STEP:

@@ -88,6 +88,24 @@ def _check_number(name: str, value: Any, limits: dict[str, float], whole: bool) 
         raise QuaclrsError(f"{flag_of(name)} is {value}; it must be {allowed}")
 
 
+def parse_numbers(flag: str, text: str, low: int = 0) -> list[int]:
+    """The different whole numbers of a list such as `1,2,3`, in its order.
+
+    Args:
+        flag: of the option, for the message.
+        text: numbers with commas between.
+        low: the least that is allowed.
+
+    Raises:
+        QuaclrsError: it is no such list.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    # isdecimal also takes digits of other scripts, as int does.
+    if not all(part.isdecimal() and int(part) >= low for part in parts) or len(set(parts)) != len(parts):
+        raise QuaclrsError(f"{flag} is {text!r}; give different numbers with commas between, such as 1,2")
+    return [int(part) for part in parts]
+
+
 class _ConfigParser(HfArgumentParser):
     def add_argument(self, *names: Any, choices_of: Any = None, limits: Any = None, **settings: Any) -> argparse.Action:
         # A field's metadata arrives here as it is; bounds are checked by the config, whichever way values reach it.

@@ -6,10 +6,19 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from .run import Run
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+#: Trains a run that is one of so many side by side, and returns its exit status; `Run.start` is the real one.
+Starter = Callable[["Run", int], int]
+
+#: Exit statuses of a process that an interruption ended.
+_INTERRUPTED = (130, -2)
 
 
 def environment_of_job(jobs: int) -> dict[str, str]:
@@ -41,3 +50,36 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], jobs: in
             return list(pool.map(unless_ended, items))
         finally:
             ended.set()
+
+
+def train_all(runs: Iterable[Run], start: Starter, announce: Callable[[str], None], jobs: int = 1) -> list[Run]:
+    """Train each run once that is not finished, and return those that failed: the others are worth having.
+
+    Args:
+        runs: that must be there in the end.
+        start: trains one.
+        announce: takes a line of progress.
+        jobs: runs side by side.
+
+    Raises:
+        KeyboardInterrupt: a run was interrupted.
+    """
+    distinct = list(dict.fromkeys(runs))
+
+    def train(number: int) -> bool:
+        run = distinct[number]
+        name = f"[{number + 1}/{len(distinct)}] {run.folder.name}, fold {run.fold}, seed {run.seed}"
+        if run.is_finished():
+            announce(f"{name}: finished before")
+            return True
+        announce(name)
+        status = start(run, jobs)
+        if status in _INTERRUPTED:
+            raise KeyboardInterrupt
+        succeeded = status == 0 and run.is_finished()
+        if not succeeded:
+            announce(f"{name} failed with status {status}")
+        return succeeded
+
+    trained = side_by_side(train, range(len(distinct)), jobs)
+    return [run for run, succeeded in zip(distinct, trained, strict=True) if not succeeded]

@@ -25,6 +25,7 @@ class SSLConfig(TrainingConfig):
     """Self-supervised pre-training on one fold (paper, sections 4.3 and 4.4), alone or with some labels."""
 
     required: ClassVar[tuple[str, ...]] = ("method", "dataset", "test_fold", "output_dir")
+    module: ClassVar[str] = "training.train_ssl"
 
     # Of these, what is absent is taken from the preset of the method for the batch size.
     augment: str | None = option(  # type: ignore[assignment]

@@ -16,8 +16,9 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.metrics import as_percent
 
-from ..runs.config import SupervisedConfig, TrainingConfig
+from ..runs.config import TrainingConfig
 from ..runs.options import command_line
+from .config import SupervisedConfig
 
 _TEMPLATES = Path(__file__).parents[2] / "model_cards"
 _PICTURE = "confusion_matrix.png"

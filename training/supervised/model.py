@@ -21,8 +21,9 @@ from quaclrs.models import (
     find_backbone,
 )
 
-from ..runs.config import SupervisedConfig, TrainingConfig, model_folder_of
+from ..runs.config import TrainingConfig, model_folder_of
 from ..runs.optimization import freeze_stages
+from .config import SupervisedConfig
 
 
 def build_log_mel_config(config: TrainingConfig) -> LogMelConfig:

@@ -22,9 +22,10 @@ from quaclrs.folds import PAPER_PROTOCOL_WARNING, fold_column
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
 from ..clips.splits import Split, Splits
-from ..runs.config import SupervisedConfig, TrainingConfig
+from ..runs.config import TrainingConfig
 from ..runs.folder import RunFolder
 from .card import CardContext, write_model_card
+from .config import SupervisedConfig
 
 #: Rows of `metrics.json` and of every summary beside the model's own figures.
 SHORTCUT_CONTROL = "duration, channels and sampling rate alone"

@@ -14,9 +14,9 @@ from torch.optim.swa_utils import AveragedModel
 from quaclrs.augment import AugmentedLogMel
 
 from ..clips.sampling import step_seed
-from ..runs.config import SupervisedConfig
 from ..runs.optimization import Schedule, set_to_train
 from ..runs.progress import EpochProgress
+from .config import SupervisedConfig
 from .losses import classification_loss
 from .results import inputs_of
 

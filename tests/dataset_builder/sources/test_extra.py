@@ -193,7 +193,7 @@ def test_equal_names_in_two_folders_are_two_clips_and_hidden_files_none(tmp_path
 
 
 def test_a_model_trained_with_a_14th_class_predicts_it(sample_dataset, tmp_path, capsys):
-    from training.runs.config import SupervisedConfig
+    from training.supervised.config import SupervisedConfig
     from training.train_supervised import train
 
     whistles = tmp_path / "whistles"

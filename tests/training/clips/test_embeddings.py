@@ -22,7 +22,7 @@ from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 from quaclrs.transforms import ClipTransform
 from training.clips.embeddings import EmbeddingClassifier, embed_clips
-from training.runs.config import SupervisedConfig
+from training.supervised.config import SupervisedConfig
 from training.train_supervised import train
 
 

@@ -8,9 +8,9 @@ import yaml
 
 from quaclrs.models import BackboneError
 from training.paper.ssl_tables import load_ssl_table
-from training.runs.config import SupervisedConfig
 from training.runs.options import parse_config
 from training.ssl.config import SSLConfig
+from training.supervised.config import SupervisedConfig
 from training.supervised.results import SHORTCUT_CONTROL
 
 ACCURACY = {"simclr": 0.6, "moco_v2": 0.5}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from training.runs.config import SupervisedConfig
 from training.runs.options import parse_config
+from training.supervised.config import SupervisedConfig
 
 ACCURACY = {1: 0.5, 2: 0.6, 3: 0.7}
 GAIN = {"vgg16": -0.1, "resnet18": 0.0, "mobilenet_v2": 0.1}

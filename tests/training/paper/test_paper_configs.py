@@ -13,8 +13,8 @@ from quaclrs.models.backbones import PAPER_BACKBONES
 from training.paper.ssl_runs import SSLRequest, plan_ssl_run
 from training.paper.ssl_tables import SSL_TABLES, load_ssl_table
 from training.paper.tables import CONFIGS, SUPERVISED_TABLES, Experiment, load_table
-from training.runs.config import SupervisedConfig
 from training.runs.options import read_options_file
+from training.supervised.config import SupervisedConfig
 
 TRAININGS = ("finetune", "linear_probe", "scratch", "mixed_precision")
 PER_FOLD = {"table5": "table7", "table9": "table10", "table11": "table13"}

@@ -15,8 +15,8 @@ from quaclrs.folds import PAPER_PROTOCOL_WARNING
 from training import reproduce
 from training.paper import runs as paper_runs
 from training.paper import ssl_reproduce
-from training.runs.config import SupervisedConfig
 from training.ssl.config import SSLConfig
+from training.supervised.config import SupervisedConfig
 
 METHODS = ("simclr", "moco_v2", "moco", "byol", "swav", "dino", "barlow_twins")
 

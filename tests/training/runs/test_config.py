@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from quaclrs.errors import QuaclrsError
-from training.runs.config import SupervisedConfig
 from training.runs.options import command_line, parse_config
 from training.supervised.card import training_command
+from training.supervised.config import SupervisedConfig
 
 REQUIRED = ["--dataset", "data", "--test-fold", "1", "--output-dir", "out"]
 
@@ -135,7 +135,6 @@ BOUNDS = {
     "learning_rate": ([0, -0.1], [1e-9]),
     "warmup_epochs": ([-0.5], [0, 0.5]),
     "plateau_patience": ([0, 1.5], [1]),
-    "plateau_factor": ([0, 1], [0.999]),
     "weight_decay": ([-1e-3], [0]),
     "layer_decay": ([0, 1.01], [0.1, 1]),
     "max_grad_norm": ([0], [0.1]),
@@ -145,7 +144,6 @@ BOUNDS = {
     "log_every": ([0], [1]),
     "keep_checkpoints": ([0], [1]),
     "freeze_stages": ([-1, 0.5], [0, 1]),
-    "effective_number_beta": ([0, 1], [0.5]),
     "label_smoothing": ([-0.1, 1], [0, 0.9]),
     "patience": ([-1], [0]),
 }

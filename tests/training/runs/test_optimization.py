@@ -15,9 +15,9 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.models import PAPER_BACKBONES, QuaclrsConfig, QuaclrsForAudioClassification
 from training.clips.embeddings import EmbeddingClassifier
 from training.clips.stored import StoredClips
-from training.runs.config import SupervisedConfig
 from training.runs.optimization import Schedule, average_of, build_optimizer, freeze_stages, set_to_train
 from training.runs.progress import EpochProgress
+from training.supervised.config import SupervisedConfig
 from training.supervised.step import Learner
 
 

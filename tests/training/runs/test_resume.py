@@ -12,7 +12,7 @@ import pytest
 from launching import launch, without_times
 
 from quaclrs.errors import QuaclrsError
-from training.runs.config import SupervisedConfig
+from training.supervised.config import SupervisedConfig
 from training.train_supervised import Termination, train
 
 KILLED_RUN = str(Path(__file__).with_name("killed_run.py"))

@@ -7,8 +7,8 @@ import csv
 import pytest
 
 from quaclrs.errors import QuaclrsError
-from training.runs.config import SupervisedConfig
 from training.runs.trackers import check_tracker
+from training.supervised.config import SupervisedConfig
 from training.train_supervised import train
 
 

@@ -12,9 +12,9 @@ import yaml
 from quaclrs.errors import QuaclrsError
 from quaclrs.ssl import METHODS
 from training.cross_validate import CrossValidationConfig
-from training.runs.config import SupervisedConfig
 from training.runs.options import command_line, parse_config, read_options_file
 from training.ssl.config import PRESETS, SSLConfig
+from training.supervised.config import SupervisedConfig
 
 REQUIRED = {"dataset": "data", "test_fold": 1, "output_dir": "out"}
 

@@ -15,7 +15,7 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import QuaclrsConfig, QuaclrsForAudioClassification, QuaclrsModel
 from training.cross_validate import CrossValidationConfig, run_config
-from training.runs.config import SupervisedConfig
+from training.supervised.config import SupervisedConfig
 from training.supervised.model import build_augmentation, build_log_mel_config, build_model
 
 BACKBONE = "mobilenetv3_small_050"

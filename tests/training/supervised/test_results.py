@@ -15,7 +15,7 @@ from quaclrs import load_urbansound13
 from quaclrs.labels import SIRENNET_CLASSES
 from quaclrs.models import QuaclrsFeatureExtractor
 from training.clips.splits import load_splits
-from training.runs.config import SupervisedConfig
+from training.supervised.config import SupervisedConfig
 from training.supervised.results import (
     best_epoch,
     describe_initial_weights,

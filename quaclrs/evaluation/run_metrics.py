@@ -1,0 +1,113 @@
+"""`metrics.json`: the figures of a training run, with everything they must not be read without."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import QuaclrsError, first_line_of
+from .result_files import write_text
+
+METRICS_FILE = "metrics.json"
+
+#: Names of `RunMetrics.evaluations`: a linear probe and k-NN on an encoder's embeddings, now and before training.
+LINEAR, KNN = "linear", "knn"
+RANDOM_LINEAR, RANDOM_KNN = "random_linear", "random_knn"
+
+
+@dataclass(kw_only=True)
+class RunMetrics:
+    """The result of one run on its test fold. Shares are in [0, 1], times in seconds.
+
+    A supervised run has the `figures` of its classifier. A self-supervised run has `method`, and `evaluations` of
+    probes on its encoder. Fields that a kind of run has no use for are None, and absent in the file.
+
+    Attributes:
+        figures: `classification_metrics` of the test clips; they stand in the file beside the other entries.
+        controls: name -> the few figures of what a result must be compared with.
+        warnings: reasons why the figures are optimistic or meaningless.
+        epochs: that were trained; `best_epoch` is the one that was tested.
+        history: name -> value after each epoch, beginning with the encoder before training.
+        gains, balanced_gains: name of a probe -> its paired difference from the encoder before training.
+    """
+
+    backbone: str
+    image_size: int
+    augment: str
+    protocol: str
+    test_fold: int
+    validation_fold: int
+    seed: int
+    epochs: int
+    clips_train: int
+    clips_validation: int
+    synthetic: bool
+    warnings: list[str]
+    controls: dict[str, dict[str, float | None]]
+    num_processes: int
+    mixed_precision: str
+    device: str
+    train_seconds: float
+    train_clips_per_second: float
+    peak_memory_bytes: int
+    seconds: float
+
+    # Of supervised training.
+    figures: dict[str, Any] = field(default_factory=dict)
+    mode: str | None = None
+    initial_weights: str | None = None
+    complete_folds: list[int] | None = None
+    duration: float | None = None
+    pad_mode: str | None = None
+    best_epoch: int | None = None
+    validation_accuracy: float | None = None
+    parameters: int | None = None
+    trained_parameters: int | None = None
+
+    # Of self-supervised training.
+    method: str | None = None
+    batch_size: int | None = None
+    clips_labelled: int | None = None
+    clips_test: int | None = None
+    class_names: list[str] | None = None
+    evaluations: dict[str, dict[str, Any]] | None = None
+    gains: dict[str, Any] | None = None
+    balanced_gains: dict[str, Any] | None = None
+    history: dict[str, list[float | None]] | None = None
+
+    def of(self, evaluation: str = LINEAR) -> dict[str, Any]:
+        """Figures of the test clips by one of the `evaluations`; of a supervised run always its classifier's."""
+        return self.figures if self.evaluations is None else self.evaluations[evaluation]
+
+    @property
+    def tested_clips(self) -> int:
+        """Clips of the test fold."""
+        return int(self.of()["clips"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contents of `metrics.json`."""
+        own = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self) if entry.name != "figures"}
+        return {**self.figures, **{name: value for name, value in own.items() if value is not None}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunMetrics:
+        """The metrics that `to_dict` gave; a `TypeError` names what is missing."""
+        names = {entry.name for entry in dataclasses.fields(cls)} - {"figures"}
+        own = {name: value for name, value in values.items() if name in names}
+        return cls(**own, figures={name: value for name, value in values.items() if name not in names})
+
+    def write(self, folder: Path) -> None:
+        """Write `metrics.json` into a run's folder, last of all: a run that has it is finished."""
+        write_text(folder / METRICS_FILE, json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> RunMetrics:
+        """Read the metrics of a finished run; a `QuaclrsError` where its folder holds none of this version."""
+        try:
+            return cls.from_dict(json.loads((folder / METRICS_FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise QuaclrsError(f"{folder} is no finished run ({first_line_of(error)}); train it anew") from error

@@ -1,0 +1,85 @@
+"""Options of supervised training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from quaclrs.errors import QuaclrsError
+
+from ..runs.config import TrainingConfig
+from ..runs.options import flag_of, option
+
+Mode = Literal["scratch", "finetune", "linear_probe"]
+MODES = ("scratch", "finetune", "linear_probe")
+
+#: Learning rate where none is given: a pretrained network is moved gently.
+LEARNING_RATE_OF_MODE = {"scratch": 1e-3, "finetune": 1e-4, "linear_probe": 1e-3}
+
+
+@dataclass
+class SupervisedConfig(TrainingConfig):
+    """Supervised training on one fold (paper, section 4.6)."""
+
+    module: ClassVar[str] = "training.train_supervised"
+
+    mode: Mode = option(
+        "scratch",
+        "scratch: random weights; finetune: pretrained weights, all trained; linear_probe: pretrained, only the head",
+        MODES,
+    )
+    initial_weights: Literal["auto", "pretrained", "random"] = option(
+        "auto",
+        "pretrained or random, to compare the two under one mode; auto: random for scratch, else pretrained",
+        ("auto", "pretrained", "random"),
+    )
+    freeze_stages: int = option(0, "stages of the backbone, from the input, that are not trained", at_least=0)
+    layer_decay: float = option(1.0, "factor of the rate from each layer to the one below it", above=0, at_most=1)
+    ema_decay: float = option(
+        0.0, "keep an exponential moving average of the weights, test that; 0 for none", at_least=0, below=1
+    )
+    class_weights: Literal["none", "inverse", "effective"] | None = option(
+        None,
+        "none; inverse: of class frequency (paper, section 4.6); effective: of the effective number of clips; "
+        "inverse, and none with a balanced sampler, where absent",
+        ("none", "inverse", "effective"),
+    )
+    balanced_sampler: bool = option(False, "draw clips, with replacement, so that every class is as frequent")
+    label_smoothing: float = option(0.0, "share of the target spread over all classes", at_least=0, below=1)
+    patience: int = option(
+        0, "end after this many epochs without a better validation accuracy (early stopping); 0: never", at_least=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.augment_on is None:
+            self.augment_on = "none" if self.mode == "linear_probe" or self.protocol == "paper" else "device"
+        if self.class_weights is None:
+            self.class_weights = "none" if self.balanced_sampler else "inverse"
+        self.learning_rate = self.learning_rate or LEARNING_RATE_OF_MODE[self.mode]
+        self._refuse_what_would_be_ignored()
+        if self.initial_weights == "auto":
+            self.initial_weights = "random" if self.mode == "scratch" else "pretrained"
+
+    def _refuse_what_would_be_ignored(self) -> None:
+        for name in ("pretrained_file", "init_from"):
+            if not getattr(self, name):
+                continue
+            if self.mode == "scratch":
+                raise QuaclrsError(f"{flag_of(name)} has no use with --mode scratch; choose finetune or linear_probe")
+            if self.initial_weights == "random":
+                raise QuaclrsError(f"{flag_of(name)} has no use with --initial-weights random; leave one out")
+        if self.pretrained_file and self.init_from:
+            raise QuaclrsError("--pretrained-file and --init-from exclude each other; give one")
+        if self.mode == "scratch" and self.initial_weights == "pretrained":
+            raise QuaclrsError("--mode scratch begins with random weights; choose finetune for pretrained ones")
+        if self.mode == "linear_probe":
+            for name, off in (("freeze_stages", 0), ("layer_decay", 1)):
+                if getattr(self, name) != off:
+                    raise QuaclrsError(
+                        f"{flag_of(name)} has no use with --mode linear_probe, which trains only the head"
+                    )
+        if self.augment_on == "none":
+            for name in ("background_noise", "mixup_alpha"):
+                if getattr(self, name):
+                    raise QuaclrsError(f"{flag_of(name)} has no use with --augment-on none; choose device or worker")
