@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -33,12 +33,12 @@ from torch.nn.functional import normalize
 from quaclrs.errors import CommandParser, report_user_errors
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.ssl import METHODS, LogMelEncoder
+from training.clips.augmentation import build_log_mel_config
 from training.runs.optimization import Schedule, optimizer_of
 from training.runs.progress import EpochProgress
 from training.ssl.config import SSLConfig
 from training.ssl.model import build_encoder, build_network
-from training.ssl.step import SSLLearner
-from training.supervised.model import build_log_mel_config
+from training.ssl.step import SSLStep
 
 from .train_step import seconds_of
 
@@ -72,11 +72,17 @@ def our_steps(config: SSLConfig, views: list[torch.Tensor], steps: int) -> Calla
     )
     given: dict[str, Any] = {"views": lambda batch, seed, epoch: batch["views"]}
     given["schedule"] = Schedule(config, optimizer, steps)
-    learner = SSLLearner(config, accelerator, network, optimizer, probe_optimizer, **given)
+    step = SSLStep(config, accelerator, network, optimizer, probe_optimizer, batches=steps, **given)
+    step.begin_epoch()
     labels = (torch.arange(config.batch_size) % len(CLASS_NAMES)).to(accelerator.device)
     # The second epoch of two: what begins late in a run, such as SwAV's queues, has begun.
     progress = EpochProgress(accelerator, "benchmark", config.log_every)
-    made = learner.steps([{"views": views, "labels": labels}] * steps, 2, progress)
+
+    def second_epoch() -> Iterator[None]:
+        for batch in progress.watch([{"views": views, "labels": labels}] * steps):
+            yield progress.add(step(batch, 2, progress.steps))
+
+    made = second_epoch()
     return lambda: next(made)
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +26,13 @@ from quaclrs import QuaclrsForAudioClassification
 from quaclrs.errors import CommandParser, report_user_errors
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import PAPER_BACKBONES, find_backbone
-from training.runs.optimization import Schedule, build_optimizer
+from training.clips.augmentation import build_log_mel_config
+from training.runs.optimization import Schedule, optimizer_of
 from training.runs.progress import EpochProgress
 from training.supervised.config import SupervisedConfig
 from training.supervised.losses import class_weights
-from training.supervised.model import build_log_mel_config, build_model
-from training.supervised.step import Learner
+from training.supervised.model import build_model, parameter_groups
+from training.supervised.step import SupervisedStep
 
 MOST_OVERHEAD_MS = 5.0
 
@@ -62,15 +63,19 @@ def our_steps(config: SupervisedConfig, steps: int) -> Callable[[], object]:
     model = make_model(config)
     clips = LogMels(4 * config.batch_size)
     loader = DataLoader(clips, batch_size=config.batch_size, collate_fn=lambda batch: batch)
-    network, optimizer, loader = accelerator.prepare(model, build_optimizer(config, model), loader)
-    weights = class_weights(clips.labels, len(CLASS_NAMES), "inverse").to(accelerator.device)
-    learner = Learner(
-        config, accelerator, network, optimizer, Schedule(config, optimizer, steps), weights, None, averaged=None
+    network, optimizer, loader = accelerator.prepare(
+        model, optimizer_of(config, parameter_groups(config, model)), loader
     )
+    weights = class_weights(clips.labels, len(CLASS_NAMES), "inverse").to(accelerator.device)
+    schedule = Schedule(config, optimizer, steps)
+    step = SupervisedStep(config, accelerator, network, optimizer, schedule, weights, None, averaged=None)
+    step.begin_epoch()
 
-    def endless():
+    def endless() -> Iterator[None]:
         for epoch in range(1, 1 + steps):
-            yield from learner.steps(loader, epoch, EpochProgress(accelerator, "benchmark", config.log_every))
+            progress = EpochProgress(accelerator, "benchmark", config.log_every)
+            for batch in progress.watch(loader):
+                yield progress.add(step(batch, epoch, progress.steps))
 
     made = endless()
     return lambda: next(made)

@@ -6,8 +6,6 @@ Every fold and seed is a run of `train_supervised` with a folder of its own; the
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +22,17 @@ from quaclrs.evaluation.figures.plots import confusion_matrix_figure, save_figur
 from quaclrs.evaluation.result_files import read_predictions
 
 from .runs.folder import RunFolder
-from .runs.options import command_line, flag_of, option, parse_config
-from .runs.queue import environment_of_job, side_by_side
+from .runs.options import command_line, flag_of, option, parse_config, parse_numbers
+from .runs.queue import side_by_side
+from .runs.run import Run
 from .supervised.config import SupervisedConfig
 from .supervised.results import describe_initial_weights
 from .train_supervised import train
 
 ALL_FOLDS = "all"
+
+#: Options that each run has values of its own for.
+_OF_A_RUN = frozenset({"test_fold", "seed", "output_dir", "resume"})
 
 
 @dataclass
@@ -64,28 +66,30 @@ def cross_validate(config: CrossValidationConfig) -> dict[str, Any]:
     """
     dataset = load_urbansound13(config.dataset)
     complete = complete_folds(dataset, config.protocol)
-    folds = complete if config.folds == ALL_FOLDS else _numbers("folds", config.folds)
+    folds = list(complete) if config.folds == ALL_FOLDS else parse_numbers("--folds", config.folds)
     if wrong := sorted(set(folds) - set(complete)):
         raise QuaclrsError(f"fold {wrong[0]} is not complete; complete folds are {', '.join(map(str, complete))}")
-    runs = [run_config(config, fold, seed) for fold in folds for seed in _numbers("seeds", config.seeds)]
-    waiting = [run for run in runs if not is_finished(run)]
-    if config.jobs == 1:
-        for run in waiting:
-            train(run)
-    else:
+    runs = [plan_run(config, fold, seed) for fold in folds for seed in parse_numbers("--seeds", config.seeds)]
+    for run in runs:
+        if not config.overwrite:
+            run.refuse_other()
+    waiting = [run for run in runs if config.overwrite or not run.is_finished()]
+    if config.jobs > 1:
         _train_side_by_side(waiting, config.jobs)
+    else:
+        for run in waiting:
+            train(run.config)
 
-    metrics = [json.loads((Path(run.output_dir) / "metrics.json").read_text(encoding="utf-8")) for run in runs]
-    results = [read_result(run, metric["controls"], dataset) for run, metric in zip(runs, metrics, strict=True)]
-    names = class_names(dataset)
-    warnings = [warning for metric in metrics for warning in metric["warnings"]]
-    summary = summarise(results, names, config.protocol, complete, warnings=warnings)
+    metrics = [run.results() for run in runs]
+    results = [read_result(run, metric.controls, dataset) for run, metric in zip(runs, metrics, strict=True)]
+    warnings = [warning for metric in metrics for warning in metric.warnings]
+    summary = summarise(results, class_names(dataset), config.protocol, complete, warnings=warnings)
     summary["training"] = {
         "command": command_of(config),
         "backbone": config.backbone,
         "mode": config.mode,
         "initial_weights": describe_initial_weights(config),
-        "seconds": sum(metric["seconds"] for metric in metrics),
+        "seconds": sum(metric.seconds for metric in metrics),
     }
     if PartialState().is_main_process:
         write_summary(config, summary)
@@ -93,38 +97,30 @@ def cross_validate(config: CrossValidationConfig) -> dict[str, Any]:
     return summary
 
 
-def run_config(config: CrossValidationConfig, fold: int, seed: int) -> SupervisedConfig:
-    """The options of one run."""
-    own = {entry.name for entry in dataclasses.fields(SupervisedConfig)}
-    options = {name: value for name, value in dataclasses.asdict(config).items() if name in own}
-    folder = Path(config.output_dir) / f"fold-{fold}-seed-{seed}"
-    resume = "no" if config.overwrite else "auto"
+def plan_run(config: CrossValidationConfig, fold: int, seed: int) -> Run:
+    """The run of a fold with a seed."""
+    options = {
+        entry.name: value
+        for entry in dataclasses.fields(SupervisedConfig)
+        if entry.name not in _OF_A_RUN and (value := getattr(config, entry.name)) is not None
+    }
+    options["resume"] = "no" if config.overwrite else "auto"
     if config.init_from:  # a network pre-trained for one fold has heard the clips of another
         options["init_from"] = config.init_from.replace("{fold}", str(fold)).replace("{seed}", str(seed))
-    return SupervisedConfig(**{**options, "test_fold": fold, "seed": seed, "output_dir": str(folder), "resume": resume})
+    return Run(SupervisedConfig, Path(config.output_dir), fold, seed, tuple(options.items()))
 
 
-def is_finished(config: SupervisedConfig) -> bool:
-    """Whether the run's folder holds the result of just these options."""
-    run = RunFolder(config.output_dir)
-    if config.overwrite or not (run.path / "metrics.json").is_file():
-        return False
-    for name in run.options_that_differ(config):
-        raise QuaclrsError(f"{run.path} was run with another {name}; choose another --output-dir, or --overwrite")
-    return True
-
-
-def read_result(config: SupervisedConfig, controls: dict[str, Any], dataset: Dataset) -> FoldResult:
-    """Predictions of a finished run, with what the data set knows of their clips."""
-    found = read_predictions(Path(config.output_dir) / "predictions.csv")
+def read_result(run: Run, controls: dict[str, Any], dataset: Dataset) -> FoldResult:
+    """Predictions of a finished run, with the source and the recording of their clips."""
+    found = read_predictions(run.path / "predictions.csv")
     row_of_clip = {clip_id: row for row, clip_id in enumerate(dataset["clip_id"][:])}
     if unknown := sorted(set(found.clip_ids) - row_of_clip.keys()):
-        raise QuaclrsError(f"{config.output_dir} predicted {unknown[0]}, which --dataset lacks; use the same data set")
+        raise QuaclrsError(f"{run.path} predicted {unknown[0]}, which --dataset lacks; use the same data set")
     rows = [row_of_clip[clip_id] for clip_id in found.clip_ids]
     known = dataset.select_columns(["source", "recording_id"]).select(rows)
     return FoldResult(
-        fold=config.test_fold,
-        seed=config.seed,
+        fold=run.fold,
+        seed=run.seed,
         labels=found.labels,
         probabilities=found.probabilities,
         sources=known["source"][:],
@@ -152,31 +148,15 @@ def command_of(config: CrossValidationConfig) -> str:
     return command_line("python -m training.cross_validate", config)
 
 
-def _train_side_by_side(runs: list[SupervisedConfig], jobs: int) -> None:
-    """Each run in a process of its own, so many at a time, with its share of the processors."""
+def _train_side_by_side(runs: list[Run], jobs: int) -> None:
+    """Train each run in a process of its own, so many at a time, with its share of the processors."""
     if PartialState().num_processes > 1:
         raise QuaclrsError("--jobs starts processes of its own; leave accelerate launch out, or --jobs 1")
-
-    def start(run: SupervisedConfig) -> int:
-        file = Path(run.output_dir).with_suffix(".yaml")
-        RunFolder(file.parent).write_yaml(file.name, dataclasses.asdict(run))
-        command = [sys.executable, "-m", "training.train_supervised", "--config", str(file)]
-        status = subprocess.run(command, env=environment_of_job(jobs), check=False).returncode
-        file.unlink()
-        return status
-
     for run in runs:
-        Path(run.output_dir).parent.mkdir(parents=True, exist_ok=True)
-    statuses = side_by_side(start, runs, jobs)
-    if failed := [run.output_dir for run, status in zip(runs, statuses, strict=True) if status]:
+        run.config  # noqa: B018 (a wrong option is an error now, before anything is trained)
+    statuses = side_by_side(lambda run: run.start(jobs), runs, jobs)
+    if failed := [run.path for run, status in zip(runs, statuses, strict=True) if status]:
         raise QuaclrsError(f"{len(failed)} of {len(runs)} runs failed, first {failed[0]}; its message is above")
-
-
-def _numbers(name: str, text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or len(set(parts)) != len(parts):
-        raise QuaclrsError(f"{flag_of(name)} is {text!r}; give different numbers with commas between, such as 1,2")
-    return [int(part) for part in parts]
 
 
 @report_user_errors

@@ -18,14 +18,16 @@ import torch
 import yaml
 
 from quaclrs.errors import CommandParser, QuaclrsError, first_line_of, report_user_errors
+from quaclrs.evaluation.run_metrics import METRICS_FILE, RunMetrics
 from quaclrs.hub import check_repo_id, push_folder
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification, QuaclrsModel
 
 from .release import ReleaseConfig
+from .runs.card import LICENCE, CardContext, without_local_paths
 from .runs.options import parse_config, read_options_file
 from .ssl.card import write_encoder_card
 from .ssl.config import SSLConfig
-from .supervised.card import LICENCE, CardContext, without_local_paths, write_model_card
+from .supervised.card import write_model_card
 from .supervised.config import SupervisedConfig
 from .supervised.results import describe_initial_weights
 
@@ -85,7 +87,7 @@ def read_run(path: Path) -> FinishedRun:
     Raises:
         QuaclrsError: it is no finished run, or its options are not those of this version.
     """
-    for name in ("config.yaml", "metrics.json", "model/config.json", "model/model.safetensors"):
+    for name in ("config.yaml", METRICS_FILE, "model/config.json", "model/model.safetensors"):
         if not (path / name).is_file():
             raise QuaclrsError(f"{path} is no finished run: it lacks {name}; give the folder of a run that ended")
     try:
@@ -93,7 +95,9 @@ def read_run(path: Path) -> FinishedRun:
         released = ReleaseConfig if "cross_validation" in options else SupervisedConfig
         kind = SSLConfig if "method" in options else released
         config: Any = parse_config(kind, ["--config", str(path / "config.yaml")])
-        metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
+        metrics = json.loads((path / METRICS_FILE).read_text(encoding="utf-8"))
+        if kind is not ReleaseConfig:
+            RunMetrics.read(path)
     except QuaclrsError:
         raise
     except ValueError as error:
@@ -147,7 +151,7 @@ def assemble(run: FinishedRun, folder: Path, repo_id: str, evaluation: Path | No
     metrics = dict(run.metrics)
     if isinstance(published, SupervisedConfig):  # without the path of what it began with
         metrics["initial_weights"] = describe_initial_weights(published)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     if (source / "timm_backbone.safetensors").is_file():
         shutil.copyfile(source / "timm_backbone.safetensors", folder / "timm_backbone.safetensors")
     if not metrics["synthetic"]:
@@ -163,9 +167,9 @@ def assemble(run: FinishedRun, folder: Path, repo_id: str, evaluation: Path | No
         for name in ("README.md", "confusion_matrix.png"):
             shutil.copyfile(source / name, folder / name)
     elif isinstance(run.config, SSLConfig):
-        write_encoder_card(folder, run.config, run.metrics, context)
+        write_encoder_card(folder, run.config, RunMetrics.from_dict(metrics), context)
     else:
-        write_model_card(folder, run.config, metrics, context)
+        write_model_card(folder, run.config, RunMetrics.from_dict(metrics), context)
 
 
 if __name__ == "__main__":

@@ -26,19 +26,12 @@ from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.result_files import read_predictions
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
-from .clips.embeddings import EmbeddingClassifier, assemble, embed_split
-from .clips.sampling import EpochSampler
-from .clips.splits import load_splits
-from .runs.checkpoints import Termination
-from .runs.optimization import Schedule, average_of, build_optimizer
+from .runs.card import LICENCE, CardContext, without_local_paths
 from .runs.options import command_line, option, parse_config
-from .runs.session import Epochs, build_accelerator, open_run, refuse_other_run, resume_run
-from .supervised.card import LICENCE, CardContext, without_local_paths
+from .runs.session import Session
 from .supervised.config import SupervisedConfig
-from .supervised.losses import class_weights
-from .supervised.model import build_augmentation, build_log_mel_config, build_model
 from .supervised.release_card import write_release_card
-from .supervised.step import Learner
+from .train_supervised import fit
 
 #: Options of a run that say where and how it ran, not what was learned.
 _OF_THE_RUN = {"test_fold", "seed", "output_dir", "dataset", "num_workers", "decode_once", "resume", "overwrite"} | {
@@ -68,59 +61,21 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
     """
     summary, labels, probabilities = read_cross_validation(config)
     temperature = fit_temperature(labels, probabilities)
-    accelerator, run = build_accelerator(config)
-    log_mel = build_log_mel_config(config)
-    feature_extractor = QuaclrsFeatureExtractor(log_mel=log_mel.to_dict())
-    augmentation = build_augmentation(config, log_mel)
-    policy = None if augmentation is None else augmentation.policy.to_dict()
-    refuse_other_run(accelerator, run, config, policy)
-    views = [] if augmentation is None else [augmentation]
-    of_any_fold: Any = dataclasses.replace(config, test_fold=summary["folds"][0])
-    with accelerator.main_process_first():
-        splits = load_splits(of_any_fold, feature_extractor, views, keep_back=False)
-    model = build_model(config, splits.class_names, log_mel)
-    if augmentation is not None and config.augment_on == "device":
-        augmentation.to(accelerator.device)
-    accelerator.print(f"{len(splits.train)} clips of all folds train; temperature {temperature:.2f}")
-    open_run(accelerator, run, config, policy)
-    network: Any = model
-    if config.mode == "linear_probe" and augmentation is None:
-        embed_split(accelerator, model.quaclrs.to(accelerator.device), splits, splits.train, config)
-        network = EmbeddingClassifier(model.classifier, splits.train.dataset.values)
-
-    sampler = EpochSampler(splits.train.labels, config.seed, config.balanced_sampler)
-    workers = 0 if network is not model else config.num_workers
-    loader: Any = splits.train.loader(config.batch_size, workers, sampler)
-    assert config.class_weights is not None
-    weights = class_weights(splits.train.labels, len(splits.class_names), config.class_weights).to(accelerator.device)
-    optimizer = build_optimizer(config, network)
-    averaged = average_of(network.to(accelerator.device), config.ema_decay) if config.ema_decay else None
-    network, optimizer, loader = accelerator.prepare(network, optimizer, loader)
-    schedule = Schedule(config, optimizer, batches=len(loader))
-    accelerator.register_for_checkpointing(schedule, *([averaged] if averaged is not None else []))
-    on_device = augmentation if config.augment_on == "device" else None
-    learner = Learner(config, accelerator, network, optimizer, schedule, weights, on_device, averaged)
-    history, unfinished = resume_run(accelerator, run, config)
-    epochs = Epochs(accelerator, run, config, learner, loader, sampler, splits.train.transform, unfinished)
-    with Termination() as termination:
-        for epoch in range(len(history) + 1, config.epochs + 1):
-            progress = epochs.train(epoch, history, termination)
-            means = progress.means()
-            history.append({"epoch": epoch, "train_loss": means["loss"], "train_accuracy": means["correct"]})
-            accelerator.print(f"epoch {epoch}: loss {means['loss']:.3f}, accuracy {means['correct']:.3f}")
-            epochs.finish(epoch, history, termination)
-
-    finished = assemble(model, averaged.module if averaged is not None else accelerator.unwrap_model(network))
+    session = Session(config)
+    of_any_fold = dataclasses.replace(config, test_fold=summary["folds"][0])
+    fitted = fit(session, of_any_fold, hold_out=False)
+    splits, run = fitted.splits, session.folder
+    model = fitted.trainable.whole(fitted.network).cpu()
     metrics: dict[str, Any] = {"temperature": temperature, "clips": len(splits.train), "synthetic": splits.synthetic}
-    if accelerator.is_main_process:
-        metrics["rounding"] = save_released(finished.cpu(), feature_extractor, temperature, run.model)
+    if session.accelerator.is_main_process:
+        metrics["rounding"] = save_released(model, fitted.feature_extractor, temperature, run.model)
         shutil.copyfile(LICENCE, run.model / "LICENSE")
         evaluated = Path(config.evaluation) if config.evaluation else None
         command = command_line("python -m training.release", without_local_paths(config))
         context = CardContext(run=run.path, evaluation=evaluated)
         write_release_card(run.model, config, Path(config.cross_validation), summary, metrics, command, context)
         run.write_json("metrics.json", metrics)
-    accelerator.wait_for_everyone()
+    session.close()
     return metrics
 
 

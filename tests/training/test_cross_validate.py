@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from sklearn.metrics import balanced_accuracy_score
 
 from quaclrs import load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES, SIRENNET, SIRENNET_CLASSES
 from training import cross_validate as module
-from training.cross_validate import CrossValidationConfig, cross_validate, main, run_config
+from training.cross_validate import CrossValidationConfig, cross_validate, main, plan_run
+from training.runs.metrics import SHORTCUT_CONTROL
 from training.runs.options import parse_config
-from training.supervised.results import CUT_CONTROL, SHORTCUT_CONTROL
+from training.supervised.evaluation import CUT_CONTROL
 
 SMALLEST = {
     "backbone": "mobilenetv3_small_050",
@@ -176,11 +176,11 @@ def test_runs_with_other_options_are_an_error_that_names_the_option(copied, samp
 
 def test_each_run_has_its_fold_seed_and_folder_and_all_other_options(tmp_path):
     config = options("data", tmp_path, seeds="4,5", patience=3)
-    run = run_config(config, fold=7, seed=5)
+    run = plan_run(config, fold=7, seed=5).config
     assert (run.test_fold, run.seed, run.output_dir) == (7, 5, str(tmp_path / "fold-7-seed-5"))
     assert (run.resume, run.overwrite) == ("auto", False)
     assert {name: getattr(run, name) for name in (*SMALLEST, "patience")} == {**SMALLEST, "patience": 3}
-    anew = run_config(options("data", tmp_path, overwrite=True), fold=7, seed=5)
+    anew = plan_run(options("data", tmp_path, overwrite=True), fold=7, seed=5).config
     assert (anew.resume, anew.overwrite) == ("no", True)
 
 
@@ -203,14 +203,14 @@ def test_a_run_that_fails_side_by_side_is_named_and_nothing_is_summed_up(sample_
     seen = []
 
     def run(command, **_):
-        seen.append(yaml.safe_load(Path(command[-1]).read_text())["test_fold"])
+        seen.append(int(command[command.index("--test-fold") + 1]))
         return Failing()
 
-    monkeypatch.setattr(module.subprocess, "run", run)
+    monkeypatch.setattr("training.runs.run.subprocess.run", run)
     with pytest.raises(QuaclrsError, match=r"^2 of 2 runs failed, first .*fold-2-seed-0; its message is above$"):
         cross_validate(options(sample_dataset, tmp_path / "cv", jobs=2))
     assert sorted(seen) == [2, 3]
-    assert not list((tmp_path / "cv").iterdir())
+    assert not list(tmp_path.glob("cv/*"))
 
 
 def test_a_fold_that_lacks_a_source_is_refused_with_those_that_are_complete(

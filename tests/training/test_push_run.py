@@ -24,8 +24,9 @@ import quaclrs.models
 from quaclrs import load_urbansound13
 from quaclrs.audio import load_audio
 from training.push import assemble, default_repo_id, main, read_run
+from training.runs.card import CardContext
 from training.ssl.config import SSLConfig
-from training.supervised.card import CardContext, write_model_card
+from training.supervised.card import write_model_card
 from training.supervised.config import SupervisedConfig
 from training.train_ssl import train_ssl
 from training.train_supervised import train

@@ -17,7 +17,7 @@ from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAud
 from training.cross_validate import CrossValidationConfig, cross_validate
 from training.push import assemble, read_run
 from training.release import ReleaseConfig, fit_temperature, main, release, save_released
-from training.supervised.card import CardContext
+from training.runs.card import CardContext
 from training.supervised.release_card import write_release_card
 
 RECIPE = {

@@ -6,7 +6,6 @@ computes each once. The file of an encoder lies in `quaclrs/embeddings` of the H
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import os
@@ -19,53 +18,17 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from huggingface_hub.constants import HF_HOME
 from safetensors.torch import load_file, save_file
-from torch import nn
 from torch.utils.data import DataLoader
-from transformers.modeling_outputs import SequenceClassifierOutput
 
-from quaclrs.models import QuaclrsForAudioClassification, QuaclrsModel
+from quaclrs.models import QuaclrsModel
 from quaclrs.transforms import ClipTransform, transform_clips
 
 from ..runs.config import TrainingConfig
 from .splits import Split, Splits
-from .stored import store
+from .stored import stored
 
 #: Clips that the encoder sees at once. Always as many: a kernel chosen for another shape rounds differently.
 _BATCH = 32
-
-
-class EmbeddingClassifier(nn.Module):
-    """The linear classifier on embeddings that are standardised with the training clips' mean and deviation.
-
-    Dimensions of a network differ in scale by orders of magnitude, which one learning rate does not fit.
-    `classifier()` gives the linear layer that does the same on embeddings as they are.
-
-    Args:
-        linear: the classifier to begin with.
-        embeddings: (clips, hidden_size) of the training split.
-    """
-
-    def __init__(self, linear: nn.Linear, embeddings: torch.Tensor) -> None:
-        super().__init__()
-        self.linear = copy.deepcopy(linear)
-        deviation, mean = torch.std_mean(embeddings, dim=0, correction=0)
-        self.register_buffer("mean", mean)
-        # A dead dimension stays as it is.
-        self.register_buffer("deviation", torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
-        self.mean: torch.Tensor
-        self.deviation: torch.Tensor
-
-    def forward(self, embeddings: torch.Tensor) -> SequenceClassifierOutput:
-        return SequenceClassifierOutput(logits=self.linear((embeddings - self.mean) / self.deviation))
-
-    @torch.no_grad()
-    def classifier(self) -> nn.Linear:
-        """As a linear layer without standardisation, computed in float64."""
-        folded = copy.deepcopy(self.linear)
-        weight = self.linear.weight.double() / self.deviation.double()
-        folded.weight.copy_(weight)
-        folded.bias.copy_(self.linear.bias.double() - weight @ self.mean.double())
-        return folded
 
 
 def embed_clips(
@@ -115,20 +78,19 @@ def embed_split(
     split: Split,
     config: TrainingConfig,
     cut: bool = False,
-) -> None:
-    """Make one of the splits of a data set one of embeddings by a frozen encoder, cut at random by the seed or not."""
+) -> Split:
+    """A split as embeddings by a frozen encoder.
+
+    Args:
+        accelerator, encoder: as in `embed_clips`.
+        splits: of the data set.
+        split: one of them, or one made of them.
+        config: of the run.
+        cut: whether its clips are cut at random by the run's seed.
+    """
     settings = {"data": splits.fingerprint, "decoded": config.decode_once, "cut": config.seed if cut else None}
     embeddings = embed_clips(accelerator, encoder, split.clips, split.clip_ids, split.transform, settings)
-    store(split, "embeddings", embeddings)
-
-
-def assemble(model: QuaclrsForAudioClassification, tested: nn.Module) -> QuaclrsForAudioClassification:
-    """The whole classifier on the CPU with the weights that were tested."""
-    if isinstance(tested, EmbeddingClassifier):
-        model.cpu().classifier.load_state_dict(tested.cpu().classifier().state_dict())
-        return model
-    assert isinstance(tested, QuaclrsForAudioClassification)
-    return tested
+    return stored(split, "embeddings", embeddings)
 
 
 @torch.inference_mode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -34,10 +36,10 @@ class StoredClips(Dataset):
     __getitems__ = __getitem__
 
 
-def store(split: Split, name: str, values: torch.Tensor) -> None:
-    """Make a split one of stored clips, `name` the argument of the network that takes `values`."""
-    split.dataset = StoredClips(name, values, torch.as_tensor(split.labels))
-    split.collate = lambda batch: batch
+def stored(split: Split, name: str, values: torch.Tensor) -> Split:
+    """The same split, whose clips are in memory: `values` (clips, ...) are what the network takes as `name`."""
+    clips = StoredClips(name, values, torch.as_tensor(split.labels))
+    return dataclasses.replace(split, dataset=clips, collate=lambda batch: batch)
 
 
 def log_mels_of(split: Split, front_end: LogMelSpectrogram, num_workers: int) -> torch.Tensor:

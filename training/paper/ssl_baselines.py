@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..supervised.results import SHORTCUT_CONTROL
+from ..runs.metrics import SHORTCUT_CONTROL
 from .runs import Results
 from .ssl_cells import Metrics, NumberFormat, SSLResults, evaluation
 from .ssl_tables import IMAGENET, SUPERVISED, SSLTable, SSLTraining

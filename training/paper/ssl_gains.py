@@ -8,8 +8,9 @@ import numpy as np
 
 from quaclrs.evaluation.paired import paired_difference
 from quaclrs.evaluation.result_files import read_predictions
+from quaclrs.evaluation.run_metrics import KNN, RANDOM_KNN
 
-from ..ssl.results import KNN, PREDICTIONS, RANDOM_KNN
+from ..ssl.results import PREDICTIONS
 from .ssl_runs import SSLRun
 
 

@@ -1,4 +1,4 @@
-"""Optimiser, learning-rate schedule, frozen parts and averaged weights of a training run (paper, section 4.6)."""
+"""Optimiser and learning-rate schedule of a training run (paper, section 4.6)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,9 @@ import math
 from typing import Any
 
 import torch
-from timm.models import group_parameters
-from timm.optim import param_groups_layer_decay, param_groups_weight_decay
-from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import get_scheduler
 
-from quaclrs.errors import QuaclrsError
-from quaclrs.models import QuaclrsForAudioClassification
-
-from ..supervised.config import SupervisedConfig
 from .config import PLATEAU, STEP, TrainingConfig
 
 _OPTIMIZERS: dict[str, Any] = {
@@ -34,29 +26,6 @@ _PLATEAU_FACTOR = 0.1
 
 #: A "constant" rate still rises over the warm-up.
 _TRANSFORMERS_NAME = {"constant": "constant_with_warmup", PLATEAU: PLATEAU}
-
-
-def build_optimizer(config: SupervisedConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of supervised training over what is to be trained.
-
-    Weight decay leaves out norms, biases and what timm's architecture excludes. With `layer_decay` < 1 each layer of
-    the backbone (timm's grouping of it) learns at that factor of the rate of the layer above it; the uppermost learns
-    at the full rate, as the classifier does.
-
-    Args:
-        config: optimiser, rate, decays.
-        model: a classifier with backbone, or any module, whose trainable parameters count.
-    """
-    groups: list[dict[str, Any]] = []
-    rest = model
-    if isinstance(model, QuaclrsForAudioClassification):
-        network, rest = model.quaclrs.backbone.network, model.classifier
-        excluded: set[str] = getattr(network, "no_weight_decay", set)()
-        groups += param_groups_layer_decay(
-            network, config.weight_decay, no_weight_decay_list=excluded, layer_decay=config.layer_decay
-        )
-    groups += param_groups_weight_decay(rest, config.weight_decay)
-    return optimizer_of(config, groups)
 
 
 def optimizer_of(config: TrainingConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -131,35 +100,3 @@ def _step_factor(warmup: int, steps: int, step: int) -> float:
     if step < warmup:
         return step / warmup
     return 0.1 ** sum(step >= milestone * steps for milestone in _MILESTONES)
-
-
-def freeze_stages(model: QuaclrsForAudioClassification, stages: int) -> None:
-    """Freeze the first `stages` stages of the backbone, as timm groups it coarsely: 1 is the stem.
-
-    Raises:
-        QuaclrsError: it has no more stages than that.
-    """
-    network = model.quaclrs.backbone.network
-    found = group_parameters(network, network.group_matcher(coarse=True), return_values=True)
-    if stages >= len(found):
-        raise QuaclrsError(
-            f"--freeze-stages is {stages}, but {model.config.backbone} has {len(found)} stages; leave one to train, "
-            "or choose --mode linear_probe"
-        )
-    for stage in range(stages):
-        for parameter in found[stage]:
-            parameter.requires_grad_(False)
-
-
-def set_to_train(model: nn.Module) -> None:
-    """Training mode, but for frozen modules: statistics of a frozen BatchNorm must not drift with the clips."""
-    model.train()
-    for module in model.modules():
-        parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            module.eval()
-
-
-def average_of(model: nn.Module, decay: float) -> AveragedModel:
-    """A copy of the model that follows it as an exponential moving average; BatchNorm's statistics are copied."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))

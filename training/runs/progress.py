@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from tqdm.auto import tqdm
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """Figures of one step, all but the first scalar tensors on the device.
+
+    Attributes:
+        clips: of the step, in this process.
+        loss: mean over them.
+        correct: how many of them are labelled rightly.
+        means: name -> other means over these clips, the same names at every step.
+    """
+
+    clips: int
+    loss: torch.Tensor
+    correct: torch.Tensor
+    means: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 class EpochProgress:
@@ -39,6 +57,7 @@ class EpochProgress:
         self._sums = torch.tensor(list(sums.values()), dtype=self._precision, device=accelerator.device)
         self._clips_before = self.clips
         self._started = time.perf_counter()
+        self._seconds: float | None = None
         self._waited = 0.0
         self._bar: Any = None
 
@@ -62,20 +81,14 @@ class EpochProgress:
                 return
             yield batch
 
-    def add(self, clips: int, loss: torch.Tensor, correct: torch.Tensor, **means: torch.Tensor) -> None:
-        """Count a step.
-
-        Args:
-            clips: of the step.
-            loss: their mean loss.
-            correct: how many of them are labelled rightly.
-            means: other means over these clips, the same ones at every step.
-        """
-        counted = {"loss": loss * clips, "correct": correct, **{name: mean * clips for name, mean in means.items()}}
+    def add(self, step: StepFigures) -> None:
+        """Count a step."""
+        counted = {"loss": step.loss * step.clips, "correct": step.correct}
+        counted |= {name: mean * step.clips for name, mean in step.means.items()}
         if not self.steps:
             self._names, self._sums = tuple(counted), self._sums.new_zeros(len(counted))
         self._sums += torch.stack([counted[name].detach().to(self._precision) for name in self._names])
-        self.steps, self.clips = self.steps + 1, self.clips + clips
+        self.steps, self.clips = self.steps + 1, self.clips + step.clips
         self._bar.update()
         if self.at_refresh and not self._bar.disable:
             shown = dict(zip(self._names, (self._sums / self.clips).tolist(), strict=True))
@@ -93,15 +106,27 @@ class EpochProgress:
         return self.steps % self._log_every == 0
 
     @property
+    def seconds(self) -> float:
+        """Since the epoch, or the rest of it, began; until `means` were asked for."""
+        return time.perf_counter() - self._started if self._seconds is None else self._seconds
+
+    @property
     def clips_per_second(self) -> float:
         """Of all processes."""
-        clips = (self.clips - self._clips_before) * self._accelerator.num_processes
-        return clips / (time.perf_counter() - self._started)
+        return (self.clips - self._clips_before) * self._accelerator.num_processes / self.seconds
 
     @property
     def waiting_share(self) -> float:
-        """Share of the time so far in which the loop waited for data, in [0, 1]."""
-        return self._waited / (time.perf_counter() - self._started)
+        """Share of the time in which the loop waited for data, in [0, 1]."""
+        return self._waited / self.seconds
+
+    def speed(self) -> dict[str, float]:
+        """Columns of `history.csv` that say what an epoch cost."""
+        return {
+            "train_seconds": self.seconds,
+            "clips_per_second": self.clips_per_second,
+            "data_wait": self.waiting_share,
+        }
 
     def totals(self) -> list[dict[str, float]]:
         """Exact sums of every process, for it to go on from."""
@@ -110,7 +135,11 @@ class EpochProgress:
         return [{**counts, **dict(zip(self._names, of_process, strict=True))} for of_process in sums]
 
     def means(self) -> dict[str, float]:
-        """Means over the clips of all processes, by the names that `add` was given; `correct` is a share."""
+        """Means over the clips of all processes, by the names of the steps' figures; `correct` is a share.
+
+        The epoch is over then, and its clock stops: what follows is no training.
+        """
         counted = torch.cat([self._sums, self._sums.new_tensor([self.clips])])
         *sums, clips = self._accelerator.reduce(counted, reduction="sum").tolist()
+        self._seconds = self.seconds
         return {name: of_name / clips for name, of_name in zip(self._names, sums, strict=True)}

@@ -43,15 +43,15 @@ class Run:
 
     @property
     def arguments(self) -> list[str]:
-        """Arguments of `python -m`: the module, then its options; a run that was interrupted goes on."""
-        own = {"test_fold": self.fold, "seed": self.seed, "output_dir": self.path, "resume": "auto"}
+        """Arguments of `python -m`: the module, then its options. A run that was interrupted goes on."""
+        own = {"test_fold": self.fold, "seed": self.seed, "output_dir": self.path}
         words = [self.kind.module]
-        for name, value in (*self.options, *own.items()):
+        for name, value in ({"resume": "auto"} | dict(self.options) | own).items():
             words += [flag_of(name), str(value)]
         return words
 
     @functools.cached_property
-    def config(self) -> TrainingConfig:
+    def config(self) -> Any:
         """Every option as the run settles it; `QuaclrsError` where one is wrong."""
         return parse_config(self.kind, self.arguments[1:])
 

@@ -1,148 +1,209 @@
-"""What every run has around its own learning: accelerator, seed, folder, resumption, epochs that SIGTERM may end."""
+"""A training run in progress, whatever it learns: seed, folder, checkpoints, history, trackers, end by SIGTERM."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import ProjectConfiguration, set_seed
 
 from quaclrs.transforms import ClipTransform
 
-from ..clips.sampling import EpochSampler
-from .checkpoints import (
-    Termination,
-    load_last_checkpoint,
-    refuse_other_processes,
-    save_checkpoint,
-)
+from ..clips.sampling import EpochSampler, step_seed
+from .checkpoints import Termination, load_last_checkpoint, refuse_other_processes, save_checkpoint
 from .config import TrainingConfig
 from .folder import RunFolder, describe_environment
-from .progress import EpochProgress
+from .progress import EpochProgress, StepFigures
 from .trackers import check_tracker, finish_trackers
 
-History = list[dict[str, Any]]
+
+class Step(Protocol):
+    """One step of a method of training, `supervised/step.py` or `ssl/step.py`."""
+
+    def begin_epoch(self) -> None:
+        """Set networks to training mode."""
+
+    def __call__(self, batch: dict[str, Any], epoch: int, number: int) -> StepFigures:
+        """Learn from a batch, the step `number` of the epoch, from 0."""
 
 
-class Steps(Protocol):
-    """What learns from the batches of an epoch and says after each whether the optimiser has made its step."""
-
-    def steps(self, loader: Any, epoch: int, progress: EpochProgress) -> Iterator[bool]: ...
-
-
-def build_accelerator(config: TrainingConfig) -> tuple[Accelerator, RunFolder]:
-    """Seed everything, and refuse a folder that holds something else before anything is loaded.
-
-    Raises:
-        QuaclrsError: as `RunFolder.refuse_existing`, or the tracker is not installed.
-    """
-    run = RunFolder(config.output_dir)
-    accelerator = Accelerator(
-        mixed_precision=config.mixed_precision,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-        log_with=check_tracker(config.report_to),
-        dataloader_config=DataLoaderConfiguration(non_blocking=True),
-        project_config=ProjectConfiguration(project_dir=str(run.path), logging_dir=str(run.path / "tracker")),
-    )
-    set_seed(config.seed)
-    run.refuse_existing(config.resume == "auto", config.overwrite)
-    return accelerator, run
-
-
-def refuse_other_run(accelerator: Accelerator, run: RunFolder, config: TrainingConfig, policy: Any) -> None:
-    """Raise a `QuaclrsError` where a run to be resumed began with other options, policy or number of processes."""
-    if config.resume == "auto":
-        run.refuse_other_run(config, policy)
-        refuse_other_processes(run.checkpoints, accelerator.num_processes)
-
-
-def open_run(accelerator: Accelerator, run: RunFolder, config: TrainingConfig, policy: Any) -> None:
-    """Make the run's folder with its options, environment and policy, and tell the tracker."""
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        environment = describe_environment(
-            accelerator.num_processes, accelerator.mixed_precision, accelerator.device.type
-        )
-        run.open(config, environment, config.resume == "auto")
-        if policy is not None:
-            run.write_yaml("policy.yaml", policy)
-    accelerator.wait_for_everyone()
-    if config.report_to != "none":
-        accelerator.init_trackers("quaclrs", config=dataclasses.asdict(config))
-
-
-def resume_run(accelerator: Accelerator, run: RunFolder, config: TrainingConfig) -> tuple[History, Any]:
-    """The history of the newest checkpoint, whose state is restored, and the sums of its unfinished epoch, or None."""
-    state = load_last_checkpoint(accelerator, run.checkpoints) if config.resume == "auto" else None
-    if state is None:
-        return [], None
-    history = state["history"]
-    unfinished = state["unfinished"][accelerator.process_index] if state["unfinished"] else None
-    last = history[-1]["epoch"] if history else 0
-    accelerator.print(f"resuming after epoch {last}" + (f", step {unfinished['steps']}" if unfinished else ""))
-    return history, unfinished
-
-
-@dataclasses.dataclass
-class Epochs:
-    """Runs epochs of training, each the same whether or not it was interrupted.
+@dataclass
+class TrainingClips:
+    """The training split as one epoch after another sees it.
 
     Attributes:
-        accelerator, run, config: of the run.
-        learner: what makes the steps.
-        loader: prepared, of the training clips.
-        sampler, transform: of that loader.
-        unfinished: sums of an epoch to go on with, of `resume_run`; None at its beginning.
+        loader: of batches; the one that `Accelerator.prepare` returned, once it has.
+        sampler: of the loader.
+        transform: of its clips, whose draws change with the epoch.
     """
 
-    accelerator: Accelerator
-    run: RunFolder
-    config: TrainingConfig
-    learner: Steps
     loader: Any
     sampler: EpochSampler
     transform: ClipTransform
-    unfinished: dict[str, float] | None
 
-    def train(self, epoch: int, history: History, termination: Termination) -> EpochProgress:
-        """Train one epoch, or the rest of it.
+    def begin(self, epoch: int, steps: int = 0) -> None:
+        """Set order and draws of an epoch, which goes on after so many steps."""
+        if steps:
+            self.sampler.skip(epoch, steps * self.loader.total_batch_size)
+        self.loader.set_epoch(epoch)
+        self.transform.set_epoch(epoch)
+
+
+class Session:
+    """One run in this process, or in this rank of several.
+
+    The order of its calls: build it, `claim` the folder, `open` it once everything is known to be right, `resume`;
+    then, `with` its `termination`, for each of `epochs`: `train`, `record`, `save`; in the end `close`.
+
+    Args:
+        config: options of the run.
+
+    Attributes:
+        history: rows of the finished epochs, as `history.csv` has them.
+        termination: with it SIGTERM has a checkpoint written before the run ends.
+
+    Raises:
+        QuaclrsError: the folder holds something that neither resume nor overwrite allows to touch, or the tracker is
+            not installed. Nothing is loaded or written before.
+    """
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self.config = config
+        self.folder = RunFolder(config.output_dir)
+        self.accelerator = Accelerator(
+            mixed_precision=config.mixed_precision,
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            log_with=check_tracker(config.report_to),
+            dataloader_config=DataLoaderConfiguration(non_blocking=True),
+            project_config=ProjectConfiguration(
+                project_dir=str(self.folder.path), logging_dir=str(self.folder.path / "tracker")
+            ),
+        )
+        set_seed(config.seed)
+        self.folder.refuse_existing(self._resumes, config.overwrite)
+        self.history: list[dict[str, Any]] = []
+        self._policy: Any = None
+        self._unfinished: dict[str, float] | None = None
+        self.termination = Termination()
+        self._started = time.perf_counter()
+        self._epoch_started = self._started
+
+    @property
+    def _resumes(self) -> bool:
+        return self.config.resume == "auto"
+
+    @property
+    def seconds(self) -> float:
+        """Since the session began."""
+        return time.perf_counter() - self._started
+
+    def claim(self, policy: Any) -> None:
+        """Raise a `QuaclrsError` where a run to be resumed began with other options, policy or number of processes.
+
+        Args:
+            policy: of the augmentation, as a mapping for `policy.yaml`; None without.
+        """
+        self._policy = policy
+        if self._resumes:
+            self.folder.refuse_other_run(self.config, policy)
+            refuse_other_processes(self.folder.checkpoints, self.accelerator.num_processes)
+
+    def open(self) -> None:
+        """Make the run's folder with its options, environment and policy, and tell the tracker."""
+        accelerator = self.accelerator
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            environment = describe_environment(
+                accelerator.num_processes, accelerator.mixed_precision, accelerator.device.type
+            )
+            self.folder.open(self.config, environment, self._resumes)
+            if self._policy is not None:
+                self.folder.write_yaml("policy.yaml", self._policy)
+        accelerator.wait_for_everyone()
+        if self.config.report_to != "none":
+            accelerator.init_trackers("quaclrs", config=dataclasses.asdict(self.config))
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint, if there is one: it restores what was prepared or registered."""
+        state = load_last_checkpoint(self.accelerator, self.folder.checkpoints) if self._resumes else None
+        if state is None:
+            return
+        self.history = state["history"]
+        unfinished = state["unfinished"]
+        self._unfinished = unfinished[self.accelerator.process_index] if unfinished else None
+        last = self.history[-1]["epoch"] if self.history else 0
+        after = f", step {self._unfinished['steps']}" if self._unfinished else ""
+        self.accelerator.print(f"resuming after epoch {last}{after}")
+
+    def epochs(self) -> Iterator[int]:
+        """Numbers of the epochs that are left, from 1."""
+        last = self.history[-1]["epoch"] if self.history else 0
+        yield from range(last + 1, self.config.epochs + 1)
+
+    def train(self, epoch: int, step: Step, clips: TrainingClips) -> EpochProgress:
+        """Train an epoch, or the rest of it; it comes out the same whether or not it was interrupted.
+
+        Nothing here makes the host wait for the device but the refreshing of the progress bar.
 
         Raises:
             SystemExit: SIGTERM came; a checkpoint was written first.
         """
         accelerator, config = self.accelerator, self.config
-        begun, self.unfinished = self.unfinished, None
-        if begun:
-            clips_a_step = self.loader.total_batch_size
-            self.sampler.skip(epoch, int(begun["steps"]) * clips_a_step)
-        self.loader.set_epoch(epoch)
-        self.transform.set_epoch(epoch)
+        begun, self._unfinished = self._unfinished, None
+        self._epoch_started = time.perf_counter()
+        clips.begin(epoch, int(begun["steps"]) if begun else 0)
         progress = EpochProgress(accelerator, f"epoch {epoch}/{config.epochs}", config.log_every, begun)
-        for stepped in self.learner.steps(self.loader, epoch, progress):
-            # Asking costs several processes a round of messages; between two steps there is nothing to save.
-            may_ask = stepped and (accelerator.num_processes == 1 or progress.at_refresh)
-            if may_ask and termination.requested(accelerator):
-                state = {"history": history, "unfinished": progress.totals()}
-                keep = config.keep_checkpoints
-                save_checkpoint(accelerator, self.run.checkpoints, epoch - 1, state, progress.steps, keep)
-                stop_for_sigterm(accelerator)
+        step.begin_epoch()
+        for batch in progress.watch(clips.loader):
+            # Draws of the network, as dropout's, have no state to save.
+            torch.manual_seed(step_seed(config.seed, epoch, progress.steps, accelerator.process_index))
+            progress.add(step(batch, epoch, progress.steps))
+            # Asking costs several processes a round of messages; amid accumulated gradients nothing can be saved.
+            may_ask = accelerator.sync_gradients and (accelerator.num_processes == 1 or progress.at_refresh)
+            if may_ask and self.termination.requested(accelerator):
+                self._save(epoch - 1, progress.totals(), progress.steps)
+                self._stop()
         return progress
 
-    def finish(self, epoch: int, history: History, termination: Termination) -> None:
-        """Log and save a finished epoch, the last row of the history; then end where SIGTERM asked for it."""
-        accelerator = self.accelerator
-        accelerator.log({name: value for name, value in history[-1].items() if name != "epoch"}, step=epoch)
+    def record(self, row: dict[str, Any]) -> None:
+        """Add a finished epoch to the history, with the seconds since it began.
+
+        Args:
+            row: `epoch` and figures of it.
+        """
+        self.history.append({**row, "seconds": time.perf_counter() - self._epoch_started})
+
+    def save(self) -> None:
+        """Log and save the epoch that was recorded last; then end where SIGTERM asked for it.
+
+        Raises:
+            SystemExit: SIGTERM came.
+        """
+        accelerator, row = self.accelerator, self.history[-1]
+        accelerator.log({name: value for name, value in row.items() if name != "epoch"}, step=row["epoch"])
         if accelerator.is_main_process:
-            self.run.write_history(history)
-        state = {"history": history, "unfinished": None}
-        save_checkpoint(accelerator, self.run.checkpoints, epoch, state, keep=self.config.keep_checkpoints)
-        if termination.requested(accelerator):
-            stop_for_sigterm(accelerator)
+            self.folder.write_history(self.history)
+        self._save(row["epoch"])
+        if self.termination.requested(accelerator):
+            self._stop()
 
+    def close(self) -> None:
+        """End the trackers and wait for the other processes."""
+        finish_trackers(self.accelerator)
+        self.accelerator.wait_for_everyone()
 
-def stop_for_sigterm(accelerator: Accelerator) -> None:
-    accelerator.print("stopped by SIGTERM after writing a checkpoint; go on with --resume auto")
-    finish_trackers(accelerator)
-    raise SystemExit(143)  # 128 + SIGTERM, as shells report it
+    def _save(self, epochs: int, unfinished: Any = None, steps: int = 0) -> None:
+        state = {"history": self.history, "unfinished": unfinished}
+        save_checkpoint(
+            self.accelerator, self.folder.checkpoints, epochs, state, steps, keep=self.config.keep_checkpoints
+        )
+
+    def _stop(self) -> None:
+        self.accelerator.print("stopped by SIGTERM after writing a checkpoint; go on with --resume auto")
+        finish_trackers(self.accelerator)
+        raise SystemExit(143)  # 128 + SIGTERM, as shells report it

@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from quaclrs.evaluation.run_metrics import KNN, LINEAR, RANDOM_KNN, RANDOM_LINEAR, RunMetrics
 from quaclrs.models import find_backbone
 
+from ..runs.card import CardContext, fill_card, without_local_paths
 from ..runs.options import command_line
-from ..supervised.card import (
-    CardContext,
-    evaluation_result,
-    figure_rows,
-    fill_card,
-    without_local_paths,
-)
+from ..supervised.card import evaluation_result, figure_rows
 from .config import SSLConfig
 
 _ROWS = {
-    "linear": "linear probe",
-    "knn": "k-NN",
-    "random_linear": "control: the encoder before training, linear probe",
-    "random_knn": "control: the encoder before training, k-NN",
+    LINEAR: "linear probe",
+    KNN: "k-NN",
+    RANDOM_LINEAR: "control: the encoder before training, linear probe",
+    RANDOM_KNN: "control: the encoder before training, k-NN",
 }
 
 
 def write_encoder_card(
-    folder: Path, config: SSLConfig, metrics: dict[str, Any], context: CardContext | None = None
+    folder: Path, config: SSLConfig, metrics: RunMetrics, context: CardContext | None = None
 ) -> None:
     """Write README.md into an encoder's folder; arguments as for `write_model_card`."""
-    evaluations, controls = metrics["evaluations"], metrics["controls"]
-    figures = {label: evaluations[name]["accuracy"] for name, label in _ROWS.items()}
+    controls = metrics.controls
+    figures = {label: metrics.of(name)["accuracy"] for name, label in _ROWS.items()}
     figures |= {f"control: {name}": control["accuracy"] for name, control in controls.items() if "encoder" not in name}
     results = [
         evaluation_result(
-            f"fold{config.test_fold}", "accuracy", f"Accuracy, {_ROWS[name]}", evaluations[name]["accuracy"]
+            f"fold{config.test_fold}", "accuracy", f"Accuracy, {_ROWS[name]}", metrics.of(name)["accuracy"]
         )
-        for name in ("linear", "knn")
+        for name in (LINEAR, KNN)
     ]
     tags = ["audio", "urban-sound", "self-supervised", config.method, "quaclrs"]
     spec = find_backbone(config.backbone)
@@ -47,11 +42,10 @@ def write_encoder_card(
         "labels_used": "with the labels of some clips" if config.supervised_weight else "without labels",
         "plain_backbone": "" if config.backbone == "alexnet" else f"{plain}\n\n",
     }
-    fill_card(
-        folder, "encoder_template.md", "feature-extraction", tags, fields, metrics, results, context or CardContext()
-    )
+    context = context or CardContext()
+    fill_card(folder, "encoder_template.md", "feature-extraction", tags, fields, metrics.to_dict(), results, context)
 
 
 def training_command(config: SSLConfig) -> str:
     """The command that repeats a run."""
-    return command_line("accelerate launch -m training.train_ssl", without_local_paths(config))
+    return command_line(f"accelerate launch -m {config.module}", without_local_paths(config))

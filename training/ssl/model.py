@@ -12,7 +12,8 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.models import BackboneError, LogMelConfig, QuaclrsConfig, QuaclrsModel
 from quaclrs.ssl import METHODS, LogMelEncoder, QuasiSupervised, Views
 
-from ..supervised.model import complete_policy, load_encoder
+from ..clips.augmentation import complete_policy
+from ..weights.encoder import load_encoder
 from .config import SSLConfig
 
 

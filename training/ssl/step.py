@@ -1,9 +1,9 @@
-"""The steps of an epoch of self-supervised training: views, the method's loss, the probe, momentum updates."""
+"""One step of self-supervised training: views, the method's loss, the probe, momentum updates."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +11,17 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from quaclrs.ssl import QuasiSupervised, Views
+from quaclrs.ssl import QuasiSupervised, Views, describe_collapse
 
 from ..clips.sampling import step_seed
 from ..runs.optimization import Schedule
-from ..runs.progress import EpochProgress
+from ..runs.progress import StepFigures
 from .config import SSLConfig
 
 
 @dataclass
-class SSLLearner:
-    """What a step of self-supervised training works on.
+class SSLStep:
+    """A step of self-supervised training.
 
     Attributes:
         config: of the run.
@@ -31,7 +31,8 @@ class SSLLearner:
         probe_optimizer: of the probe's. A probe in the method's optimiser would share its gradient norm, and so reach
             the encoder when gradients are clipped.
         schedule: of the method's learning rate.
-        views: what makes log-mels of a batch.
+        views: make log-mels of a batch.
+        batches: of a whole epoch, in this process.
     """
 
     config: SSLConfig
@@ -41,6 +42,7 @@ class SSLLearner:
     probe_optimizer: Any
     schedule: Schedule
     views: Views
+    batches: int
 
     @property
     def unwrapped(self) -> QuasiSupervised:
@@ -48,40 +50,40 @@ class SSLLearner:
         unwrapped: QuasiSupervised = self.accelerator.unwrap_model(self.network)
         return unwrapped
 
-    def steps(self, loader: Any, epoch: int, progress: EpochProgress) -> Iterator[bool]:
-        """Train on the loader's batches, one at a time.
-
-        Yields:
-            After every batch, whether the optimiser has made its step: under gradient accumulation not always.
-        """
-        config, accelerator, method = self.config, self.accelerator, self.unwrapped.method
-        accumulated = config.gradient_accumulation_steps
-        steps_an_epoch = math.ceil((progress.steps + len(loader)) / accumulated)
+    def begin_epoch(self) -> None:
+        """Set the network to training mode."""
         self.network.train()
-        for batch in progress.watch(loader):
-            torch.manual_seed(step_seed(config.seed, epoch, progress.steps, accelerator.process_index))
-            views = self.views(batch, config.seed, epoch)
-            done = (epoch - 1) * steps_an_epoch + progress.steps // accumulated
-            method.progress = done / (config.epochs * steps_an_epoch)
-            with accelerator.accumulate(self.network):
-                with accelerator.autocast():
-                    output = self.network(views, batch["labels"])
-                accelerator.backward(output.loss)
-                if accelerator.sync_gradients:
-                    method.before_optimizer_step()
-                    if config.max_grad_norm:
-                        accelerator.clip_grad_norm_(method.parameters(), config.max_grad_norm)
-                self.optimizer.step()
-                self.probe_optimizer.step()
-                self.optimizer.zero_grad()
-                self.probe_optimizer.zero_grad()
-            clips = len(batch["labels"])
-            progress.add(clips, output.method_loss, output.hits, labelled=output.labelled / clips, **output.logs)
+
+    def __call__(self, batch: dict[str, Any], epoch: int, number: int) -> StepFigures:
+        """Learn from a batch; under gradient accumulation the optimisers do not step every time."""
+        config, accelerator, method = self.config, self.accelerator, self.unwrapped.method
+        views = self.views(batch, config.seed, epoch)
+        accumulated = config.gradient_accumulation_steps
+        steps_an_epoch = math.ceil(self.batches / accumulated)
+        method.progress = ((epoch - 1) * steps_an_epoch + number // accumulated) / (config.epochs * steps_an_epoch)
+        with accelerator.accumulate(self.network):
+            with accelerator.autocast():
+                output = self.network(views, batch["labels"])
+            accelerator.backward(output.loss)
             if accelerator.sync_gradients:
-                method.after_step()
-                if not accelerator.optimizer_step_was_skipped:  # fp16 skips a step whose gradients overflowed
-                    self.schedule.after_step()
-            yield accelerator.sync_gradients
+                method.before_optimizer_step()
+                if config.max_grad_norm:
+                    accelerator.clip_grad_norm_(method.parameters(), config.max_grad_norm)
+            self.optimizer.step()
+            self.probe_optimizer.step()
+            self.optimizer.zero_grad()
+            self.probe_optimizer.zero_grad()
+        if accelerator.sync_gradients:
+            method.after_step()
+            if not accelerator.optimizer_step_was_skipped:  # fp16 skips a step whose gradients overflowed
+                self.schedule.after_step()
+        clips = len(batch["labels"])
+        return StepFigures(clips, output.method_loss, output.hits, {"labelled": output.labelled / clips, **output.logs})
+
+    def explain_collapse(self, row: Mapping[str, Any], before: Mapping[str, Any]) -> str | None:
+        """One line where the figures of an epoch show a collapse since the row `before` training; None otherwise."""
+        method = self.unwrapped.method
+        return describe_collapse(row, before, method.explain_collapse(row), method.collapse_cause)
 
     @torch.no_grad()
     def loss_of(self, views: list[torch.Tensor], labels: torch.Tensor) -> float:

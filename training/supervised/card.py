@@ -1,41 +1,18 @@
-"""The model card beside saved weights, filled in from what the run knows."""
+"""The model card beside a classifier's weights, filled in from its run."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import re
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import quote
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
-
-from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.metrics import as_percent
+from quaclrs.evaluation.run_metrics import RunMetrics
 
-from ..runs.config import TrainingConfig
+from ..runs.card import CardContext, evaluation_result, figure_rows, fill_card, without_local_paths
 from ..runs.options import command_line
 from .config import SupervisedConfig
 
-_TEMPLATES = Path(__file__).parents[2] / "model_cards"
 _PICTURE = "confusion_matrix.png"
-
-#: Of weights that were learned from UrbanSound8K.
-LICENCE = _TEMPLATES / "LICENSE-weights.txt"
-
-#: Options that may be paths.
-_PATHS = (
-    "dataset", "output_dir", "init_from", "pretrained_file", "background_noise", "augment", "cross_validation",
-    "evaluation",
-)  # fmt: skip
-
-Config = TypeVar("Config", bound=TrainingConfig)
-
-#: The data set that results name.
-DATASET_REPO = "quaclrs/urbansound13"
 
 _FIGURES = {
     "accuracy": "accuracy",
@@ -48,146 +25,44 @@ _FIGURES = {
 _METRICS = {"accuracy": ("Accuracy", "accuracy"), "f1": ("Macro F1", "macro_f1")}
 
 
-@dataclass(frozen=True)
-class CardContext:
-    """What a card says beside the run's options and figures.
-
-    Attributes:
-        repo_id: what the model is loaded by.
-        run: the run's folder, for its picture and its `environment.json`; None leaves both out.
-        evaluation: a folder that `quaclrs evaluate --noise … --output-dir` wrote, for the table of robustness.
-        examples: sound files beside the card that the Hub's page offers to play.
-    """
-
-    repo_id: str = "PATH_OR_REPO"
-    run: Path | None = None
-    evaluation: Path | None = None
-    examples: tuple[str, ...] = field(default=())
-
-
 def write_model_card(
-    folder: Path, config: SupervisedConfig, metrics: dict[str, Any], context: CardContext | None = None
+    folder: Path, config: SupervisedConfig, metrics: RunMetrics, context: CardContext | None = None
 ) -> None:
     """Write README.md, with the picture that it shows, into a classifier's folder.
 
     Args:
         folder: of the weights.
         config: of the run.
-        metrics: the contents of its `metrics.json`.
+        metrics: of the run.
         context: what else is known.
     """
     context = context or CardContext()
+    found, per_class = metrics.figures, metrics.figures["per_class"]
     fields = {
         "title": f"QUACLRS {config.backbone}, {config.mode}, tested on fold {config.test_fold}",
-        "num_classes": str(len(metrics["per_class"])),
-        "class_list": ", ".join(metrics["per_class"]),
-        "initial_weights": f"{metrics['initial_weights']}, {config.mode}",
+        "num_classes": str(len(per_class)),
+        "class_list": ", ".join(per_class),
+        "initial_weights": f"{metrics.initial_weights}, {config.mode}",
         "figures": figure_rows(
-            {name: metrics[key] for name, key in _FIGURES.items()}
-            | {f"control: {name}: accuracy": figures["accuracy"] for name, figures in metrics["controls"].items()}
+            {name: found[key] for name, key in _FIGURES.items()}
+            | {f"control: {name}: accuracy": figures["accuracy"] for name, figures in metrics.controls.items()}
         ),
         "per_class": "\n".join(
             f"| {name} | {' | '.join(as_percent(m[key]) for key in ('precision', 'recall', 'f1'))} | {m['support']} |"
-            for name, m in metrics["per_class"].items()
+            for name, m in per_class.items()
         ),
         "confusion_matrix": _confusion_matrix(folder, context),
         "command": training_command(config),
     }
     tested = f"fold{config.test_fold}"
-    results = [evaluation_result(tested, kind, name, metrics[key]) for kind, (name, key) in _METRICS.items()]
+    results = [evaluation_result(tested, kind, name, found[key]) for kind, (name, key) in _METRICS.items()]
     tags = ["audio-classification", "urban-sound", "quaclrs"]
-    fill_card(folder, "template.md", "audio-classification", tags, fields, metrics, results, context)
-
-
-def evaluation_result(dataset_config: str | None, kind: str, name: str, value: float) -> EvalResult:
-    """A figure on the test split of a config of the data set, or over its folds, as `model-index` holds it."""
-    return EvalResult(
-        task_type="audio-classification",
-        dataset_type=DATASET_REPO,
-        dataset_name="UrbanSound13",
-        dataset_config=dataset_config,
-        dataset_split=None if dataset_config is None else "test",
-        metric_type=kind,
-        metric_name=name,
-        metric_value=round(value, 5),
-    )
-
-
-def fill_card(
-    folder: Path,
-    template: str,
-    pipeline_tag: str,
-    tags: list[str],
-    fields: dict[str, str],
-    metrics: dict[str, Any],
-    results: list[EvalResult],
-    context: CardContext,
-) -> None:
-    """Write README.md into a folder from a template, with the notices and the licence that a run's data ask for.
-
-    Args:
-        folder: of the weights.
-        template: a file of `model_cards/`.
-        pipeline_tag, tags: of the card's metadata.
-        fields: what stands for `{{ name }}` in the template.
-        metrics: the contents of `metrics.json`, whose entries stand for their names where `fields` has none.
-        results: of the card's `model-index`.
-        context: what else is known.
-    """
-    synthetic = metrics["synthetic"]
-    if synthetic or metrics["protocol"] != "strict":
-        results = []  # the data set that they name is real, and its folds are strict
-    name = context.repo_id if "/" in context.repo_id else f"urbansound13-{metrics['backbone']}"
-    address = f"https://huggingface.co/{context.repo_id}/resolve/main/"
-    widget = [{"src": address + quote(example)} for example in context.examples]
-    data = ModelCardData(
-        model_name=name.split("/")[-1],
-        library_name="transformers",
-        pipeline_tag=pipeline_tag,
-        license="apache-2.0" if synthetic else "cc-by-nc-4.0",
-        tags=tags + (["synthetic"] if synthetic else []),
-        datasets=None if synthetic else [DATASET_REPO],
-        metrics=sorted({result.metric_type for result in results}) or None,
-        eval_results=results or None,
-        widget=widget or None,
-    )
-    fields = {
-        **{name: str(value) for name, value in metrics.items()},
-        "repo_id": context.repo_id,
-        "environment": _environment(context),
-        "robustness": _robustness(context),
-        "notice": "".join(f"> **Note.** {warning}.\n\n" for warning in metrics["warnings"]),
-        "licence_text": "Apache-2.0; trained on synthesised clips only."
-        if synthetic
-        else "CC BY-NC 4.0: the weights were learned from recordings that are for non-commercial use (UrbanSound8K).",
-        **fields,
-    }
-    text = (_TEMPLATES / template).read_text(encoding="utf-8")
-    for name, value in fields.items():
-        text = text.replace("{{ " + name + " }}", value)
-    if missing := re.findall(r"\{\{ (\w+) \}\}", text):
-        raise QuaclrsError(f"the run's metrics.json does not say its {missing[0]}; train it anew with this version")
-    ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}").save(folder / "README.md")
-
-
-def figure_rows(figures: dict[str, float | None]) -> str:
-    """Rows of a table of shares."""
-    return "\n".join(f"| {name} | {as_percent(value)} |" for name, value in figures.items())
+    fill_card(folder, "template.md", "audio-classification", tags, fields, metrics.to_dict(), results, context)
 
 
 def training_command(config: SupervisedConfig) -> str:
     """The command that repeats a run."""
-    return command_line("accelerate launch -m training.train_supervised", without_local_paths(config))
-
-
-def without_local_paths(config: Config) -> Config:
-    """The same options with nothing of where files lie on this machine: their names alone. What is published has it."""
-    local: dict[str, Any] = {
-        name: Path(value).name
-        for name in _PATHS
-        if isinstance(value := getattr(config, name, None), str) and (Path(value).is_absolute() or Path(value).exists())
-    }
-    return dataclasses.replace(config, **local)
+    return command_line(f"accelerate launch -m {config.module}", without_local_paths(config))
 
 
 def _confusion_matrix(folder: Path, context: CardContext) -> str:
@@ -196,31 +71,3 @@ def _confusion_matrix(folder: Path, context: CardContext) -> str:
         return ""
     shutil.copyfile(picture, folder / _PICTURE)
     return f"![Confusion matrix of the test fold]({_PICTURE})\n\n"
-
-
-def _robustness(context: CardContext) -> str:
-    if context.evaluation is None:
-        return ""
-    file = context.evaluation / "robustness.json"
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        rows = [
-            f"| {c['snr_db']} | {as_percent(c['accuracy'])} | {as_percent(c['macro_f1'])} |"
-            for c in found["conditions"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise QuaclrsError(
-            f"{file} holds no test of robustness; make one with quaclrs evaluate --noise gaussian --output-dir DIR"
-        ) from error
-    head = f"Under noise (`{Path(found['noise']).name}`, seed {found['seed']}):\n\n"
-    return head + "| SNR (dB) | accuracy | macro F1 |\n|---:|---:|---:|\n" + "\n".join(rows) + "\n\n"
-
-
-def _environment(context: CardContext) -> str:
-    file = context.run / "environment.json" if context.run else None
-    if file is None or not file.is_file():
-        return ""
-    found = json.loads(file.read_text(encoding="utf-8"))
-    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items() if version)
-    hardware = ", ".join(found["accelerators"]) or f"{found['cpus']} CPU cores"
-    return f"Python {found['python']}; {packages}; {hardware}, {found['num_processes']} process(es). "

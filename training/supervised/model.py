@@ -1,67 +1,20 @@
-"""The network that a run begins with, and what is done to its clips before it."""
+"""The network that a supervised run begins with: weights, frozen parts, and how its layers learn."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+from timm.models import group_parameters
+from timm.optim import param_groups_layer_decay, param_groups_weight_decay
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from quaclrs.augment import AugmentedLogMel, Policy, load_policies, with_background
-from quaclrs.errors import QuaclrsError, first_line_of
-from quaclrs.models import (
-    BackboneError,
-    LogMelConfig,
-    LogMelSpectrogram,
-    QuaclrsConfig,
-    QuaclrsForAudioClassification,
-    QuaclrsModel,
-    find_backbone,
-)
+from quaclrs.errors import QuaclrsError
+from quaclrs.models import BackboneError, LogMelConfig, QuaclrsConfig, QuaclrsForAudioClassification
 
-from ..runs.config import TrainingConfig, model_folder_of
-from ..runs.optimization import freeze_stages
+from ..weights.encoder import load_encoder
 from .config import SupervisedConfig
-
-
-def build_log_mel_config(config: TrainingConfig) -> LogMelConfig:
-    """The front end of a run."""
-    assert config.image_size is not None and config.pad_mode is not None
-    spec = find_backbone(config.backbone)
-    return LogMelConfig(
-        image_size=config.image_size,
-        image_width=spec.image_width(config.duration),
-        duration=config.duration,
-        pad_mode=config.pad_mode,
-        **spec.log_mel,
-    )
-
-
-def build_augmentation(config: TrainingConfig, log_mel: LogMelConfig) -> AugmentedLogMel | None:
-    """The policy of `--augment` with what other options add to it; None where nothing is augmented."""
-    if config.augment_on == "none":
-        return None
-    policy, second = load_policies(config.augment, views=2)
-    if second != policy:
-        raise QuaclrsError(f"--augment {config.augment} holds views that differ, for self-supervision; choose another")
-    policy = complete_policy(config, policy)
-    if policy.is_identity:
-        return None
-    return AugmentedLogMel(policy, LogMelSpectrogram(log_mel))
-
-
-def complete_policy(config: TrainingConfig, policy: Policy) -> Policy:
-    """The policy with the background noise and the mixup that other options ask for."""
-    if config.background_noise is not None and "background_noise" not in policy.augmentations:
-        raise QuaclrsError(f"--background-noise has no use with --augment {config.augment}; choose street or your own")
-    policy = with_background(policy, config.background_noise)
-    if not config.mixup_alpha:
-        return policy
-    if "mixup" in policy.augmentations:
-        raise QuaclrsError(f"--mixup-alpha: --augment {config.augment} has a mixup of its own; leave one out")
-    return replace(policy, augmentations={**policy.augmentations, "mixup": {"alpha": config.mixup_alpha}})
 
 
 def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfig) -> QuaclrsForAudioClassification:
@@ -90,37 +43,48 @@ def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfi
     return model
 
 
-def load_encoder(encoder: QuaclrsModel, run: str, test_fold: int) -> None:
-    """Give an encoder the weights of another run's.
+def parameter_groups(config: SupervisedConfig, model: QuaclrsForAudioClassification) -> list[dict[str, Any]]:
+    """Groups of a classifier's parameters, each with its weight decay and share of the learning rate.
 
-    Args:
-        encoder: of the same backbone and front end; its picture may be of another size.
-        run: a run's folder, or a folder that `save_pretrained` wrote.
-        test_fold: of the run that begins.
+    Weight decay leaves out norms, biases and what timm's architecture excludes. With `layer_decay` < 1 each layer of
+    the backbone (timm's grouping of it) learns at that factor of the rate of the layer above it; the uppermost learns
+    at the full rate, as the classifier does.
+    """
+    network = model.quaclrs.backbone.network
+    excluded: set[str] = getattr(network, "no_weight_decay", set)()
+    of_backbone = param_groups_layer_decay(
+        network, config.weight_decay, no_weight_decay_list=excluded, layer_decay=config.layer_decay
+    )
+    return [*of_backbone, *param_groups_weight_decay(model.classifier, config.weight_decay)]
+
+
+def freeze_stages(model: QuaclrsForAudioClassification, stages: int) -> None:
+    """Freeze the first `stages` stages of the backbone, as timm groups it coarsely: 1 is the stem.
 
     Raises:
-        QuaclrsError: there is no such model, it is of another kind, or it has learned from clips of the test fold.
+        QuaclrsError: it has no more stages than that.
     """
-    options = Path(run) / "config.yaml"
-    learned = yaml.safe_load(options.read_text(encoding="utf-8")) if options.is_file() else {}
-    if learned.get("test_fold", test_fold) != test_fold:
+    network = model.quaclrs.backbone.network
+    found = group_parameters(network, network.group_matcher(coarse=True), return_values=True)
+    if stages >= len(found):
         raise QuaclrsError(
-            f"--init-from {run} was kept from fold {learned['test_fold']}, and may know the clips of fold {test_fold}; "
-            f"give a run with --test-fold {test_fold}"
+            f"--freeze-stages is {stages}, but {model.config.backbone} has {len(found)} stages; leave one to train, "
+            "or choose --mode linear_probe"
         )
-    folder = model_folder_of(run)
-    if not (folder / "config.json").is_file():
-        raise QuaclrsError(f"--init-from {run} holds no model; give a finished run or a model folder")
-    try:
-        loaded: Any = QuaclrsModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
-    except Exception as error:  # files, JSON and tensors fail in many ways
-        raise QuaclrsError(f"--init-from {run} cannot be loaded ({first_line_of(error)})") from error
-    source, loading = loaded
-    if source.config.backbone != encoder.config.backbone:
-        raise QuaclrsError(f"--init-from {run} is a {source.config.backbone}; pass --backbone {source.config.backbone}")
-    if loading["missing_keys"]:
-        raise QuaclrsError(f"--init-from {run} lacks weights ({min(loading['missing_keys'])} …); give a whole model")
-    for name, value in source.config.log_mel.items():
-        if name != "image_size" and encoder.config.log_mel[name] != value:
-            raise QuaclrsError(f"--init-from {run} was trained with {name} {value}; pass the same")
-    encoder.backbone.load_state_dict(source.backbone.state_dict())
+    for stage in range(stages):
+        for parameter in found[stage]:
+            parameter.requires_grad_(False)
+
+
+def set_to_train(model: nn.Module) -> None:
+    """Training mode, but for frozen modules: statistics of a frozen BatchNorm must not drift with the clips."""
+    model.train()
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+
+
+def average_of(model: nn.Module, decay: float) -> AveragedModel:
+    """A copy of the model that follows it as an exponential moving average; BatchNorm's statistics are copied."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))

@@ -9,9 +9,9 @@ from typing import Any
 from quaclrs.evaluation.metrics import FIGURE_NAMES, as_percent
 from quaclrs.models import AUDIO_BACKBONES
 
-from .card import CardContext, evaluation_result, fill_card
+from ..clips.augmentation import build_log_mel_config
+from ..runs.card import CardContext, evaluation_result, fill_card
 from .config import SupervisedConfig
-from .model import build_log_mel_config
 
 _FIGURES = {name: key for name, key in FIGURE_NAMES.items() if key != "macro_roc_auc"}
 _PICTURE = "confusion_matrix.png"

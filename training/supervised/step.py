@@ -1,8 +1,7 @@
-"""The steps of an epoch: what happens to a batch, from the device's augmentation to the averaged weights."""
+"""One step of supervised training, from the augmentation on the device to the averaged weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,26 +12,26 @@ from torch.optim.swa_utils import AveragedModel
 
 from quaclrs.augment import AugmentedLogMel
 
-from ..clips.sampling import step_seed
-from ..runs.optimization import Schedule, set_to_train
-from ..runs.progress import EpochProgress
+from ..runs.optimization import Schedule
+from ..runs.progress import StepFigures
 from .config import SupervisedConfig
+from .evaluation import inputs_of
 from .losses import classification_loss
-from .results import inputs_of
+from .model import set_to_train
 
 
 @dataclass
-class Learner:
-    """What a step of supervised training works on.
+class SupervisedStep:
+    """A step of supervised training.
 
     Attributes:
         config: of the run.
         accelerator: that prepared network and optimizer.
-        network: what is trained, taking `input_values`, `input_features` or `embeddings`.
+        network: is trained; takes `input_values`, `input_features` or `embeddings`.
         optimizer: of its parameters.
         schedule: of the learning rate.
         class_weights: (classes,) on the device.
-        augmentation: what is done to batches on the device; None where nothing is, or workers did it.
+        augmentation: of batches on the device; None where there is none, or workers did it.
         averaged: the moving average of the weights, if one is kept.
     """
 
@@ -45,33 +44,27 @@ class Learner:
     augmentation: AugmentedLogMel | None
     averaged: AveragedModel | None
 
-    def steps(self, loader: Any, epoch: int, progress: EpochProgress) -> Iterator[bool]:
-        """Train on the loader's batches, one at a time.
+    def begin_epoch(self) -> None:
+        """Set the network to training mode, but for its frozen parts."""
+        set_to_train(self.network)
 
-        Nothing in a step makes the host wait for the device but the refreshing of the progress bar.
-
-        Yields:
-            After every batch, whether the optimiser has made its step: under gradient accumulation not always.
-        """
+    def __call__(self, batch: dict[str, Any], epoch: int, number: int) -> StepFigures:
+        """Learn from a batch; under gradient accumulation the optimiser does not step every time."""
         config, accelerator, network = self.config, self.accelerator, self.network
-        set_to_train(network)
-        for batch in progress.watch(loader):
-            torch.manual_seed(step_seed(config.seed, epoch, progress.steps, accelerator.process_index))
-            if self.augmentation is not None:
-                batch = self.augmentation.augment_batch(batch, config.seed, epoch)
-            with accelerator.accumulate(network):
-                with accelerator.autocast():
-                    logits = network(**inputs_of(batch)).logits
-                loss = classification_loss(logits.float(), batch, self.class_weights, config.label_smoothing)
-                accelerator.backward(loss)
-                if config.max_grad_norm and accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(network.parameters(), config.max_grad_norm)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-            progress.add(len(logits), loss, (logits.detach().argmax(-1) == batch["labels"]).sum())
-            if accelerator.sync_gradients:
-                if not accelerator.optimizer_step_was_skipped:  # fp16 skips a step whose gradients overflowed
-                    self.schedule.after_step()
-                if self.averaged is not None:
-                    self.averaged.update_parameters(accelerator.unwrap_model(network))
-            yield accelerator.sync_gradients
+        if self.augmentation is not None:
+            batch = self.augmentation.augment_batch(batch, config.seed, epoch)
+        with accelerator.accumulate(network):
+            with accelerator.autocast():
+                logits = network(**inputs_of(batch)).logits
+            loss = classification_loss(logits.float(), batch, self.class_weights, config.label_smoothing)
+            accelerator.backward(loss)
+            if config.max_grad_norm and accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(network.parameters(), config.max_grad_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        if accelerator.sync_gradients:
+            if not accelerator.optimizer_step_was_skipped:  # fp16 skips a step whose gradients overflowed
+                self.schedule.after_step()
+            if self.averaged is not None:
+                self.averaged.update_parameters(accelerator.unwrap_model(network))
+        return StepFigures(len(logits), loss, (logits.detach().argmax(-1) == batch["labels"]).sum())

@@ -15,9 +15,9 @@ from quaclrs import load_urbansound13
 from quaclrs.audio import load_audio
 from quaclrs.models import QuaclrsModel
 from quaclrs.ssl import METHODS
+from training.clips.augmentation import build_log_mel_config
 from training.ssl.config import SSLConfig
 from training.ssl.model import build_encoder
-from training.supervised.model import build_log_mel_config
 from training.train_ssl import train_ssl
 
 

@@ -21,8 +21,9 @@ from quaclrs.evaluation.shortcuts import RandomLength
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 from quaclrs.transforms import ClipTransform
-from training.clips.embeddings import EmbeddingClassifier, embed_clips
+from training.clips.embeddings import embed_clips
 from training.supervised.config import SupervisedConfig
+from training.supervised.trainable import EmbeddingClassifier
 from training.train_supervised import train
 
 

@@ -8,10 +8,10 @@ import yaml
 
 from quaclrs.models import BackboneError
 from training.paper.ssl_tables import load_ssl_table
+from training.runs.metrics import SHORTCUT_CONTROL
 from training.runs.options import parse_config
 from training.ssl.config import SSLConfig
 from training.supervised.config import SupervisedConfig
-from training.supervised.results import SHORTCUT_CONTROL
 
 ACCURACY = {"simclr": 0.6, "moco_v2": 0.5}
 CLASSES = [row.name for row in load_ssl_table("table4").rows]

@@ -27,10 +27,10 @@ import torch
 from accelerate import Accelerator
 
 from training import train_ssl, train_supervised
-from training.ssl.step import SSLLearner
-from training.supervised.step import Learner
+from training.ssl.step import SSLStep
+from training.supervised.step import SupervisedStep
 
-LEARNER, MAIN = (SSLLearner, train_ssl.main) if "--method" in sys.argv else (Learner, train_supervised.main)
+STEP, MAIN = (SSLStep, train_ssl.main) if "--method" in sys.argv else (SupervisedStep, train_supervised.main)
 
 
 def arrange(kill: dict[str, Any]) -> None:
@@ -50,15 +50,15 @@ def arrange(kill: dict[str, Any]) -> None:
 
 
 def die_after_step(is_now: Callable[[], bool], die: Callable[[], None]) -> None:
-    steps = LEARNER.steps
+    step = STEP.__call__
 
-    def steps_and_death(*arguments):
-        for stepped in steps(*arguments):
-            if is_now():
-                die()
-            yield stepped
+    def step_and_death(*arguments):
+        figures = step(*arguments)
+        if is_now():
+            die()
+        return figures
 
-    LEARNER.steps = steps_and_death
+    STEP.__call__ = step_and_death
 
 
 def die_amid_file(is_now: Callable[[], bool], die: Callable[[], None]) -> None:

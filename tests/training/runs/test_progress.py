@@ -11,7 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from training.runs.progress import EpochProgress
+from training.runs.progress import EpochProgress, StepFigures
 
 #: Losses, and whether each clip is recognised, of batches of 4, 3 and 1 clips.
 LOSSES = [0.1, 2.0, 7.0]
@@ -20,7 +20,7 @@ RECOGNISED = [[1, 1, 0, 1], [0, 0, 1], [0]]
 
 def add_batch(progress: EpochProgress, batch: int) -> None:
     recognised = RECOGNISED[batch]
-    progress.add(len(recognised), torch.tensor(LOSSES[batch]), torch.tensor(recognised).sum())
+    progress.add(StepFigures(len(recognised), torch.tensor(LOSSES[batch]), torch.tensor(recognised).sum()))
 
 
 def watched(progress: EpochProgress, batches: list[int]) -> EpochProgress:

@@ -14,9 +14,10 @@ from torch import nn
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import QuaclrsConfig, QuaclrsForAudioClassification, QuaclrsModel
-from training.cross_validate import CrossValidationConfig, run_config
+from training.clips.augmentation import build_augmentation, build_log_mel_config
+from training.cross_validate import CrossValidationConfig, plan_run
 from training.supervised.config import SupervisedConfig
-from training.supervised.model import build_augmentation, build_log_mel_config, build_model
+from training.supervised.model import build_model
 
 BACKBONE = "mobilenetv3_small_050"
 
@@ -100,7 +101,7 @@ def test_folds_of_a_cross_validation_each_fill_up_as_the_run_that_they_start_fro
         dataset="data", output_dir="out", mode="finetune", init_from=str(tmp_path / "encoder-{fold}")
     )
     assert config.pad_mode is None
-    assert [run_config(config, fold, seed=0).pad_mode for fold in (1, 2)] == ["repeat", "zeros"]
+    assert [plan_run(config, fold, seed=0).config.pad_mode for fold in (1, 2)] == ["repeat", "zeros"]
 
 
 def unfinished(run: Path) -> Path:

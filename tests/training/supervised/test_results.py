@@ -15,13 +15,10 @@ from quaclrs import load_urbansound13
 from quaclrs.labels import SIRENNET_CLASSES
 from quaclrs.models import QuaclrsFeatureExtractor
 from training.clips.splits import load_splits
+from training.runs.metrics import shortcut_control
 from training.supervised.config import SupervisedConfig
-from training.supervised.results import (
-    best_epoch,
-    describe_initial_weights,
-    probabilities_of,
-    shortcut_control,
-)
+from training.supervised.evaluation import best_epoch, probabilities_of
+from training.supervised.results import describe_initial_weights
 
 RATE = 48_000
 

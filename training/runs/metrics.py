@@ -1,0 +1,87 @@
+"""The part of a run's metrics that is the same for every kind of training: figures, controls, warnings, costs."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from quaclrs.data import SYNTHETIC_WARNING
+from quaclrs.evaluation.metrics import STANDARD_SOURCES, classification_metrics
+from quaclrs.evaluation.shortcuts import shortcut_features, shortcut_probabilities
+from quaclrs.folds import PAPER_PROTOCOL_WARNING
+
+from ..clips.splits import Split, Splits
+from .config import TrainingConfig
+from .session import Session
+
+#: Row of `metrics.json` and of every summary beside the model's own figures.
+SHORTCUT_CONTROL = "duration, channels and sampling rate alone"
+
+
+def figures(split: Split, probabilities: np.ndarray, names: list[str]) -> dict[str, Any]:
+    """`classification_metrics` of a split's clips, by class and by source."""
+    return classification_metrics(split.labels, probabilities, names, split.rows["source"][:])
+
+
+def few_of(found: dict[str, Any]) -> dict[str, float | None]:
+    """The few of all figures that a control is compared by."""
+    wanted = ["accuracy", "balanced_accuracy", "macro_f1", *(f"accuracy_{source}" for source in STANDARD_SOURCES)]
+    return {name: found[name] for name in wanted}
+
+
+def shortcut_control(splits: Splits, seed: int) -> dict[str, float | None]:
+    """How far length, channels and rate of the original files reach: a classifier that hears nothing.
+
+    All siren clips last exactly 3 s, so it is the least that a network's figure on the new classes must be seen beside.
+    """
+    train, test = (shortcut_features(split.rows, range(len(split))) for split in (splits.train, splits.test))
+    probabilities = shortcut_probabilities(train, splits.train.labels, test, len(splits.class_names), seed)
+    return few_of(figures(splits.test, probabilities, splits.class_names))
+
+
+def data_warnings(config: TrainingConfig, splits: Splits) -> list[str]:
+    """What makes every figure on these clips optimistic or meaningless."""
+    warnings = [PAPER_PROTOCOL_WARNING] if config.protocol == "paper" else []
+    return [*warnings, SYNTHETIC_WARNING] if splits.synthetic else warnings
+
+
+def describe_run(session: Session, splits: Splits, epochs: int) -> dict[str, Any]:
+    """The fields of `RunMetrics` that every run has but its own controls: data, options and costs.
+
+    Args:
+        session: of the run, all epochs done.
+        splits: of the run.
+        epochs: that were trained.
+    """
+    config, accelerator = session.config, session.accelerator
+    seconds = sum(row.get("train_seconds", 0.0) for row in session.history)
+    return {
+        **{name: getattr(config, name) for name in ("backbone", "image_size", "augment", "protocol", "seed")},
+        "test_fold": splits.plan.test_fold,
+        "validation_fold": splits.plan.validation_fold,
+        "epochs": epochs,
+        "clips_train": len(splits.train),
+        "clips_validation": len(splits.validation),
+        "synthetic": splits.synthetic,
+        "warnings": data_warnings(config, splits),
+        "num_processes": accelerator.num_processes,
+        "mixed_precision": accelerator.mixed_precision,
+        "device": accelerator.device.type,
+        "train_seconds": seconds,
+        "train_clips_per_second": epochs * len(splits.train) / max(seconds, 1e-9),
+        "peak_memory_bytes": peak_memory(accelerator),
+        "seconds": session.seconds,
+    }
+
+
+def peak_memory(accelerator: Accelerator) -> int:
+    """Most bytes held so far: of the accelerator's memory, or else of the resident memory of this process."""
+    if accelerator.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(accelerator.device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,77 @@
+"""Scores of a classifier on held-out clips, and the controls that its figures must be read beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
+
+from ..clips.splits import Split
+
+#: Row of `metrics.json` and of every summary beside the model's own figures.
+CUT_CONTROL = "the model on clips cut to a random 1 to 2.9 s"
+
+#: What a network takes of a batch.
+_INPUTS = ("input_values", "input_features", "embeddings")
+
+
+def inputs_of(batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """What a batch holds for the network, by the names of its arguments."""
+    return {name: batch[name] for name in _INPUTS if name in batch}
+
+
+@torch.no_grad()
+def predict(accelerator: Accelerator, model: nn.Module, loader: DataLoader) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels (clips,) and float32 logits (clips, classes) of every clip in the loader's order, gathered on the CPU."""
+    model.eval()
+    labels, logits = [], []
+    for batch in loader:
+        with accelerator.autocast():
+            output = model(**inputs_of(batch)).logits
+        # `gather_for_metrics` drops the clips that fill up the last batch when processes share it unevenly.
+        batch_labels, batch_logits = accelerator.gather_for_metrics((batch["labels"], output.float()))
+        labels.append(batch_labels.cpu())
+        logits.append(batch_logits.cpu())
+    return torch.cat(labels), torch.cat(logits)
+
+
+def probabilities_of(accelerator: Accelerator, model: nn.Module, split: Split, loader: DataLoader) -> np.ndarray:
+    """Class probabilities (clips, classes), float64, of a split's clips in the order of its rows."""
+    labels, logits = predict(accelerator, model, loader)
+    if not torch.equal(labels, torch.as_tensor(split.labels)):
+        raise RuntimeError("clips came back in another order than they were read in")
+    return logits.double().softmax(-1).numpy()
+
+
+def validate(accelerator: Accelerator, model: nn.Module, loader: DataLoader, weights: torch.Tensor) -> dict[str, float]:
+    """`validation_loss`, weighted by class, and `validation_accuracy`, in [0, 1]."""
+    labels, logits = predict(accelerator, model, loader)
+    return {
+        "validation_loss": cross_entropy(logits, labels, weights.cpu()).item(),
+        "validation_accuracy": (logits.argmax(-1) == labels).float().mean().item(),
+    }
+
+
+def best_epoch(history: list[dict[str, Any]]) -> int:
+    """The epoch of the highest validation accuracy; of several, the one of the lowest validation loss."""
+    return max(history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))["epoch"]
+
+
+def is_patience_over(patience: int, history: list[dict[str, Any]]) -> bool:
+    """Whether so many epochs went by without a better validation accuracy; never with a patience of 0."""
+    return bool(patience and history and len(history) - best_epoch(history) >= patience)
+
+
+def describe_epoch(row: dict[str, Any]) -> str:
+    """One line on a finished epoch."""
+    facts = [f"epoch {row['epoch']}: loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.3f}"]
+    if "validation_loss" in row:
+        facts.append(f"validation loss {row['validation_loss']:.3f}, accuracy {row['validation_accuracy']:.3f}")
+    facts.append(f"{row['seconds']:.0f} s, {row['clips_per_second']:.0f} clips/s, {row['data_wait']:.0%} data wait")
+    return "; ".join(facts)

@@ -1,0 +1,117 @@
+"""Two ways to train a classifier: on clips, or its linear layer alone on embeddings that are computed once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from timm.optim import param_groups_weight_decay
+from torch import nn
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from quaclrs.models import QuaclrsForAudioClassification
+
+from ..clips.embeddings import embed_split
+from ..clips.splits import Split, Splits
+from ..clips.stored import log_mels_of, stored
+from .config import SupervisedConfig
+from .model import parameter_groups
+
+
+@dataclass
+class Trainable:
+    """A network, and the splits as it takes them.
+
+    Attributes:
+        network: gives logits (clips, classes).
+        groups: of its parameters.
+        train: clips to learn from.
+        held_out: `validation`, `test`, and `test_cut`, the test clips cut at random; empty where every clip trains.
+        num_workers: processes that decode clips.
+        whole: makes the whole classifier of the network with its final weights.
+    """
+
+    network: nn.Module
+    groups: list[dict[str, Any]]
+    train: Split
+    held_out: dict[str, Split]
+    num_workers: int
+    whole: Callable[[Any], QuaclrsForAudioClassification]
+
+
+def held_out_splits(splits: Splits, seed: int) -> dict[str, Split]:
+    """The splits that do not train: validation, test, and the test clips cut at random."""
+    return {"validation": splits.validation, "test": splits.test, "test_cut": splits.test.cut_at_random(seed)}
+
+
+def classifier_on_clips(
+    config: SupervisedConfig, model: QuaclrsForAudioClassification, splits: Splits, hold_out: bool
+) -> Trainable:
+    """The whole classifier, which hears clips anew in every epoch; log-mels of the validation clips are kept."""
+    held_out = held_out_splits(splits, config.seed) if hold_out else {}
+    if hold_out:
+        log_mels = log_mels_of(splits.validation, model.quaclrs.log_mel, config.num_workers)
+        held_out["validation"] = stored(splits.validation, "input_features", log_mels)
+    groups = parameter_groups(config, model)
+    return Trainable(model, groups, splits.train, held_out, config.num_workers, lambda trained: trained)
+
+
+def probe_on_embeddings(
+    config: SupervisedConfig,
+    model: QuaclrsForAudioClassification,
+    splits: Splits,
+    hold_out: bool,
+    accelerator: Accelerator,
+) -> Trainable:
+    """The linear layer alone, on embeddings that the frozen encoder makes of every clip once."""
+    encoder = model.quaclrs.to(accelerator.device)
+    train = embed_split(accelerator, encoder, splits, splits.train, config)
+    held_out = {
+        name: embed_split(accelerator, encoder, splits, split, config, cut=name == "test_cut")
+        for name, split in (held_out_splits(splits, config.seed) if hold_out else {}).items()
+    }
+    probe = EmbeddingClassifier(model.classifier, train.dataset.values)
+
+    def whole(trained: EmbeddingClassifier) -> QuaclrsForAudioClassification:
+        model.cpu().classifier.load_state_dict(trained.cpu().classifier().state_dict())
+        return model
+
+    return Trainable(probe, param_groups_weight_decay(probe, config.weight_decay), train, held_out, 0, whole)
+
+
+class EmbeddingClassifier(nn.Module):
+    """The linear classifier on embeddings that are standardised with the training clips' mean and deviation.
+
+    Dimensions of a network differ in scale by orders of magnitude, which one learning rate does not fit.
+    `classifier()` gives the linear layer that does the same on embeddings as they are.
+
+    Args:
+        linear: the classifier to begin with.
+        embeddings: (clips, hidden_size) of the training split.
+    """
+
+    def __init__(self, linear: nn.Linear, embeddings: torch.Tensor) -> None:
+        super().__init__()
+        self.linear = copy.deepcopy(linear)
+        deviation, mean = torch.std_mean(embeddings, dim=0, correction=0)
+        self.register_buffer("mean", mean)
+        # A dead dimension stays as it is.
+        self.register_buffer("deviation", torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
+        self.mean: torch.Tensor
+        self.deviation: torch.Tensor
+
+    def forward(self, embeddings: torch.Tensor) -> SequenceClassifierOutput:
+        return SequenceClassifierOutput(logits=self.linear((embeddings - self.mean) / self.deviation))
+
+    @torch.no_grad()
+    def classifier(self) -> nn.Linear:
+        """The linear layer without standardisation, computed in float64."""
+        folded = copy.deepcopy(self.linear)
+        weight = self.linear.weight.double() / self.deviation.double()
+        folded.weight.copy_(weight)
+        folded.bias.copy_(self.linear.bias.double() - weight @ self.mean.double())
+        return folded

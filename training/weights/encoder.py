@@ -1,0 +1,50 @@
+"""The encoder of another run, to begin with (`--init-from`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from quaclrs.errors import QuaclrsError, first_line_of
+from quaclrs.models import QuaclrsModel
+
+from ..runs.config import model_folder_of
+
+
+def load_encoder(encoder: QuaclrsModel, run: str, test_fold: int) -> None:
+    """Give an encoder the weights of another run's.
+
+    Args:
+        encoder: of the same backbone and front end; its picture may be of another size.
+        run: a run's folder, or a folder that `save_pretrained` wrote.
+        test_fold: of the run that begins.
+
+    Raises:
+        QuaclrsError: there is no such model, it is of another kind, or it has learned from clips of the test fold.
+    """
+    options = Path(run) / "config.yaml"
+    learned = yaml.safe_load(options.read_text(encoding="utf-8")) if options.is_file() else {}
+    if learned.get("test_fold", test_fold) != test_fold:
+        raise QuaclrsError(
+            f"--init-from {run} was kept from fold {learned['test_fold']}, and may know the clips of fold {test_fold}; "
+            f"give a run with --test-fold {test_fold}"
+        )
+    folder = model_folder_of(run)
+    if not (folder / "config.json").is_file():
+        raise QuaclrsError(f"--init-from {run} holds no model; give a finished run or a model folder")
+    try:
+        loaded: Any = QuaclrsModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    except Exception as error:  # files, JSON and tensors fail in many ways
+        raise QuaclrsError(f"--init-from {run} cannot be loaded ({first_line_of(error)})") from error
+    source, loading = loaded
+    if source.config.backbone != encoder.config.backbone:
+        raise QuaclrsError(f"--init-from {run} is a {source.config.backbone}; pass --backbone {source.config.backbone}")
+    if loading["missing_keys"]:
+        raise QuaclrsError(f"--init-from {run} lacks weights ({min(loading['missing_keys'])} …); give a whole model")
+    for name, value in source.config.log_mel.items():
+        if name != "image_size" and encoder.config.log_mel[name] != value:
+            raise QuaclrsError(f"--init-from {run} was trained with {name} {value}; pass the same")
+    encoder.backbone.load_state_dict(source.backbone.state_dict())
