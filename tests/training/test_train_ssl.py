@@ -46,7 +46,7 @@ def config(dataset, output_dir, method="simclr", **options) -> SSLConfig:
 def run(sample_dataset, tmp_path_factory):
     """A finished run: its folder and what `train_ssl` returned."""
     folder = tmp_path_factory.mktemp("pre-training") / "run"
-    return folder, train_ssl(config(sample_dataset, folder))
+    return folder, train_ssl(config(sample_dataset, folder)).to_dict()
 
 
 def history_of(folder: Path) -> list[dict[str, str]]:
@@ -147,7 +147,7 @@ def test_gains_are_differences_to_the_encoder_before_training_with_an_interval_a
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "simclr"])
 def test_every_method_trains_and_moves_its_encoder(method, sample_dataset, tmp_path):
-    metrics = train_ssl(config(sample_dataset, tmp_path / "run", method, epochs=1, max_clips_per_class=3))
+    metrics = train_ssl(config(sample_dataset, tmp_path / "run", method, epochs=1, max_clips_per_class=3)).to_dict()
     rows = history_of(tmp_path / "run")
     assert [row["epoch"] for row in rows] == ["0", "1"]
     assert np.isfinite([float(row["train_loss"]) for row in rows]).all()
@@ -166,7 +166,7 @@ def test_workers_and_the_device_make_the_same_views(run, sample_dataset, tmp_pat
 def test_labels_of_clips_that_count_as_unlabelled_change_nothing(sample_dataset, tmp_path, monkeypatch):
     def weights(name: str) -> dict[str, torch.Tensor]:
         options = {"labelled_recordings": "1", "supervised_weight": 0.3, "method_weight": 0.7, "epochs": 1}
-        metrics = train_ssl(config(sample_dataset, tmp_path / name, **options))
+        metrics = train_ssl(config(sample_dataset, tmp_path / name, **options)).to_dict()
         assert metrics["clips_labelled"] < metrics["clips_train"] == 13 * 4
         return load_file(tmp_path / name / "model" / "model.safetensors")
 

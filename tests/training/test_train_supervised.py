@@ -36,7 +36,7 @@ def config(dataset, output_dir, **options) -> SupervisedConfig:
 def run(sample_dataset, tmp_path_factory):
     """A finished run: its folder and what `train` returned."""
     folder = tmp_path_factory.mktemp("training") / "run"
-    return folder, train(config(sample_dataset, folder))
+    return folder, train(config(sample_dataset, folder)).to_dict()
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -129,7 +129,7 @@ def test_history_has_a_row_an_epoch_and_the_best_is_the_first_of_highest_validat
 def test_the_saved_configuration_repeats_the_run_to_the_bit(run, tmp_path):
     folder, metrics = run
     again = yaml.safe_load((folder / "config.yaml").read_text()) | {"output_dir": str(tmp_path / "again")}
-    repeated = train(SupervisedConfig(**again))
+    repeated = train(SupervisedConfig(**again)).to_dict()
     assert without_times(repeated) == without_times(metrics)
     first, second = weights(folder), weights(tmp_path / "again")
     assert first.keys() == second.keys()
@@ -156,7 +156,7 @@ def test_a_run_resumed_after_its_first_epoch_equals_one_never_interrupted(run, s
         train(interrupted)
     monkeypatch.setattr(module, "save_checkpoint", real)
     assert not (tmp_path / "run" / "metrics.json").exists()
-    resumed = train(config(sample_dataset, tmp_path / "run", resume="auto", num_workers=1))
+    resumed = train(config(sample_dataset, tmp_path / "run", resume="auto", num_workers=1)).to_dict()
     assert without_times(resumed) == without_times(metrics)
     first, second = weights(folder), weights(tmp_path / "run")
     assert all(torch.equal(first[name], second[name]) for name in first)

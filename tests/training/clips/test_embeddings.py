@@ -182,7 +182,7 @@ def test_a_linear_probe_saves_the_model_that_was_tested_with_the_encoder_as_it_w
             init_from=str(tiny_classifier_folder), backbone="mobilenetv3_small_050", image_size=96, epochs=2,
             batch_size=16, max_clips_per_class=2,
         )
-    )  # fmt: skip
+    ).to_dict()  # fmt: skip
     folder = tmp_path / "run"
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     assert len(list(cache.iterdir())) == 2  # all splits in one file, the control's cut clips in another
