@@ -22,11 +22,11 @@ from quaclrs.models import LogMelSpectrogram, QuaclrsFeatureExtractor, QuaclrsMo
 from quaclrs.ssl import UNLABELLED, LogMelEncoder
 
 from .clips.augmentation import build_log_mel_config
-from .clips.sampling import EpochSampler
 from .clips.splits import Splits, load_splits
 from .runs.checkpoints import broadcast_buffers
 from .runs.optimization import Schedule, optimizer_of
 from .runs.options import parse_config
+from .runs.sampling import EpochSampler
 from .runs.session import Session, TrainingClips
 from .ssl.config import SSLConfig
 from .ssl.evaluation import HeldOutEvaluation, describe_epoch, name_means, probe_encoders

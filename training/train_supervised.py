@@ -20,11 +20,11 @@ from quaclrs.files import written
 from quaclrs.models import QuaclrsFeatureExtractor
 
 from .clips.augmentation import build_augmentation, build_log_mel_config
-from .clips.sampling import EpochSampler
 from .clips.splits import Splits, load_splits
 from .runs.checkpoints import broadcast_buffers
 from .runs.optimization import Schedule, optimizer_of
 from .runs.options import parse_config
+from .runs.sampling import EpochSampler
 from .runs.session import Session, TrainingClips
 from .supervised.config import SupervisedConfig
 from .supervised.evaluation import best_epoch, describe_epoch, is_patience_over, probabilities_of, validate

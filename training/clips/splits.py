@@ -25,8 +25,8 @@ from quaclrs.transforms import (
 )
 
 from ..runs.config import TrainingConfig
+from ..runs.sampling import EpochSampler
 from .few_labels import keep_labelled
-from .sampling import EpochSampler
 
 
 @dataclass

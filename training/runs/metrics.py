@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,9 +15,11 @@ from quaclrs.evaluation.metrics import STANDARD_SOURCES, classification_metrics
 from quaclrs.evaluation.shortcuts import shortcut_features, shortcut_probabilities
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
 
-from ..clips.splits import Split, Splits
 from .config import TrainingConfig
 from .session import Session
+
+if TYPE_CHECKING:
+    from ..clips.splits import Split, Splits
 
 #: Row of `metrics.json` and of every summary beside the model's own figures.
 SHORTCUT_CONTROL = "duration, channels and sampling rate alone"

@@ -14,11 +14,11 @@ from accelerate.utils import ProjectConfiguration, set_seed
 
 from quaclrs.transforms import ClipTransform
 
-from ..clips.sampling import EpochSampler, step_seed
 from .checkpoints import Termination, load_last_checkpoint, refuse_other_processes, save_checkpoint
 from .config import TrainingConfig
 from .folder import RunFolder, describe_environment
 from .progress import EpochProgress, StepFigures
+from .sampling import EpochSampler, step_seed
 from .trackers import check_tracker, finish_trackers
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from quaclrs.evaluation.run_metrics import KNN, LINEAR, RANDOM_KNN, RANDOM_LINEAR, RunMetrics
 from quaclrs.models import find_backbone
 
-from ..runs.card import CardContext, fill_card, without_local_paths
+from ..runs.card import CardContext, evaluation_result, figure_rows, fill_card, without_local_paths
 from ..runs.options import command_line
-from ..supervised.card import evaluation_result, figure_rows
 from .config import SSLConfig
 
 _ROWS = {

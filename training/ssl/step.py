@@ -13,9 +13,9 @@ from torch import nn
 
 from quaclrs.ssl import QuasiSupervised, Views, describe_collapse
 
-from ..clips.sampling import step_seed
 from ..runs.optimization import Schedule
 from ..runs.progress import StepFigures
+from ..runs.sampling import step_seed
 from .config import SSLConfig
 
 

@@ -4,8 +4,8 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from quaclrs.models import QuaclrsFeatureExtractor
-from training.clips.sampling import EpochSampler
 from training.clips.splits import load_splits, thin_by_class
+from training.runs.sampling import EpochSampler
 from training.supervised.config import SupervisedConfig
 from training.supervised.losses import class_weights
 

@@ -12,8 +12,9 @@ import pytest
 from launching import launch, without_times
 
 from quaclrs.errors import QuaclrsError
+from training.runs.checkpoints import Termination
 from training.supervised.config import SupervisedConfig
-from training.train_supervised import Termination, train
+from training.train_supervised import train
 
 KILLED_RUN = str(Path(__file__).with_name("killed_run.py"))
 EPOCHS = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.clips.sampling import EpochSampler, step_seed
+from training.runs.sampling import EpochSampler, step_seed
 
 LABELS = np.repeat([0, 1, 2], [90, 9, 1])
 
