@@ -106,14 +106,11 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
     weights = class_weights(labels, len(splits.class_names), kind).to(accelerator.device)
     sampler = EpochSampler(labels, config.seed, config.balanced_sampler)
     loader: Any = trainable.train.loader(config.batch_size, trainable.num_workers, sampler)
-    held_out = [
-        split.loader(config.batch_size, 0 if name == "validation" else trainable.num_workers)  # that one is in memory
-        for name, split in trainable.held_out.items()
-    ]
+    loaders = trainable.held_out_loaders(config.batch_size)
     optimizer = optimizer_of(config, trainable.groups)
     averaged = average_of(trainable.network.to(accelerator.device), config.ema_decay) if config.ema_decay else None
-    network, optimizer, loader, *held_out = accelerator.prepare(trainable.network, optimizer, loader, *held_out)
-    loaders = dict(zip(trainable.held_out, held_out, strict=True))
+    network, optimizer, loader = accelerator.prepare(trainable.network, optimizer, loader)
+    loaders = {name: accelerator.prepare(of_split) for name, of_split in loaders.items()}
     schedule = Schedule(config, optimizer, batches=len(loader))  # of batches shared out among processes
     accelerator.register_for_checkpointing(schedule, *([] if averaged is None else [averaged]))
     tested = accelerator.unwrap_model(network) if averaged is None else averaged.module

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from timm.optim import param_groups_weight_decay
 from torch import nn
+from torch.utils.data import DataLoader
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from quaclrs.models import QuaclrsForAudioClassification
@@ -41,6 +42,13 @@ class Trainable:
     held_out: dict[str, Split]
     num_workers: int
     whole: Callable[[Any], QuaclrsForAudioClassification]
+
+    def held_out_loaders(self, batch_size: int) -> dict[str, DataLoader]:
+        """Batches of the held-out splits in order, by name."""
+        return {
+            name: split.loader(batch_size, 0 if name == "validation" else self.num_workers)  # that one is in memory
+            for name, split in self.held_out.items()
+        }
 
 
 def held_out_splits(splits: Splits, seed: int) -> dict[str, Split]:
