@@ -23,7 +23,7 @@ _STREAMED_CLIPS = 16
 _PCM = "pcm"
 
 #: A waveform (samples,), its sampling rate in Hz and a generator to draw from, to a waveform.
-Augmentation = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+WaveformAugmentation = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
 class FeatureExtractor(Protocol):
@@ -64,7 +64,7 @@ class ClipTransform:
         self,
         feature_extractor: FeatureExtractor,
         crop: Literal["center", "random"] = "center",
-        augment: Augmentation | None = None,
+        augment: WaveformAugmentation | None = None,
         seed: int = 0,
         views: Sequence[AugmentedLogMel] = (),
         augment_on: Literal["device", "worker"] = "device",
