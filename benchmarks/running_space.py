@@ -1,4 +1,4 @@
-"""The Space started as a user starts it, on a free port of loopback."""
+"""The Space started as a user starts it, on a free port of loopback, and sounds to send it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+import numpy as np
+import soundfile
 
 from quaclrs.errors import QuaclrsError
 
@@ -55,3 +58,13 @@ def _refuse_dead(server: subprocess.Popen, log: TextIO) -> None:
     if server.poll() is not None:
         log.seek(0)
         raise QuaclrsError(f"{APP} ended with status {server.returncode}: {log.read()}")
+
+
+def write_sounds(folder: Path, sounds: Mapping[str, tuple[np.ndarray, int]]) -> dict[str, Path]:
+    """Files to send it, by kind: waveforms with their rates, and a text that is `no sound`."""
+    files = {kind: folder / f"{kind.replace(', ', '_').replace(' ', '_')}.flac" for kind in sounds}
+    for kind, (samples, rate) in sounds.items():
+        soundfile.write(files[kind], samples, rate)
+    files["no sound"] = folder / "no_sound.wav"
+    files["no sound"].write_text("this is no sound")
+    return files

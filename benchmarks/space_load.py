@@ -16,13 +16,12 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from quaclrs.errors import CommandParser, report_user_errors
 
-from .running_space import running_space
+from .running_space import running_space, write_sounds
 
 #: Growth of the server's memory, after its first minute, that is taken for a leak.
 MOST_GROWTH_MB = 200.0
@@ -40,12 +39,7 @@ def write_files(folder: Path) -> dict[str, Path]:
         "silent": (np.zeros(48_000), 48_000),
         "too long": (generator.normal(0, 0.1, 11 * 60 * 8_000), 8_000),
     }
-    files = {kind: folder / f"{kind.replace(', ', '_').replace(' ', '_')}.flac" for kind in sounds}
-    for kind, (samples, rate) in sounds.items():
-        soundfile.write(files[kind], samples, rate)
-    files["no sound"] = folder / "text.wav"
-    files["no sound"].write_text("this is no sound")
-    return files
+    return write_sounds(folder, sounds)
 
 
 def ask(url: str, files: dict[str, Path], number: int, until: float, outcomes: Counter, lock: threading.Lock) -> None:

@@ -201,7 +201,7 @@ def lightly_steps(config: SSLConfig, views: list[torch.Tensor], steps: int) -> C
 WAYS = {"ours": our_steps, "plain": plain_steps, "lightly": lightly_steps}
 
 
-def time_in_turn(config: SSLConfig, rounds: int) -> np.ndarray:
+def step_times(config: SSLConfig, rounds: int) -> np.ndarray:
     """Milliseconds a step (rounds, ways); which way comes first changes, or the caches would favour one of them."""
     views = make_views(config)
     calls = [way(config, views, WARM_UP + rounds) for way in WAYS.values()]
@@ -212,7 +212,7 @@ def time_in_turn(config: SSLConfig, rounds: int) -> np.ndarray:
     return taken[WARM_UP:]
 
 
-def peak_memory(config: SSLConfig, way: str) -> float:
+def peak_megabytes(config: SSLConfig, way: str) -> float:
     """MB resident at most in this process after a few steps."""
     step = WAYS[way](config, make_views(config), WARM_UP)
     for _ in range(WARM_UP):
@@ -236,12 +236,12 @@ def main(arguments: list[str] | None = None) -> int:
     configs = [SSLConfig(method=method, **nowhere) for method in options.methods]
     # A process for each figure, before any step here: on Linux its peak begins with that of the one that started it.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        measured = pool.starmap(peak_memory, [(config, way) for config in configs for way in WAYS], chunksize=1)
+        measured = pool.starmap(peak_megabytes, [(config, way) for config in configs for way in WAYS], chunksize=1)
     print(f"{sizes[0]} {sizes[1]}x{sizes[1]}, batch {sizes[2]}, threads: {torch.get_num_threads()}; medians of "
           f"{options.pairs} rounds: ours / two plain passes / lightly's example; ratios within one\n")  # fmt: skip
     print("| method | views | ms a step | clips/s | ours to plain | ours to lightly's | peak MB |\n|" + "---|" * 7)
     for config, peaks in zip(configs, np.reshape(measured, (-1, len(WAYS))), strict=True):
-        taken = time_in_turn(config, options.pairs)
+        taken = step_times(config, options.pairs)
         middle = np.median(taken, axis=0)
         ratios = np.median(taken[:, :1] / taken[:, 1:], axis=0)
         row = [config.method, f"2 + {config.local_views} local" if config.local_views else "2"]

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import QuaclrsError, first_line_of
-from .folds import SPLITS, FoldPlan, find_complete_folds, fold_column, folds_of_recordings
-from .folds import Protocol as FoldProtocol
+from .folds import SPLITS, FoldPlan, FoldProtocol, find_complete_folds, fold_column, folds_of_recordings
 from .front_end import make_log_mel_config
 from .hub import may_be_repo_id
 from .labels import URBANSOUND8K

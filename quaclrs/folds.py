@@ -11,8 +11,8 @@ import numpy as np
 
 from .errors import QuaclrsError
 
-Protocol = Literal["strict", "paper"]
-PROTOCOLS: tuple[str, ...] = get_args(Protocol)
+FoldProtocol = Literal["strict", "paper"]
+PROTOCOLS: tuple[str, ...] = get_args(FoldProtocol)
 SPLITS = ("train", "validation", "test")
 
 PAPER_PROTOCOL_WARNING = (
@@ -21,7 +21,7 @@ PAPER_PROTOCOL_WARNING = (
 )
 
 
-def fold_column(protocol: Protocol) -> str:
+def fold_column(protocol: FoldProtocol) -> str:
     """The column of the data set that holds a clip's fold under a protocol."""
     return "fold_paper" if protocol == "paper" else "fold"
 
@@ -40,7 +40,7 @@ class FoldPlan:
             the folds stay official, and the strict protocol leaves those clips out of training.
     """
 
-    protocol: Protocol
+    protocol: FoldProtocol
     test_fold: int
     validation_fold: int
     complete_folds: tuple[int, ...]
@@ -56,7 +56,7 @@ class FoldPlan:
         folds: Sequence[int],
         sources: Sequence[str],
         recording_ids: Sequence[str],
-        protocol: Protocol = "strict",
+        protocol: FoldProtocol = "strict",
     ) -> FoldPlan:
         """Plan the splits that test on `test_fold`.
 

@@ -50,8 +50,6 @@ def push_folder(
     stale_patterns: Sequence[str] = (),
     private: bool = False,
     commit_message: str = "Upload with quaclrs",
-    space_sdk: str = "gradio",
-    token: str | None = None,
 ) -> PushedFolder:
     """Publish a folder as one commit: readers see the version before it or the whole new one, never a mixture.
 
@@ -66,8 +64,6 @@ def push_folder(
         stale_patterns: globs (`*` also matches `/`) of remote files to remove unless they are pushed anew.
         private: the repository must be private; a new one is made so.
         commit_message: first line of the commit.
-        space_sdk: what runs a new Space.
-        token: by default the one of `hf auth login` or HF_TOKEN.
 
     Raises:
         QuaclrsError: the id is invalid, the folder has nothing to push, the repository is public though `private` is
@@ -78,13 +74,13 @@ def push_folder(
     additions = _read_additions(folder, names)
     from huggingface_hub import CommitOperationDelete, HfApi, get_token
 
-    if not (token or get_token()):
+    if not get_token():
         raise QuaclrsError(f"no token to push to {repo_id} with; {_LOG_IN}")
-    api = HfApi(token=token)
+    api = HfApi()
     opening = f"{repo_id} cannot be opened on {api.endpoint}"
     with _one_line_errors(repo_id, opening, "check the network and HF_ENDPOINT, or try again later"):
         # Without `private` the namespace's own default holds.
-        sdk = space_sdk if repo_type == "space" else None
+        sdk = "gradio" if repo_type == "space" else None
         url = api.create_repo(repo_id, repo_type=repo_type, private=private or None, space_sdk=sdk, exist_ok=True)
         before: Any = api.repo_info(repo_id, repo_type=repo_type)
     if private and not before.private:

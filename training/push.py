@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     repo_id = options.repo or default_repo_id(run)
     check_repo_id(repo_id, "model")
     with tempfile.TemporaryDirectory() as folder:
-        assemble(run, Path(folder), repo_id, options.evaluation, options.example)
+        write_repository(run, Path(folder), repo_id, options.evaluation, options.example)
         pushed = push_folder(
             Path(folder), repo_id, "model", stale_patterns=["*"], private=options.private, commit_message=run.message
         )
@@ -111,7 +111,9 @@ def default_repo_id(run: FinishedRun) -> str:
     return f"quaclrs/urbansound13-{run.config.backbone.replace('/', '-')}{method}"
 
 
-def assemble(run: FinishedRun, folder: Path, repo_id: str, evaluation: Path | None, examples: list[Path]) -> None:
+def write_repository(
+    run: FinishedRun, folder: Path, repo_id: str, evaluation: Path | None, examples: list[Path]
+) -> None:
     """Write into an empty folder what the repository will hold.
 
     Args:

@@ -26,25 +26,6 @@ from .spectral_stretch import (
     stretched_mel_power,
 )
 
-#: Every augmentation, in the order in which they act: on the waveform, between waveform and log-mel, on the log-mel.
-AUGMENTATIONS: dict[str, type[Augmentation]] = {
-    kind.name: kind
-    for kind in (
-        Mixup,
-        TimeStretch,
-        PitchShift,
-        Gain,
-        GaussianNoise,
-        BackgroundNoise,
-        RandomCut,
-        TimeShift,
-        Equalizer,
-        RandomResizedCrop,
-        SpecAugment,
-        PatchAugment,
-    )
-}
-
 _ON_WAVEFORMS: tuple[type[Augmentation], ...] = (
     TimeStretch,
     PitchShift,
@@ -54,6 +35,11 @@ _ON_WAVEFORMS: tuple[type[Augmentation], ...] = (
     RandomCut,
 )
 _ON_LOG_MELS: tuple[type[Augmentation], ...] = (RandomResizedCrop, SpecAugment, PatchAugment)
+
+#: Every augmentation, in the order in which they act: on the waveform, between waveform and log-mel, on the log-mel.
+AUGMENTATIONS: dict[str, type[Augmentation]] = {
+    kind.name: kind for kind in (Mixup, *_ON_WAVEFORMS, TimeShift, Equalizer, *_ON_LOG_MELS)
+}
 
 
 class AugmentedLogMel(nn.Module):

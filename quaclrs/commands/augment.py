@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import QuaclrsError
-from .one_sound import picture_beside, read_sound
+from .one_sound import add_sound_options, picture_beside, read_sound
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..models import LogMelConfig
+
+_ENDING = "augmented.png"
 
 #: Draws of a policy that are shown.
 _DRAWS = 11
@@ -26,8 +28,7 @@ def add_augment_command(commands: Any) -> None:
         description="Draw a sound's spectrogram beside the paper's twelve variants of it, or draws of a policy.",
     )
     add = parser.add_argument
-    add("file", metavar="FILE", help="WAV, FLAC, Ogg, MP3, AIFF …; - for standard input")
-    add("--output", metavar="PICTURE", help="PNG, PDF or SVG to write (default: FILE with the ending .augmented.png)")
+    add_sound_options(parser, _ENDING)
     add("--policy", metavar="P", help="name of a policy, or a .yaml file; the paper's variants by default")
     add("--seed", type=int, default=0, metavar="N", help="of the draws (default 0)")
     parser.set_defaults(run=run_augment)
@@ -48,7 +49,7 @@ def run_augment(options: argparse.Namespace) -> int:
         spectrograms = {name: make_variant(name, waveform, "clip", options.seed) for name in VARIANTS}
     else:
         spectrograms = _draws_of(options.policy, waveform, options.seed, front_end)
-    output = Path(options.output or picture_beside(options.file, "augmented.png"))
+    output = Path(options.output or picture_beside(options.file, _ENDING))
     save_figure(spectrogram_grid_figure(spectrograms, front_end.duration, front_end), output)
     print(f"{options.file}: {len(spectrograms)} spectrograms in {output}")
     return 0

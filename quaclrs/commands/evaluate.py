@@ -11,6 +11,7 @@ from typing import Any
 
 from ..default_model import PACKAGED
 from ..errors import QuaclrsError
+from .model_options import add_model_options, load_model
 
 _MOST_DECIBELS = 100.0
 
@@ -23,7 +24,7 @@ def add_evaluate_command(commands: Any) -> None:
         description="Score a model on a fold of UrbanSound13 or on another data set, also under noise.",
     )
     add = parser.add_argument
-    add("--model", metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo; the package's own by default")
+    add_model_options(parser, backends=False)
     add(
         "--dataset",
         required=True,
@@ -45,7 +46,6 @@ def add_evaluate_command(commands: Any) -> None:
     add("--label-column", metavar="NAME", help="column of another data set's labels (default label)")
     add("--only-mapped-classes", action="store_true", help="predict only classes that the map leads to")
     add("--batch-size", type=int, default=32, metavar="N", help="clips at once (default 32)")
-    add("--device", metavar="D", help="cpu, cuda, mps; the best at hand by default")
     add("--output-dir", metavar="DIR", help="new folder for metrics, predictions, tables and plots")
     add("--json", action="store_true", help="print one JSON object instead of tables")
     parser.set_defaults(run=run_evaluate)
@@ -80,18 +80,15 @@ def run_evaluate(options: argparse.Namespace) -> int:
         refuse_used_folder(options.output_dir)
     from datasets import disable_progress_bars
     from tqdm import tqdm
-    from transformers.utils.logging import disable_progress_bar
 
     from ..evaluation.evaluation_clips import choose_clips
     from ..evaluation.foreign_dataset import load_label_map
     from ..evaluation.robustness import CLEAN, make_noise, metrics_over_snr, probabilities_over_snr
-    from ..inference.pytorch import load_classifier
 
-    disable_progress_bar()
     if not sys.stderr.isatty():
         disable_progress_bars()
     label_map = load_label_map(options.label_map) if options.label_map else None
-    classifier = load_classifier(options.model, options.device)
+    classifier = load_model(options)
     rate = classifier.sampling_rate
     noise = make_noise(options.noise, rate) if options.noise else None
     clips = choose_clips(

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .model_options import add_model_options, load_model
-from .one_sound import picture_beside, read_sound
+from .one_sound import add_sound_options, picture_beside, read_sound
+
+_ENDING = "explained.png"
 
 
 def add_explain_command(commands: Any) -> None:
@@ -19,8 +21,7 @@ def add_explain_command(commands: Any) -> None:
         description="Draw the spectrogram of a sound with what spoke for a class (Grad-CAM).",
     )
     add = parser.add_argument
-    add("file", metavar="FILE", help="WAV, FLAC, Ogg, MP3, AIFF …; - for standard input")
-    add("--output", metavar="PICTURE", help="PNG, PDF or SVG to write (default: FILE with the ending .explained.png)")
+    add_sound_options(parser, _ENDING)
     add("--label", metavar="CLASS", help="class to look for; the model's answer by default")
     add("--method", default="grad-cam", metavar="M", help="grad-cam or integrated-gradients (default grad-cam)")
     add_model_options(parser, backends=False)
@@ -37,7 +38,7 @@ def run_explain(options: argparse.Namespace) -> int:
 
     recording = read_sound(options.file, classifier.longest_read)
     explanation = explain(classifier, recording, label=options.label, method=options.method)
-    output = options.output or picture_beside(options.file, "explained.png")
+    output = options.output or picture_beside(options.file, _ENDING)
     save_figure(explanation_figure(explanation, classifier.log_mel_config), Path(output))
     result = {"file": options.file, "label": explanation.label, "score": explanation.score, "picture": output}
     if options.json:

@@ -9,8 +9,6 @@ from typing import Any
 
 from ..errors import QuaclrsError
 
-FORMATS = ("onnx",)
-
 
 def add_export_command(commands: Any) -> None:
     """Register the command with the subparsers of `quaclrs`."""
@@ -21,7 +19,6 @@ def add_export_command(commands: Any) -> None:
     )
     add = parser.add_argument
     add("--model", metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo; the package's own")
-    add("--format", choices=FORMATS, default="onnx", help="of the graphs (default onnx)")
     add("--output-dir", required=True, metavar="DIR", help="new folder for the export")
     add("--int8-dataset", metavar="DIR", help="also in 8 bits, calibrated on training clips of this data set")
     add("--fold", type=int, metavar="K", help="fold of that data set that the model was not trained on")

@@ -1,7 +1,8 @@
-"""What the commands that draw one sound share: the sound, and where its picture goes."""
+"""What the commands that hear one sound share: the sound, and where its picture goes."""
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from pathlib import Path
@@ -11,15 +12,26 @@ if TYPE_CHECKING:
     from ..audio import Recording
 
 
+#: What stands for standard input among files.
+STANDARD_INPUT = "-"
+
+
+def add_sound_options(parser: argparse.ArgumentParser, ending: str) -> None:
+    """Give a command FILE and `--output`; `ending` as of `picture_beside`, which says where else the picture goes."""
+    add = parser.add_argument
+    add("file", metavar="FILE", help="WAV, FLAC, Ogg, MP3, AIFF …; - for standard input")
+    add("--output", metavar="PICTURE", help=f"PNG, PDF or SVG to write (default: FILE with the ending .{ending})")
+
+
 def read_sound(file: str, longest: float = math.inf) -> Recording:
     """The recording in a file, or on standard input for `-`; `longest` as of `read_recording`."""
     from ..audio import read_recording
 
-    if file == "-":
+    if file == STANDARD_INPUT:
         return read_recording(sys.stdin.buffer.read(), "standard input", longest)
     return read_recording(file, None, longest)
 
 
 def picture_beside(file: str, ending: str) -> str:
     """The file with another ending; for standard input the ending alone."""
-    return ending if file == "-" else str(Path(file).with_suffix(f".{ending}"))
+    return ending if file == STANDARD_INPUT else str(Path(file).with_suffix(f".{ending}"))

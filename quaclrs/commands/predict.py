@@ -11,9 +11,7 @@ from typing import Any
 
 from ..errors import QuaclrsError
 from .model_options import add_model_options, load_model
-
-#: What stands for standard input among files.
-STANDARD_INPUT = "-"
+from .one_sound import STANDARD_INPUT, read_sound
 
 
 def add_predict_command(commands: Any) -> None:
@@ -40,7 +38,7 @@ def run_predict(options: argparse.Namespace) -> int:
         raise QuaclrsError(f"--min-score is {options.min_score:g}; it must be from 0 to 1")
     from tqdm import tqdm
 
-    from ..audio import AudioError, Recording, read_recording
+    from ..audio import AudioError, Recording
 
     files = _expand(options.files)
     classifier = load_model(options)
@@ -54,10 +52,7 @@ def run_predict(options: argparse.Namespace) -> int:
         nonlocal broken
         for file in bar:
             try:
-                if file == STANDARD_INPUT:
-                    recording = read_recording(sys.stdin.buffer.read(), "standard input", longest)
-                else:
-                    recording = read_recording(file, longest=longest)
+                recording = read_sound(file, longest)
                 # Mixed here, where a file that is too odd can be named and left out.
                 recording = Recording(recording.mono(recording.sampling_rate)[None], recording.sampling_rate)
             except AudioError as error:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .model_options import add_model_options, load_model
+from .one_sound import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from ..inference.timeline import Segment
@@ -47,7 +48,7 @@ def run_timeline(options: argparse.Namespace) -> int:
         raise QuaclrsError(f"--batch-size is {options.batch_size}; it must be 1 or more")
     classifier = load_model(options)
     asked = {name: getattr(options, name) for name in ("window", "hop", "min_score", "batch_size")}
-    if options.file == "-":
+    if options.file == STANDARD_INPUT:
         # A sound cannot be read piece by piece from a pipe: its format may need to seek.
         with tempfile.NamedTemporaryFile(suffix=".sound") as copy:
             while piece := sys.stdin.buffer.read(1 << 20):

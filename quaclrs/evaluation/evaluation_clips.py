@@ -13,7 +13,7 @@ import numpy as np
 from ..audio import AudioError, load_audio
 from ..data import SYNTHETIC_WARNING, class_names, is_synthetic, load_urbansound13
 from ..errors import QuaclrsError
-from ..folds import PAPER_PROTOCOL_WARNING, Protocol, fold_column
+from ..folds import PAPER_PROTOCOL_WARNING, FoldProtocol, fold_column
 from ..labels import SOURCE_OF_CLASS
 from .foreign_dataset import NO_LABEL, LabelMap, is_folder_of_sounds, label_names, load_foreign_dataset
 
@@ -45,7 +45,7 @@ class EvaluationClips:
     classes: tuple[str, ...]
     sources: list[str]
     fold: int | None
-    protocol: Protocol | None
+    protocol: FoldProtocol | None
     split: str | None
     left_out: dict[str, int]
     warnings: tuple[str, ...]
@@ -79,7 +79,7 @@ def choose_clips(
     model_classes: Sequence[str],
     fold: int | None = None,
     split: str | None = None,
-    protocol: Protocol = "strict",
+    protocol: FoldProtocol = "strict",
     label_map: LabelMap | None = None,
     label_column: str = "label",
     only_mapped_classes: bool = False,
@@ -142,7 +142,7 @@ def listed(names: Collection[str], most: int = 10) -> str:
     return ", ".join(list(names)[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _load_urbansound13(name: str | os.PathLike, fold: int | None, split: str | None, protocol: Protocol) -> Dataset:
+def _load_urbansound13(name: str | os.PathLike, fold: int | None, split: str | None, protocol: FoldProtocol) -> Dataset:
     try:
         rows = load_urbansound13(name, fold, split, protocol)
     except QuaclrsError as error:
@@ -179,7 +179,7 @@ def _open_classes(label_map: LabelMap, model_classes: Sequence[str], only_mapped
     return tuple(name for name in model_classes if name in mapped)
 
 
-def _warnings(rows: Dataset, fold: int | None, split: str | None, protocol: Protocol) -> Iterator[str]:
+def _warnings(rows: Dataset, fold: int | None, split: str | None, protocol: FoldProtocol) -> Iterator[str]:
     if fold is None:
         yield "every clip of the data set is evaluated, and clips that the model trained on are no test; give --fold"
     elif split != "test":

@@ -19,10 +19,8 @@ def paired_difference(
     recording_ids: Sequence[str],
     balanced: bool = False,
     replicates: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
 ) -> dict[str, Any]:
-    """The difference of two models' accuracies, or balanced accuracies, with its percentile interval over recordings.
+    """The difference of two models' accuracies, plain or balanced, with its 95 % interval over recordings.
 
     Both models are scored on the same draws of recordings (as in `bootstrap_intervals`), so what makes a recording easy
     or hard for both of them cancels.
@@ -34,7 +32,7 @@ def paired_difference(
         recording_ids: (clips,) the recording each clip was cut from.
         balanced: every class counts alike, in place of every clip: a class of many clips of few recordings, of which
             each may tip the figure, weighs no more than others.
-        replicates, confidence, seed: as in `bootstrap_intervals`.
+        replicates: as in `bootstrap_intervals`.
 
     Returns:
         `accuracy` and `other`, the other model's, in [0, 1], means over runs; their `difference`, and its `interval`
@@ -45,13 +43,13 @@ def paired_difference(
     """
     ours, theirs = (_hits(labels, given) for given in (probabilities, other_probabilities))
     clusters, class_of_cluster = cluster_clips(labels, recording_ids)
-    weights = draw_recordings(class_of_cluster, replicates, seed)
+    weights = draw_recordings(class_of_cluster, replicates, seed=0)
     gained = np.bincount(clusters, weights=ours - theirs)
     clips = np.bincount(clusters)
     group_of_cluster = class_of_cluster if balanced else np.zeros_like(class_of_cluster)
     groups = [group_of_cluster == group for group in np.unique(group_of_cluster)]
     drawn = np.mean([gained[group] @ weights[group] / (clips[group] @ weights[group]) for group in groups], axis=0)
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(drawn, [0.025, 0.975])
     group_of_clip = group_of_cluster[clusters]
     share = 1 / (len(groups) * np.bincount(group_of_clip)[group_of_clip])  # of each clip in the mean of groups' means
     return {

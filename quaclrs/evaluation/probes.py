@@ -1,14 +1,13 @@
 """Probes of frozen embeddings: cosine k-nearest neighbours and logistic regression.
 
-Both ask how well classes separate in a representation that is not trained further. The weighted k-NN vote follows
-Wu et al. 2018, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", section 3.4.
+Both ask how well classes separate in a representation that is not trained further.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from quaclrs.errors import QuaclrsError
@@ -22,25 +21,24 @@ def knn_predict(
     train_labels: np.ndarray,
     test_embeddings: np.ndarray,
     k: int = 5,
-    temperature: float | None = None,
 ) -> np.ndarray:
     """Label every test clip by a vote of its k training clips of highest cosine similarity.
+
+    A tie goes to the class whose neighbours are more similar in sum.
 
     Args:
         train_embeddings: (train clips, dimensions) floats of any length; an all-zero row is similar (0) to nothing.
         train_labels: (train clips,) integers.
         test_embeddings: (test clips, dimensions) floats.
         k: number of neighbours, 1 to the number of training clips.
-        temperature: None gives every neighbour one vote, and a tie goes to the class whose neighbours are more similar
-            in sum; a number T > 0 weighs a neighbour of similarity s by exp(s / T) (Wu et al. take 0.07).
 
     Returns:
         (test clips,) predicted labels, of the dtype of `train_labels`.
 
     Raises:
-        QuaclrsError: shapes that do not fit each other, values that are not finite, k or temperature out of range.
+        QuaclrsError: shapes that do not fit each other, values that are not finite, k out of range.
     """
-    classes, votes = _knn_votes(train_embeddings, train_labels, test_embeddings, k, temperature)
+    classes, votes = _knn_votes(train_embeddings, train_labels, test_embeddings, k)
     return classes[votes.argmax(axis=1)]
 
 
@@ -50,11 +48,10 @@ def knn_probabilities(
     test_embeddings: np.ndarray,
     num_classes: int,
     k: int = 5,
-    temperature: float | None = None,
 ) -> np.ndarray:
     """The share of the votes that every class gets, float64 (test clips, num_classes); its arguments are
     `knn_predict`'s, with labels in [0, num_classes), and its highest share is that function's answer."""
-    classes, votes = _knn_votes(train_embeddings, train_labels, test_embeddings, k, temperature)
+    classes, votes = _knn_votes(train_embeddings, train_labels, test_embeddings, k)
     probabilities = np.zeros((len(votes), num_classes))
     probabilities[:, classes] = votes / votes.sum(axis=1, keepdims=True)
     return probabilities
@@ -65,7 +62,6 @@ def _knn_votes(
     train_labels: np.ndarray,
     test_embeddings: np.ndarray,
     k: int,
-    temperature: float | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The classes of the training clips, and the votes (test clips, these classes) for each."""
     train, train_labels = _checked_embeddings("train", train_embeddings, train_labels)
@@ -73,8 +69,6 @@ def _knn_votes(
     _check_same_dimensions(train, test)
     if not 1 <= k <= len(train):
         raise QuaclrsError(f"k must be between 1 and the number of training clips, {len(train)}; it is {k}")
-    if temperature is not None and not temperature > 0:
-        raise QuaclrsError(f"temperature must be above 0, or None for a plain majority vote; it is {temperature}")
     train, test = _unit_length(train), _unit_length(test)
     classes, class_of_train = np.unique(train_labels, return_inverse=True)
 
@@ -85,7 +79,8 @@ def _knn_votes(
         neighbours = np.argpartition(similarities, -k, axis=1)[:, -k:]
         nearest = np.take_along_axis(similarities, neighbours, axis=1).astype(np.float64)
         rows = np.arange(start, start + len(nearest))[:, None]
-        np.add.at(votes, (rows, class_of_train[neighbours]), _vote_weights(nearest, temperature))
+        # The similarities of all k neighbours together move a sum of votes by less than 1/2: they only break ties.
+        np.add.at(votes, (rows, class_of_train[neighbours]), 1 + nearest / (2 * k + 1))
     return classes, votes
 
 
@@ -95,79 +90,41 @@ def knn_accuracy(
     test_embeddings: np.ndarray,
     test_labels: np.ndarray,
     k: int = 5,
-    temperature: float | None = None,
 ) -> float:
     """Fraction of test clips, in [0, 1], that `knn_predict` labels rightly; arguments and errors are its own."""
     _, test_labels = _checked_embeddings("test", test_embeddings, test_labels)
-    predicted = knn_predict(train_embeddings, train_labels, test_embeddings, k, temperature)
+    predicted = knn_predict(train_embeddings, train_labels, test_embeddings, k)
     return float(np.mean(predicted == test_labels))
 
 
-def linear_probe_accuracy(
-    train_embeddings: np.ndarray,
-    train_labels: np.ndarray,
-    test_embeddings: np.ndarray,
-    test_labels: np.ndarray,
-    C: float = 1.0,  # scikit-learn's name for it
-) -> float:
-    """Fraction of test clips, in [0, 1], that a logistic regression on the training embeddings labels rightly.
+def linear_probe_probabilities(
+    train_embeddings: np.ndarray, train_labels: np.ndarray, test_embeddings: np.ndarray, num_classes: int
+) -> np.ndarray:
+    """Class probabilities by a logistic regression on the training embeddings, float64 (test clips, num_classes).
 
-    Every dimension is standardised with the training clips' mean and standard deviation first, so that one C suits
-    embeddings of any scale.
+    Every dimension is standardised with the training clips' mean and standard deviation first, so that one penalty
+    suits embeddings of any scale. A class without training clips has probability 0.
 
     Args:
         train_embeddings: (train clips, dimensions) floats.
-        train_labels: (train clips,) integers of at least two classes.
+        train_labels: (train clips,) integers in [0, num_classes), of at least two classes.
         test_embeddings: (test clips, dimensions) floats.
-        test_labels: (test clips,) integers; classes without training clips count as errors.
-        C: inverse of the L2 penalty's strength, above 0.
+        num_classes: columns of the result.
 
     Raises:
-        QuaclrsError: shapes that do not fit each other, values that are not finite, a single training class, C <= 0.
+        QuaclrsError: shapes that do not fit each other, values that are not finite, a single training class.
     """
-    probe, test = _fit_linear_probe(train_embeddings, train_labels, test_embeddings, C)
-    _, test_labels = _checked_embeddings("test", test_embeddings, test_labels)
-    return float(probe.score(test, test_labels))
-
-
-def linear_probe_probabilities(
-    train_embeddings: np.ndarray,
-    train_labels: np.ndarray,
-    test_embeddings: np.ndarray,
-    num_classes: int,
-    C: float = 1.0,
-) -> np.ndarray:
-    """The probe's class probabilities, float64 (test clips, num_classes); arguments are `linear_probe_accuracy`'s,
-    with labels in [0, num_classes). A class without training clips has probability 0."""
-    probe, test = _fit_linear_probe(train_embeddings, train_labels, test_embeddings, C)
-    probabilities = np.zeros((len(test), num_classes))
-    probabilities[:, probe.classes_] = probe.predict_proba(test)
-    return probabilities
-
-
-def _fit_linear_probe(
-    train_embeddings: np.ndarray, train_labels: np.ndarray, test_embeddings: np.ndarray, C: float
-) -> tuple[Pipeline, np.ndarray]:
     train, train_labels = _checked_embeddings("train", train_embeddings, train_labels)
     test, _ = _checked_embeddings("test", test_embeddings)
     _check_same_dimensions(train, test)
     if len(np.unique(train_labels)) < 2:
         raise QuaclrsError("a linear probe needs training clips of at least two classes; give it more clips")
-    if not C > 0:
-        raise QuaclrsError(f"C must be above 0; it is {C}")
     # scikit-learn's default of 100 steps stops short on embeddings of a thousand and more dimensions.
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     probe.fit(train, train_labels)
-    return probe, test
-
-
-def _vote_weights(similarities: np.ndarray, temperature: float | None) -> np.ndarray:
-    k = similarities.shape[1]
-    if temperature is None:
-        # The similarities of all k neighbours together move a sum of votes by less than 1/2: they only break ties.
-        return 1 + similarities / (2 * k + 1)
-    # Relative to the nearest neighbour, which changes no vote and keeps exp from overflowing at small temperatures.
-    return np.exp((similarities - similarities.max(axis=1, keepdims=True)) / temperature)
+    probabilities = np.zeros((len(test), num_classes))
+    probabilities[:, probe.classes_] = probe.predict_proba(test)
+    return probabilities
 
 
 def _unit_length(embeddings: np.ndarray) -> np.ndarray:

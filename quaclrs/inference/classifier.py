@@ -1,4 +1,4 @@
-"""Sounds in, labels out, whatever runs the network: PyTorch (`inference.py`) or ONNX Runtime (`onnx_inference.py`).
+"""Sounds in, labels out, whatever runs the network: PyTorch (`pytorch.py`) or ONNX Runtime (`onnx.py`).
 
 Nothing here imports torch or transformers.
 """

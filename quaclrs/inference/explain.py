@@ -23,7 +23,7 @@ from ..models import Backbone
 from .pytorch import TorchClassifier
 
 Method = Literal["grad-cam", "integrated-gradients"]
-METHODS: tuple[Method, ...] = ("grad-cam", "integrated-gradients")
+EXPLANATION_METHODS: tuple[Method, ...] = ("grad-cam", "integrated-gradients")
 
 #: The layers that are looked at of backbones with names of ours: late ones of those that find a short event in silence
 #: (tests/quaclrs/inference/test_gradcam_event.py). The very last maps have few columns, each of which sees most of a
@@ -84,8 +84,8 @@ def explain(
     Raises:
         QuaclrsError: an unknown class or method, or an unusable sound.
     """
-    if method not in METHODS:
-        raise QuaclrsError(f"unknown method {method!r}; choose {' or '.join(METHODS)}")
+    if method not in EXPLANATION_METHODS:
+        raise QuaclrsError(f"unknown method {method!r}; choose {' or '.join(EXPLANATION_METHODS)}")
     if label is not None and label not in classifier.labels:
         raise QuaclrsError(f"the model knows no class {label!r}; its classes are {', '.join(classifier.labels)}")
     waveform = torch.from_numpy(classifier.prepare([sound], sampling_rate)).to(classifier.device)

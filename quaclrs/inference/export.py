@@ -46,16 +46,15 @@ class _LogMelToLogits(nn.Module):
         return self.model(input_features=input_features).logits
 
 
-def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike, clips: np.ndarray | None = None) -> float:
+def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike) -> float:
     """Write a folder that runs without torch: two graphs, their configuration, a script, the model's licence and card.
 
     `model.onnx` takes waveforms (batch, samples) to probabilities; `classifier.onnx` takes log-mels (batch, mels,
-    frames) to logits. Both are compared with PyTorch before anything is left in the folder.
+    frames) to logits. Both are compared with PyTorch on noise before anything is left in the folder.
 
     Args:
         classifier: any; it is exported from the CPU.
         folder: new or empty.
-        clips: waveforms (clips, samples) for the comparison; noise where absent.
 
     Returns:
         The largest difference of a probability or a logit from PyTorch's.
@@ -68,9 +67,8 @@ def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike, clips: n
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise QuaclrsError(f"{folder} is not empty; choose another --output-dir")
     model, log_mel = copy.deepcopy(classifier.model).cpu().eval(), classifier.log_mel_config
-    if clips is None:
-        clips = np.random.default_rng(0).normal(0, 0.1, (3, log_mel.n_samples)).astype(np.float32)
-    waveforms = torch.from_numpy(clips)
+    noise = np.random.default_rng(0).normal(0, 0.1, (3, log_mel.n_samples))
+    waveforms = torch.from_numpy(noise.astype(np.float32))
     with torch.inference_mode():
         log_mels = model.quaclrs.log_mel(waveforms)
     folder.parent.mkdir(parents=True, exist_ok=True)

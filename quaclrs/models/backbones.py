@@ -68,7 +68,7 @@ PAPER_BACKBONES: Mapping[str, BackboneSpec] = {
 #: YAMNet (Google, Apache-2.0): MobileNet v1 over patches of 96 frames, trained on AudioSet. Its front end gives natural
 #: logarithms of mel magnitudes; the normalisation turns 80 dB from 0 to 1 into those. A frame comes every 167 samples,
 #: YAMNet's every 160: whole seconds are whole patches then, and no picture need be resized.
-#: `python -m training.audioset_weights` makes its weights.
+#: The package's own model holds its weights.
 AUDIO_BACKBONES: Mapping[str, BackboneSpec] = {
     "yamnet": BackboneSpec(
         "mobilenetv1_100",
@@ -210,8 +210,8 @@ class Backbone(nn.Module):
     def _download_weights(self) -> dict[str, torch.Tensor]:
         if self.name in AUDIO_BACKBONES:
             raise BackboneError(
-                f"pretrained weights of {self.name} are not on the Hub; make a file of them with "
-                "python -m training.audioset_weights, and name it"
+                f"pretrained weights of {self.name} are not on the Hub; quaclrs.default_model holds them, "
+                "and a training run takes them from there"
             )
         try:
             if self.name == "alexnet":

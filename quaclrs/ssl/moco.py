@@ -25,8 +25,6 @@ class MoCoOptions(SSLOptions):
         momentum: of the key encoder; below the paper's 0.999, which needs many thousands of steps.
         temperature: of the contrastive loss.
         key_groups: parts of a batch whose keys share BatchNorm statistics.
-        query_views: 1, queries are of the first view and keys of the second (paper); or 2, also the other way round, as
-            `--symmetric` of the authors' CIFAR-10 demo: gradients of both views, in a step that costs more.
     """
 
     projection_dim: int = bounded(128, 1)
@@ -34,7 +32,6 @@ class MoCoOptions(SSLOptions):
     momentum: float = bounded(0.99, 0, 1)
     temperature: float = bounded(0.07, 1e-3)
     key_groups: int = bounded(2, 1)
-    query_views: int = bounded(1, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -100,10 +97,8 @@ class MoCo(SSLMethod):
         return nn.Linear(self.hidden_size, self.options.projection_dim)
 
     def step(self, views: Sequence[torch.Tensor], labels: torch.Tensor | None = None) -> StepOutput:
-        querying = self.options.query_views
-        embeddings = [self.encoder(view) for view in views[:querying]]
-        queries = torch.cat([self.projection(embedding).float() for embedding in embeddings])
-        keys = torch.cat([self._encode_keys(view) for view in (views[1], views[0])[:querying]])
+        embeddings = self.encoder(views[0])
+        queries, keys = self.projection(embeddings).float(), self._encode_keys(views[1])
         with full_precision(queries):
             queries, keys = normalize(queries, dim=1), normalize(keys, dim=1)
             positive = (queries * keys).sum(1, keepdim=True)
@@ -117,7 +112,7 @@ class MoCo(SSLMethod):
             "contrastive_accuracy": (logits.detach().argmax(1) == 0).float().mean(),
             "queue_filled": self.queue.filled / len(self.queue.keys),
         }
-        return StepOutput(loss, logs, embeddings[0].float())
+        return StepOutput(loss, logs, embeddings.float())
 
     @torch.no_grad()
     def _encode_keys(self, view: torch.Tensor) -> torch.Tensor:

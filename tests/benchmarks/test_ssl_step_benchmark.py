@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.ssl_step import EXAMPLES, WAYS, make_encoder, make_views, time_in_turn
+from benchmarks.ssl_step import EXAMPLES, WAYS, make_encoder, make_views, step_times
 from quaclrs.ssl import METHODS
 from training.ssl.config import SSLConfig
 
@@ -14,7 +14,7 @@ def config_of(method: str) -> SSLConfig:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_way_steps_with_the_preset_of_the_method(method):
-    milliseconds = time_in_turn(config_of(method), rounds=1)
+    milliseconds = step_times(config_of(method), rounds=1)
     assert milliseconds.shape == (1, len(WAYS))
     assert (milliseconds > 0).all()
 

@@ -7,17 +7,20 @@ import sys
 import zipfile
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
 import soxr
 import torch
 from safetensors import safe_open
+from torch import nn
 
 from quaclrs import CLASS_NAMES, load_classifier
 from quaclrs.cli import main
 from quaclrs.default_model import DEFAULT_MODEL
 from quaclrs.inference.pytorch import TorchClassifier
+from quaclrs.models import QuaclrsForAudioClassification
 
 #: UrbanSound8K's classes by the second number of a file's name (its README).
 URBANSOUND8K = (
@@ -56,6 +59,45 @@ def test_it_is_small_safe_and_licensed_and_runs_in_float32(classifier) -> None:
     assert classifier.labels == list(CLASS_NAMES)
     licence = (DEFAULT_MODEL / "LICENSE").read_text()
     assert "CC BY-NC 4.0" in licence and "Apache License 2.0" in licence
+
+
+#: The eight largest of YAMNet's 1024 embedding dimensions for `sweep()`, by TensorFlow 2.21 from the published
+#: checkpoint, with the sum over all and how many are not 0.
+BY_TENSORFLOW = {
+    953: 3.8592, 690: 2.9063, 713: 2.8105, 156: 2.7393, 389: 2.5141, 55: 2.5122, 326: 2.3228, 272: 2.2868,
+}  # fmt: skip
+SUM, ACTIVE = 83.56401, 119
+
+
+def sweep() -> np.ndarray:
+    """0.975 s from 200 to 4000 Hz at 16 kHz: one of YAMNet's patches."""
+    seconds = np.arange(15_600) / 16_000
+    return 0.5 * np.sin(2 * np.pi * (200 * seconds + 3800 / (2 * 0.975) * seconds**2))
+
+
+def yamnets_log_mel(waveform: np.ndarray) -> np.ndarray:
+    """As YAMNet's published code has it (features.py): 400 samples a frame, from the very first; (mels, frames)."""
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, 400)[::160] * np.hanning(401)[:400]
+    bank = librosa.filters.mel(sr=16_000, n_fft=512, n_mels=64, fmin=125, fmax=7500, htk=True, norm=None)
+    return np.log(bank @ np.abs(np.fft.rfft(frames, 512)).T + 0.001)
+
+
+def test_its_encoder_embeds_as_tensorflows_yamnet_does() -> None:
+    backbone = QuaclrsForAudioClassification.from_pretrained(DEFAULT_MODEL, dtype=torch.float32).quaclrs.backbone.eval()
+    for module in backbone.network.modules():  # YAMNet's rectifiers have no upper bound; timm's stop at 6
+        if hasattr(module, "act"):
+            module.act = nn.ReLU()
+    log_mel = yamnets_log_mel(sweep())
+    picture = torch.from_numpy(log_mel[::-1, :96].copy()).float().expand(1, 3, -1, -1)  # its own level
+
+    with torch.no_grad():
+        embedding = backbone.network(backbone.split(picture))[0].numpy()
+
+    assert set(np.argsort(-embedding)[:8].tolist()) == set(BY_TENSORFLOW)
+    # TensorFlow's mel bands are triangles over mels, librosa's over hertz; our weights are in half precision.
+    np.testing.assert_allclose(embedding[list(BY_TENSORFLOW)], list(BY_TENSORFLOW.values()), atol=5e-3)
+    assert embedding.sum() == pytest.approx(SUM, rel=1e-3)
+    assert (embedding > 0).sum() == pytest.approx(ACTIVE, abs=1)
 
 
 def test_real_recordings_of_every_encoding_are_named_rightly(classifier, formats) -> None:

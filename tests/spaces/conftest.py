@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
-from benchmarks.running_space import running_space
+from benchmarks.running_space import running_space, write_sounds
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +30,4 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "silent": (np.zeros(48_000), 48_000),
         "long": (generator.normal(0, 0.1, 601 * 8_000), 8_000),
     }
-    files = {kind: folder / f"{kind}.flac" for kind in made}
-    for kind, (samples, rate) in made.items():
-        soundfile.write(files[kind], samples, rate)
-    files["text"] = folder / "text.wav"
-    files["text"].write_text("this is no sound")
-    return files
+    return write_sounds(folder, made)

@@ -23,7 +23,7 @@ from transformers import pipeline
 import quaclrs.models
 from quaclrs import load_urbansound13
 from quaclrs.audio import load_audio
-from training.push import assemble, default_repo_id, main, read_run
+from training.push import default_repo_id, main, read_run, write_repository
 from training.runs.card import CardContext
 from training.ssl.config import SSLConfig
 from training.supervised.card import write_model_card
@@ -196,7 +196,7 @@ def test_figures_that_are_not_strict_ones_on_real_recordings_are_no_results_of_t
 
 def test_nothing_that_is_published_says_where_files_lie_on_this_machine(run, sample_dataset, tmp_path):
     (tmp_path / "stage").mkdir()
-    assemble(read_run(run), tmp_path / "stage", "ns/name", None, [])
+    write_repository(read_run(run), tmp_path / "stage", "ns/name", None, [])
     for name in ("README.md", "config.yaml", "metrics.json"):
         text = (tmp_path / "stage" / name).read_text()
         assert str(sample_dataset.parent) not in text and str(run.parent) not in text, name

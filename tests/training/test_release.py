@@ -15,7 +15,7 @@ from quaclrs import load_classifier, load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 from training.cross_validate import CrossValidationConfig, cross_validate
-from training.push import assemble, read_run
+from training.push import read_run, write_repository
 from training.release import ReleaseConfig, fit_temperature, main, release, save_released
 from training.runs.card import CardContext
 from training.supervised.release_card import write_release_card
@@ -120,11 +120,11 @@ def test_a_cross_validation_that_is_not_finished_is_one_line(sample_dataset, tmp
 
 def test_a_release_is_published_with_its_own_card_and_the_files_that_run_it(released, tmp_path):
     run = read_run(released[0])
-    assemble(run, tmp_path, "ns/name", None, [])
+    write_repository(run, tmp_path, "ns/name", None, [])
     assert (tmp_path / "README.md").read_bytes() == (released[0] / "model" / "README.md").read_bytes()
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["auto_map"]["AutoModelForAudioClassification"].endswith(".QuaclrsForAudioClassification")
     assert {"modeling_quaclrs.py", "model.safetensors", "confusion_matrix.png"} <= {f.name for f in tmp_path.iterdir()}
     assert run.message == "mobilenetv3_small_050, scratch, trained on every clip"
     with pytest.raises(QuaclrsError, match=r"^--example has no use with a release"):
-        assemble(run, tmp_path, "ns/name", None, [tmp_path / "README.md"])
+        write_repository(run, tmp_path, "ns/name", None, [tmp_path / "README.md"])

@@ -18,7 +18,7 @@ import yaml
 
 from quaclrs.data import complete_folds, load_urbansound13
 from quaclrs.errors import QuaclrsError
-from quaclrs.folds import Protocol as FoldProtocol
+from quaclrs.folds import FoldProtocol
 
 from ..runs.options import flag_of, read_options_file
 from ..runs.queue import environment_of_job, side_by_side

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quaclrs.folds import Protocol
+from quaclrs.folds import FoldProtocol
 
 from ..runs.folder import RunFolder
 from ..runs.options import flag_of, parse_config, read_options_file
@@ -28,7 +28,7 @@ class SSLRequest:
 
     dataset: str
     output_dir: Path
-    protocol: Protocol = "strict"
+    protocol: FoldProtocol = "strict"
     epochs: int | None = None
     max_clips_per_class: int | None = None
     backbone: str | None = None

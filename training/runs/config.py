@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from quaclrs.errors import QuaclrsError
-from quaclrs.folds import PROTOCOLS, Protocol
+from quaclrs.folds import PROTOCOLS, FoldProtocol
 from quaclrs.models import PAD_MODES, BackboneError, find_backbone
 
 from .options import check_options, flag_of, option
@@ -31,7 +31,7 @@ class TrainingConfig:
     dataset: str = option("", "folder that the builder wrote, or a Hub repository")
     test_fold: int = option(0, "fold to test on; the complete fold before it validates", at_least=0)
     output_dir: str = option("", "new folder for the run")
-    protocol: Protocol = option(
+    protocol: FoldProtocol = option(
         "strict", "strict: no recording in two splits; paper: as the paper dealt, optimistic", PROTOCOLS
     )
     max_clips_per_class: int | None = option(

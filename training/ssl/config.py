@@ -121,18 +121,16 @@ class SSLConfig(TrainingConfig):
 
 
 def read_preset(method: str, batch_size: int) -> dict[str, Any]:
-    """Options of the preset for the largest batch that is not above this one, or else for the smallest."""
+    """Options of the method's preset, with those for the largest batch not above this one, or else for the smallest."""
     if method not in METHODS:
         asked = "is missing" if not method else f"is {method!r}"
         raise QuaclrsError(f"--method {asked}; choose {', '.join(METHODS)}")
-    sizes = sorted(int(re.findall(r"\d+", file.stem)[-1]) for file in PRESETS.glob(f"{method}-*.yaml"))
-    size = max([size for size in sizes if size <= batch_size], default=sizes[0])
-    return dict(_read(PRESETS / f"{method}-{size}.yaml"))
+    preset = dict(_read(PRESETS / f"{method}.yaml"))
+    of_sizes = preset.pop("batch_sizes")
+    return preset | of_sizes[max((size for size in of_sizes if size <= batch_size), default=min(of_sizes))]
 
 
-@functools.cache
-def _read(file: Path) -> dict[str, Any]:
-    return read_options_file(file)
+_read = functools.cache(read_options_file)
 
 
 def _parse_options(given: str | dict[str, Any]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from quaclrs.ssl import METHODS, LogMelEncoder, QuasiSupervised, Views
 
 from ..clips.augmentation import complete_policy
 from ..weights.encoder import load_encoder
+from ..weights.pretrained import load_pretrained
 from .config import SSLConfig
 
 
@@ -31,7 +32,7 @@ def build_encoder(config: SSLConfig, log_mel: LogMelConfig) -> QuaclrsModel:
         if config.init_from:
             load_encoder(encoder, config.init_from, config.test_fold)
         elif config.initial_weights == "pretrained":
-            encoder.backbone.load_weights(config.pretrained_file)
+            load_pretrained(encoder.backbone, config.pretrained_file)
     except BackboneError as error:
         raise QuaclrsError(f"{error} (--pretrained-file, --initial-weights random)") from error
     encoder.backbone.to(memory_format=torch.channels_last)

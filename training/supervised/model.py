@@ -14,6 +14,7 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.models import BackboneError, LogMelConfig, QuaclrsConfig, QuaclrsForAudioClassification
 
 from ..weights.encoder import load_encoder
+from ..weights.pretrained import load_pretrained
 from .config import SupervisedConfig
 
 
@@ -31,7 +32,7 @@ def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfi
         if config.init_from:
             load_encoder(model.quaclrs, config.init_from, config.test_fold)
         elif config.initial_weights == "pretrained":
-            model.quaclrs.backbone.load_weights(config.pretrained_file)
+            load_pretrained(model.quaclrs.backbone, config.pretrained_file)
     except BackboneError as error:
         raise QuaclrsError(f"{error} (--pretrained-file, --mode scratch)") from error
     if config.mode == "linear_probe":

@@ -13,7 +13,7 @@ from torch import nn
 from quaclrs import QuaclrsError, load_classifier
 from quaclrs.cli import main
 from quaclrs.evaluation.figures.explanation import explanation_figure
-from quaclrs.inference.explain import METHODS, explain, find_target_layer
+from quaclrs.inference.explain import EXPLANATION_METHODS, explain, find_target_layer
 from quaclrs.inference.pytorch import TorchClassifier
 from quaclrs.models import (
     Backbone,
@@ -39,7 +39,7 @@ def burst() -> np.ndarray:
     return sound
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EXPLANATION_METHODS)
 def test_an_explanation_is_of_the_models_answer_with_its_score_on_the_cells_of_the_log_mel(method, classifier, burst):
     found = explain(classifier, burst, method=method)
     best = classifier.predict(burst)[0]
@@ -49,7 +49,7 @@ def test_an_explanation_is_of_the_models_answer_with_its_score_on_the_cells_of_t
     assert found.duration == 4.0
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EXPLANATION_METHODS)
 def test_another_class_has_its_own_score_and_its_own_map(method, classifier, burst):
     first, last = (classifier.predict(burst)[place] for place in (0, -1))
     ours, theirs = (explain(classifier, burst, label=entry["label"], method=method) for entry in (first, last))
@@ -87,7 +87,7 @@ def test_integrated_gradients_of_a_linear_model_are_its_weights_times_the_sound(
     np.testing.assert_allclose(found.heat, expected / expected.max(), atol=1e-4)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EXPLANATION_METHODS)
 def test_randomised_weights_change_the_map(method, tiny_classifier_folder, classifier, burst):
     sound = burst + np.random.default_rng(1).normal(0, 0.05, len(burst)).astype(np.float32)
     other = load_classifier(tiny_classifier_folder, device="cpu")

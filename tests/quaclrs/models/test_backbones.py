@@ -297,4 +297,4 @@ def test_flat_silence_is_not_made_loud() -> None:
 def test_weights_of_a_network_for_sound_are_not_looked_for_on_the_hub() -> None:
     with pytest.raises(BackboneError) as error:
         Backbone("yamnet").load_weights()
-    assert_one_line(error.value, "yamnet", "python -m training.audioset_weights")
+    assert_one_line(error.value, "yamnet", "quaclrs.default_model")

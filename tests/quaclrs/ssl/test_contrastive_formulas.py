@@ -90,18 +90,6 @@ def test_moco_is_info_nce_of_query_key_and_the_queue_as_it_was_before_the_step(n
 
 
 @pytest.mark.parametrize("name", ["moco", "moco_v2"])
-def test_moco_with_both_views_as_queries_is_the_mean_of_both_directions_against_the_queue_before_the_step(name):
-    method, twin, views = build(name, query_views=2), build(name), random_views()
-    losses, keys_of = [], []
-    for order in (views, views[::-1]):
-        queries, keys = moco_projections(twin, order)
-        losses.append(info_nce(queries, keys, twin.queue.keys.clone(), twin.options.temperature))
-        keys_of.append(unit(keys))
-    assert_same_loss_and_gradients(method, method(views).loss, twin, sum(losses) / 2)
-    torch.testing.assert_close(method.queue.keys[: 2 * CLIPS], torch.cat(keys_of))  # the second view's come first
-
-
-@pytest.mark.parametrize("name", ["moco", "moco_v2"])
 def test_moco_logs_the_cosines_to_key_and_queue(name):
     method, twin, views = build(name), build(name), random_views()
     logs = method(views).logs

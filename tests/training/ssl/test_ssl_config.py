@@ -12,7 +12,7 @@ import yaml
 from quaclrs.errors import QuaclrsError
 from quaclrs.ssl import METHODS
 from training.cross_validate import CrossValidationConfig
-from training.runs.options import command_line, parse_config, read_options_file
+from training.runs.options import command_line, parse_config
 from training.ssl.config import PRESETS, SSLConfig
 from training.supervised.config import SupervisedConfig
 
@@ -26,22 +26,21 @@ def config(method: str = "simclr", **options) -> SSLConfig:
 @pytest.mark.parametrize("batch_size", [32, 64, 128, 256])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_has_a_preset_for_every_batch_size_that_is_a_valid_config(method, batch_size):
-    file = PRESETS / f"{method}-{batch_size}.yaml"
-    values = read_options_file(file)
-    assert (values["method"], values["batch_size"]) == (method, batch_size)
-    given = parse_config(SSLConfig, ["--config", str(file), "--dataset", "d", "--test-fold", "1", "--output-dir", "o"])
+    values = yaml.safe_load((PRESETS / f"{method}.yaml").read_text())
+    values |= values.pop("batch_sizes")[batch_size]
     settled = config(method, batch_size=batch_size)
+    given = config(method, batch_size=batch_size, **values)
+    assert given == settled
     for name, value in values.items():
         if name != "method_options":
-            assert getattr(given, name) == getattr(settled, name) == value, name
-    assert given.method_options == settled.method_options
+            assert getattr(settled, name) == value, name
 
 
 @pytest.mark.parametrize("file", sorted(PRESETS.glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_line_of_a_preset_that_sets_a_number_gives_its_source(file):
-    lines = [line for line in file.read_text().splitlines() if re.match(r"[a-z_]+:", line)]
-    unsourced = [line for line in lines if "#" not in line and not line.startswith(("base:", "method:", "batch_size:"))]
-    assert [line for line in unsourced if not line.startswith("augment: two_views")] == []
+    lines = [line for line in file.read_text().splitlines() if re.match(r" *[a-z_0-9]+:", line)]
+    unsourced = [line for line in lines if "#" not in line and line not in ("batch_sizes:", "augment: two_views")]
+    assert unsourced == []
 
 
 @pytest.mark.parametrize(
@@ -49,7 +48,7 @@ def test_every_line_of_a_preset_that_sets_a_number_gives_its_source(file):
 )
 def test_the_preset_is_that_of_the_largest_batch_not_above_the_clips_of_a_step(batch_size, accumulated, preset):
     settled = config(batch_size=batch_size, gradient_accumulation_steps=accumulated)
-    expected = yaml.safe_load((PRESETS / f"simclr-{preset}.yaml").read_text())["learning_rate"]
+    expected = yaml.safe_load((PRESETS / "simclr.yaml").read_text())["batch_sizes"][preset]["learning_rate"]
     assert settled.learning_rate == float(expected)
 
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from quaclrs.default_model import DEFAULT_MODEL
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import QuaclrsConfig, QuaclrsForAudioClassification, QuaclrsModel
@@ -61,6 +62,16 @@ def test_init_from_takes_exactly_the_encoder_of_a_run_or_of_a_model_folder(
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     head = {"classifier.weight", "classifier.bias"}
     assert trained == (head if mode == "linear_probe" else {name for name, _ in model.named_parameters()})
+
+
+def test_a_probe_of_yamnet_begins_with_the_encoder_of_the_package_in_single_precision():
+    model = build(mode="linear_probe", backbone="yamnet", image_size=None)
+    stored = load_file(DEFAULT_MODEL / "model.safetensors")
+    for name, tensor in model.quaclrs.backbone.state_dict().items():
+        expected = stored[f"quaclrs.backbone.{name}"]
+        assert tensor.dtype == (torch.float32 if expected.is_floating_point() else expected.dtype)
+        assert torch.equal(tensor, expected.to(tensor.dtype)), name
+    assert not torch.equal(model.classifier.weight, stored["classifier.weight"].float())
 
 
 def whole(run: Path) -> Path:
