@@ -21,7 +21,7 @@ import yaml
 from quaclrs.data import load_urbansound13, plan_folds
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.figures.label_efficiency import label_efficiency_figure
-from quaclrs.evaluation.figures.plots import save_figure
+from quaclrs.evaluation.figures.style import save_figure
 
 from .clips.few_labels import keep_labelled
 from .paper.runs import start_module, train_all

@@ -27,8 +27,8 @@ def draw_classes(folder: Path, clips: pd.DataFrame, log_mel: Mapping[str, Any]) 
         clips: its rows as `read_clips` gives them, with the columns `file` and `row`, the place of each.
         log_mel: the front end's parameters.
     """
-    from quaclrs.evaluation.figures.plots import save_figure
     from quaclrs.evaluation.figures.spectrograms import spectrogram_grid_figure
+    from quaclrs.evaluation.figures.style import save_figure
 
     front_end = LibrosaFrontEnd(log_mel)
     spectrograms = {}

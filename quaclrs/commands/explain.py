@@ -32,7 +32,7 @@ def run_explain(options: argparse.Namespace) -> int:
     """Write the picture and say what it shows."""
     classifier: Any = load_model(options)
     from ..evaluation.figures.explanation import explanation_figure
-    from ..evaluation.figures.plots import save_figure
+    from ..evaluation.figures.style import save_figure
     from ..inference.explain import explain
 
     recording = read_sound(options.file, classifier.longest_read)

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from quaclrs.evaluation.figures.confusion_matrix import confusion_matrix_figure
 from quaclrs.evaluation.figures.embedding_map import embedding_map_figure
-from quaclrs.evaluation.figures.plots import confusion_matrix_figure, save_figure, training_curves_figure
+from quaclrs.evaluation.figures.style import save_figure
+from quaclrs.evaluation.figures.training_curves import training_curves_figure
 from quaclrs.evaluation.paired import paired_difference
 from quaclrs.evaluation.result_files import write_predictions
 from quaclrs.evaluation.run_metrics import KNN, LINEAR, RANDOM_KNN, RANDOM_LINEAR, RunMetrics

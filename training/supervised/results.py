@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from quaclrs.evaluation.figures.plots import confusion_matrix_figure, save_figure, training_curves_figure
+from quaclrs.evaluation.figures.confusion_matrix import confusion_matrix_figure
+from quaclrs.evaluation.figures.style import save_figure
+from quaclrs.evaluation.figures.training_curves import training_curves_figure
 from quaclrs.evaluation.result_files import write_predictions
 from quaclrs.evaluation.run_metrics import RunMetrics
 from quaclrs.folds import fold_column

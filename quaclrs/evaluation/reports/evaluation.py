@@ -12,8 +12,9 @@ import numpy as np
 
 from ...errors import QuaclrsError
 from ..evaluation_clips import EvaluationClips, listed
-from ..figures.plots import confusion_matrix_figure, save_figure
+from ..figures.confusion_matrix import confusion_matrix_figure
 from ..figures.robustness import accuracy_over_snr_figure
+from ..figures.style import save_figure
 from ..metrics import FIGURE_NAMES, as_percent
 from ..result_files import write_csv, write_predictions, write_text
 

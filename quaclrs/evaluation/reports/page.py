@@ -12,13 +12,14 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ...errors import QuaclrsError
-from ..figures.plots import confusion_matrix_figure, training_curves_figure
+from ..figures.confusion_matrix import confusion_matrix_figure
 from ..figures.scores import (
     per_class_figure,
     precision_recall_figure,
     reliability_figure,
     roc_figure,
 )
+from ..figures.training_curves import training_curves_figure
 from ..result_files import write_text
 from .page_data import Mistake, ReportData
 
