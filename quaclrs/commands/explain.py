@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..evaluation.reports.tables import percent
 from .model_options import add_model_options, load_model
 from .one_sound import picture_beside, read_sound
 
@@ -43,5 +44,5 @@ def run_explain(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        print(f"{options.file}: {explanation.label} {explanation.score:.1%}, picture: {output}")
+        print(f"{options.file}: {explanation.label} {percent(explanation.score)}, picture: {output}")
     return 0

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import QuaclrsError, first_line_of
+from ..evaluation.reports.tables import percent
 from .onnx import INT8, WAVEFORM, load_onnx_classifier
 
 #: Largest fall of the accuracy from float32 to int8, as a share of the clips.
@@ -76,8 +77,8 @@ def quantize_export(
     if accuracy.float32 - accuracy.int8 > LARGEST_LOSS:
         (folder / INT8).unlink()
         raise QuaclrsError(
-            f"int8 labels {accuracy.int8:.1%} of {len(clips)} clips rightly and float32 {accuracy.float32:.1%}: "
-            "it is not kept; the float32 graph is"
+            f"int8 labels {percent(accuracy.int8)} of {len(clips)} clips rightly and float32 "
+            f"{percent(accuracy.float32)}: it is not kept; the float32 graph is"
         )
     return accuracy
 

@@ -40,7 +40,7 @@ from transformers import pipeline
 
 trusted = importlib.util.find_spec("quaclrs") is None
 if not trusted:
-    import quaclrs.models
+    import quaclrs.auto
 classify = pipeline("audio-classification", model="ns/name", trust_remote_code=trusted, device="cpu")
 print(json.dumps({"trusted": trusted, "scores": classify(np.load(sys.argv[1]), top_k=13)}))
 """
@@ -48,7 +48,7 @@ print(json.dumps({"trusted": trusted, "scores": classify(np.load(sys.argv[1]), t
 EMBED = """
 import json, sys
 import numpy as np
-import quaclrs.models
+import quaclrs.auto
 from transformers import AutoFeatureExtractor, AutoModel
 
 extractor, encoder = AutoFeatureExtractor.from_pretrained("ns/name"), AutoModel.from_pretrained("ns/name").eval()

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from ..reports.tables import percent
 from .spectrograms import draw_spectrogram, spectrogram_extent
 from .style import empty_figure
 
@@ -43,7 +44,7 @@ def explanation_figure(explanation: Explanation, front_end: LogMelConfig) -> Fig
     )
     alone.set_title("spectrogram", fontsize=11)
     explained.set_title(
-        f"what speaks for {explanation.label.replace('_', ' ')} (score {explanation.score:.1%})", fontsize=11
+        f"what speaks for {explanation.label.replace('_', ' ')} (score {percent(explanation.score)})", fontsize=11
     )
     explained.set_xlabel("time (s)")
     figure.colorbar(image, ax=alone, label="dB below the loudest cell")

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from ..calibration import measure_reliability
 from ..metrics import check_predictions
+from ..reports.tables import percent
 from .style import (
     BLACK,
     BLUE,
@@ -121,7 +122,7 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, title: str
     for axes in (above, below):
         clean_axes(axes)
     percent_axes(above.xaxis, above.yaxis, below.xaxis)
-    above.set_title(f"{title}\nexpected calibration error {found.error:.1%}", fontsize=11)
+    above.set_title(f"{title}\nexpected calibration error {percent(found.error)}", fontsize=11)
     return figure
 
 

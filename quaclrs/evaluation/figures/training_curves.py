@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from quaclrs.errors import QuaclrsError
 
+from ..reports.tables import percent
 from .style import BLACK, BLUE, VERMILION, clean_axes, empty_figure, percent_axes
 
 _STYLES: dict[str, dict[str, Any]] = {
@@ -87,6 +88,6 @@ def _best_row(accuracy: np.ndarray, loss: np.ndarray) -> int | None:
 def _mark_best(axes: Axes, epoch: float, value: float, quantity: str) -> None:
     label = f"best epoch {epoch:g}"
     if np.isfinite(value):
-        label += f" ({value:.1%})" if quantity == "accuracy" else f" ({value:.3f})"
+        label += f" ({percent(value)})" if quantity == "accuracy" else f" ({value:.3f})"
         axes.plot(epoch, value, marker="*", markersize=13, color=BLACK, linestyle="none", zorder=3)
     axes.axvline(epoch, color=BLACK, linewidth=1, linestyle=":", label=label)
