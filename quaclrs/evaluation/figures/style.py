@@ -7,7 +7,6 @@ to close, safe in any thread.
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from quaclrs.errors import QuaclrsError
+from quaclrs.files import written
 
 # Okabe and Ito's palette (2008), told apart with any colour vision. Its yellow is left out: too pale on white.
 BLACK, ORANGE, SKY_BLUE, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -54,7 +54,7 @@ def percent_axes(*axes: Axis) -> None:
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure at 150 dpi in the format of the path's suffix (png, pdf, svg, ...) and return the path.
 
-    Missing folders are made. The file appears whole or not at all: it is written beside its place, then renamed.
+    Missing folders are made. The file appears whole or not at all.
 
     Raises:
         QuaclrsError: matplotlib cannot write a file of that suffix.
@@ -68,9 +68,6 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise QuaclrsError(f"{path} cannot be written ({error.strerror}); choose another place") from error
-    # A folder of its own in the same file system: the rename is atomic and the file gets the usual permissions.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".figure-") as folder:
-        unfinished = Path(folder) / path.name
+    with written(path) as unfinished:
         figure.savefig(unfinished, dpi=150, format=file_format, bbox_inches="tight")
-        os.replace(unfinished, path)
     return path
