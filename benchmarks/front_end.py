@@ -15,12 +15,11 @@ import librosa
 import numpy as np
 import torch
 import torchaudio
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
 from quaclrs import LogMelConfig, LogMelSpectrogram, QuaclrsConfig, QuaclrsModel
 from quaclrs.errors import CommandParser, report_user_errors
+from quaclrs.evaluation.figures.style import empty_figure
 
 from .timing import compare, read_clips, run_with_threads, time_in_turn
 
@@ -67,8 +66,7 @@ def papers_way(waveforms: np.ndarray) -> np.ndarray:
     """librosa, a matplotlib figure saved as PNG, read back and resized: pictures (batch, 224, 224, 3)."""
     pictures = []
     for decibels in by_librosa(waveforms):
-        figure = Figure(figsize=(4, 4))
-        FigureCanvasAgg(figure)
+        figure = empty_figure(4, 4, layout=None)
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set_axis_off()
         librosa.display.specshow(

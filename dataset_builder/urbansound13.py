@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from datasets import Features
 
 from quaclrs import __version__
 from quaclrs.errors import QuaclrsError
+from quaclrs.files import written
 from quaclrs.labels import CLASS_NAMES
 
 from .card.card import write_card
@@ -107,19 +107,14 @@ def written_at_once(output: Path) -> Iterator[Path]:
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise QuaclrsError(f"{output} exists already; choose another --output or remove it")
-    partial = output.with_name(output.name + ".partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise QuaclrsError(f"{output} cannot be created ({error.strerror}); choose another --output") from error
-    try:
-        yield partial
-        if output.exists():
-            output.rmdir()
-        partial.rename(output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with ExitStack() as stack:
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = stack.enter_context(written(output))
+            unfinished.mkdir()
+        except OSError as error:
+            raise QuaclrsError(f"{output} cannot be created ({error.strerror}); choose another --output") from error
+        yield unfinished
 
 
 @dataclass

@@ -11,9 +11,9 @@ import numpy as np
 
 from .errors import QuaclrsError, first_line_of
 from .folds import SPLITS, FoldPlan, FoldProtocol, find_complete_folds, fold_column, folds_of_recordings
-from .front_end import make_log_mel_config
 from .hub import may_be_repo_id
 from .labels import URBANSOUND8K
+from .models import LogMelConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -24,7 +24,7 @@ SYNTHETIC_WARNING = "the clips are synthetic: these figures prove plumbing, not 
 DEFAULT_REPO = "quaclrs/urbansound13"
 
 #: Sampling rate in Hz at which clips are stored: the front end's (paper, Table 1).
-STORED_SAMPLING_RATE = make_log_mel_config().sampling_rate
+STORED_SAMPLING_RATE = LogMelConfig().sampling_rate
 
 
 def load_urbansound13(

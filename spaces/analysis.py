@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from quaclrs import QuaclrsError, load_classifier
 from quaclrs.audio import Recording, open_sound, read_blocks, read_recording
 from quaclrs.evaluation.figures.explanation import explanation_figure
-from quaclrs.evaluation.figures.plots import empty_figure
 from quaclrs.evaluation.figures.spectrograms import draw_spectrogram
+from quaclrs.evaluation.figures.style import BLUE, empty_figure
 from quaclrs.inference.explain import explain
 from quaclrs.inference.pytorch import TorchClassifier
 from quaclrs.inference.timeline import SILENCE, Segment
@@ -99,12 +99,12 @@ def draw_sound(model: str, sound: Recording) -> Figure:
     window = classifier.log_mel_config
     waveform = classifier.prepare([sound])[0]
     log_mel = classifier.model.quaclrs.log_mel(torch.from_numpy(waveform).to(classifier.device)).cpu().numpy()
-    figure = empty_figure(8, 5, "constrained")
+    figure = empty_figure(8, 5)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
     # Lowest and highest of every few samples: a line through all of them looks the same and takes a second.
     columns = np.array_split(waveform, 1200)
     times = np.linspace(0, window.duration, len(columns))
-    above.fill_between(times, [c.min() for c in columns], [c.max() for c in columns], color="#0072B2", linewidth=0.4)
+    above.fill_between(times, [c.min() for c in columns], [c.max() for c in columns], color=BLUE, linewidth=0.4)
     above.set_ylabel("amplitude")
     image = draw_spectrogram(below, log_mel, window.duration, window)
     below.set_ylabel("frequency (Hz)")

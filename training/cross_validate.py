@@ -17,8 +17,9 @@ from datasets import Dataset
 from quaclrs.data import class_names, complete_folds, load_urbansound13
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.cross_validation import FoldResult, summarise, summary_markdown
+from quaclrs.evaluation.figures.confusion_matrix import confusion_matrix_figure
 from quaclrs.evaluation.figures.cross_validation import fold_figures_figure
-from quaclrs.evaluation.figures.plots import confusion_matrix_figure, save_figure
+from quaclrs.evaluation.figures.style import save_figure
 from quaclrs.evaluation.result_files import read_predictions
 
 from .runs.folder import RunFolder

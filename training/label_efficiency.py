@@ -21,7 +21,8 @@ import yaml
 from quaclrs.data import load_urbansound13, plan_folds
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.figures.label_efficiency import label_efficiency_figure
-from quaclrs.evaluation.figures.plots import save_figure
+from quaclrs.evaluation.figures.style import save_figure
+from quaclrs.evaluation.reports.tables import markdown_table, percent
 
 from .clips.few_labels import keep_labelled
 from .paper.runs import start_module, train_all
@@ -176,16 +177,12 @@ def describe(
 ) -> str:
     """The curves as a Markdown table, with the command that draws them."""
     head = [f"{amount} ({statistics.mean(labelled[amount]):.0f} clips)" for amount in config.amounts]
+    rows = [[curve, *(_mean(of.get(amount, [])) for amount in config.amounts)] for curve, of in accuracies.items()]
     lines = [
         f"Accuracy in % on test fold {config.test_fold} over labelled recordings a class (strict protocol); mean and "
         f"standard deviation (n - 1) over seeds {config.seeds}.",
         "",
-        f"| training | {' | '.join(head)} |",
-        f"|---|{'---:|' * len(head)}",
-        *(
-            f"| {curve} | {' | '.join(_mean(points.get(amount, [])) for amount in config.amounts)} |"
-            for curve, points in accuracies.items()
-        ),
+        markdown_table(["training", *head], rows),
         "",
         f"`{_command(config)}`",
     ]
@@ -193,10 +190,8 @@ def describe(
 
 
 def _mean(shares: list[float]) -> str:
-    if not shares:
-        return "–"
-    spread = f" ± {100 * statistics.stdev(shares):.1f}" if len(shares) > 1 else ""
-    return f"{100 * statistics.mean(shares):.1f}{spread}"
+    spread = statistics.stdev(shares) if len(shares) > 1 else None
+    return percent(statistics.mean(shares) if shares else None, spread, unit="")
 
 
 def _command(config: LabelEfficiencyConfig) -> str:

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     print(f"{pushed.url}: {len(pushed.files)} files; commit {pushed.commit[:7]}")
     loader = "AutoModel" if run.is_encoder else "AutoModelForAudioClassification"
-    print(f'load it with {loader}.from_pretrained("{repo_id}") after `import quaclrs.models`')
+    print(f'load it with {loader}.from_pretrained("{repo_id}") after `import quaclrs.auto`')
     return 0
 
 

@@ -18,7 +18,7 @@ from datasets.splits import SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 
 from quaclrs.folds import SPLITS, FoldPlan, find_complete_folds
-from quaclrs.front_end import make_log_mel_config
+from quaclrs.models import LogMelConfig
 
 from ..sources.source import SourceReport
 from ..table.rows import BuildConfig
@@ -42,7 +42,7 @@ def write_card(
         Figures of the build: `clips`, `clips_by_class`, `recordings`, `complete_folds`, `synthetic`.
     """
     config = config or BuildConfig()
-    log_mel = make_log_mel_config(config.image_size).to_dict()
+    log_mel = LogMelConfig(image_size=config.image_size or LogMelConfig.image_size).to_dict()
     clips = read_clips(folder)
     originals = clips[clips["variant"] == "original"]
     complete = find_complete_folds(originals["fold"].tolist(), originals["source"].tolist())

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from quaclrs.audio import load_audio
-from quaclrs.front_end import log_mel_config_of
+from quaclrs.models import LogMelConfig
 
 from ..table.pictures import LibrosaFrontEnd
 
@@ -27,8 +27,8 @@ def draw_classes(folder: Path, clips: pd.DataFrame, log_mel: Mapping[str, Any]) 
         clips: its rows as `read_clips` gives them, with the columns `file` and `row`, the place of each.
         log_mel: the front end's parameters.
     """
-    from quaclrs.evaluation.figures.plots import save_figure
     from quaclrs.evaluation.figures.spectrograms import spectrogram_grid_figure
+    from quaclrs.evaluation.figures.style import save_figure
 
     front_end = LibrosaFrontEnd(log_mel)
     spectrograms = {}
@@ -40,7 +40,7 @@ def draw_classes(folder: Path, clips: pd.DataFrame, log_mel: Mapping[str, Any]) 
             spectrograms[str(label)] = front_end(waveform)
         else:
             spectrograms[str(label)] = _grey(content["image"]["bytes"])
-    figure = spectrogram_grid_figure(spectrograms, log_mel["duration"], log_mel_config_of(log_mel))
+    figure = spectrogram_grid_figure(spectrograms, log_mel["duration"], LogMelConfig.from_dict(log_mel))
     save_figure(figure, folder / PICTURE_NAME)
 
 

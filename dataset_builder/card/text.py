@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from quaclrs.evaluation.reports.tables import markdown_table
 from quaclrs.folds import folds_of_recordings
 from quaclrs.labels import SIRENNET, URBANSOUND8K
 
@@ -66,11 +67,6 @@ def _usage(complete: list[int], kind: str) -> str:
     return "\n".join(lines)
 
 
-def _table(header: list[str], rows: list[list[object]]) -> str:
-    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
-    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)])
-
-
 def _fold_table(clips: pd.DataFrame) -> str:
     counts = pd.crosstab(clips["label"], clips["fold"])
     recordings = clips.groupby("label")["recording_id"].nunique()
@@ -79,7 +75,7 @@ def _fold_table(clips: pd.DataFrame) -> str:
         for label, row in zip(counts.index, counts.values.tolist(), strict=True)
     ]
     rows.append(["**all**", *counts.sum().tolist(), len(clips), clips["recording_id"].nunique()])
-    return _table(["class", *(f"fold {fold}" for fold in counts.columns), "clips", "recordings"], rows)
+    return markdown_table(["class", *(f"fold {fold}" for fold in counts.columns), "clips", "recordings"], rows)
 
 
 def _duration_table(clips: pd.DataFrame) -> str:
@@ -87,7 +83,8 @@ def _duration_table(clips: pd.DataFrame) -> str:
     for label, seconds in clips.groupby("label")["duration"]:
         q = seconds.quantile([0, 0.25, 0.5, 0.75, 1]).tolist()
         rows.append([label, *(f"{value:.2f}" for value in q), f"{(seconds.round(2) == 3.0).mean():.0%}"])
-    return "Seconds:\n\n" + _table(["class", "shortest", "25 %", "median", "75 %", "longest", "exactly 3 s"], rows)
+    header = ["class", "shortest", "25 %", "median", "75 %", "longest", "exactly 3 s"]
+    return "Seconds:\n\n" + markdown_table(header, rows)
 
 
 def _formats(clips: pd.DataFrame) -> str:
@@ -96,7 +93,7 @@ def _formats(clips: pd.DataFrame) -> str:
     return (
         "Rates and channels met in the sources (stored: mono, 48 kHz, FLAC of 16 bits, true length). Length and format "
         "can betray the class: compare any score with that of a classifier that sees nothing else.\n\n"
-        + _table(["source", "sampling rate", "channels", "clips"], rows)
+        + markdown_table(["source", "sampling rate", "channels", "clips"], rows)
     )
 
 

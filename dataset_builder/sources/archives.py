@@ -7,7 +7,6 @@ import lzma
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import IO, Any
 from tqdm.auto import tqdm
 
 from quaclrs.errors import QuaclrsError
+from quaclrs.files import written
 
 _BLOCK = 1 << 20
 #: What the readers of tar, gzip, bz2, xz and zip raise on damaged, cut or encrypted archives.
@@ -76,24 +76,16 @@ def unpack_once(archive: Path, parent: Path, md5: str) -> Path:
         return target
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".partial", dir=parent))
+        with written(target) as unfinished:
+            unfinished.mkdir()
+            _unpack(archive, unfinished)
+            for inner in sorted(unfinished.rglob("*.zip")):
+                if inner.is_file() and not inner.name.startswith("."):  # macOS leaves `._name.zip`, which is no zip
+                    _unpack(inner, inner.parent)
+                    inner.unlink()
     except OSError as error:
-        raise QuaclrsError(f"{parent} cannot be written ({error.strerror}); choose another --cache-dir") from error
-    try:
-        _unpack(archive, partial)
-        for inner in sorted(partial.rglob("*.zip")):
-            if inner.is_file() and not inner.name.startswith("."):  # macOS leaves `._name.zip`, which is no zip
-                _unpack(inner, inner.parent)
-                inner.unlink()
-        try:
-            partial.rename(target)
-        except OSError:  # another process was faster
-            if not target.is_dir():
-                raise
-    except OSError as error:
-        raise QuaclrsError(f"{archive} cannot be unpacked into {parent} ({error}); see --cache-dir") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not target.is_dir():  # else another process was faster
+            raise QuaclrsError(f"{archive} cannot be unpacked into {parent} ({error}); see --cache-dir") from error
     return target
 
 
@@ -102,7 +94,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         for member in tqdm(_members(archive, folder), desc=f"unpacking {archive.name}", unit="file", delay=2):
             _refuse(archive, member)
             if member.size > shutil.disk_usage(folder).free:
-                raise QuaclrsError(f"{archive} does not fit on the disk of {folder.parent}; choose another --cache-dir")
+                raise QuaclrsError(f"{archive} does not fit on the disk; choose another --cache-dir")
             path = folder.joinpath(*Path(member.name).parts)
             (path if member.kind == "folder" else path.parent).mkdir(parents=True, exist_ok=True)
             if member.content is not None:

@@ -18,7 +18,7 @@ import numpy as np
 from quaclrs.audio import load_audio
 from quaclrs.augment import ORIGINAL, VARIANTS, FrontEnd, make_variant
 from quaclrs.errors import QuaclrsError
-from quaclrs.front_end import fit_length
+from quaclrs.models import LogMelConfig
 
 from ..sources.source import SourceClip
 
@@ -92,7 +92,7 @@ class LibrosaFrontEnd:
 
         c = self.log_mel
         mel = librosa.feature.melspectrogram(
-            y=fit_length(waveform, c),
+            y=LogMelConfig.from_dict(c).fit(waveform),
             sr=c["sampling_rate"],
             n_fft=c["n_fft"],
             hop_length=c["hop_length"],

@@ -10,7 +10,7 @@ from datasets import Audio, ClassLabel, Features, Image, Value
 
 from quaclrs.augment import ORIGINAL
 from quaclrs.data import STORED_SAMPLING_RATE
-from quaclrs.front_end import make_log_mel_config
+from quaclrs.models import LogMelConfig
 
 from ..sources.source import SourceClip
 from .pictures import (
@@ -119,7 +119,7 @@ def plan_rows(clips: list[SourceClip], class_names: list[str], config: BuildConf
     sets = shard_sets(clips)
     tasks, draw = list(clips), None
     if config.kind != "audio":
-        log_mel = make_log_mel_config(config.image_size).to_dict()
+        log_mel = LogMelConfig(image_size=config.image_size or LogMelConfig.image_size).to_dict()
         named = config.kind == "augmented"
         draw = PictureRows(LibrosaFrontEnd(log_mel), log_mel["image_size"], config.seed, named)
     if config.kind == "augmented":

@@ -39,8 +39,8 @@ def run_augment(options: argparse.Namespace) -> int:
     if options.seed < 0:
         raise QuaclrsError(f"--seed is {options.seed}; it must be 0 or more")
     from ..augment.variants import VARIANTS, make_variant
-    from ..evaluation.figures.plots import save_figure
     from ..evaluation.figures.spectrograms import spectrogram_grid_figure
+    from ..evaluation.figures.style import save_figure
     from ..models import LogMelConfig
 
     front_end = LogMelConfig()

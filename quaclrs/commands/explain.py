@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..evaluation.reports.tables import percent
 from .model_options import add_model_options, load_model
 from .one_sound import add_sound_options, picture_beside, read_sound
 
@@ -33,7 +34,7 @@ def run_explain(options: argparse.Namespace) -> int:
     """Write the picture and say what it shows."""
     classifier: Any = load_model(options)
     from ..evaluation.figures.explanation import explanation_figure
-    from ..evaluation.figures.plots import save_figure
+    from ..evaluation.figures.style import save_figure
     from ..inference.explain import explain
 
     recording = read_sound(options.file, classifier.longest_read)
@@ -44,5 +45,5 @@ def run_explain(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        print(f"{options.file}: {explanation.label} {explanation.score:.1%}, picture: {output}")
+        print(f"{options.file}: {explanation.label} {percent(explanation.score)}, picture: {output}")
     return 0

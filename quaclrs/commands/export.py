@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from ..errors import QuaclrsError
+from ..evaluation.reports.tables import percent
 
 
 def add_export_command(commands: Any) -> None:
@@ -55,7 +56,8 @@ def run_export(options: argparse.Namespace) -> int:
         accuracy = quantize_export(options.output_dir, *clips)
         result["int8"] = dataclasses.asdict(accuracy)
         lines.append(
-            f"int8: {accuracy.int8:.1%} of the clips of fold {options.fold} right, float32 {accuracy.float32:.1%}"
+            f"int8: {percent(accuracy.int8)} of the clips of fold {options.fold} right, "
+            f"float32 {percent(accuracy.float32)}"
         )
     print(json.dumps(result) if options.json else "\n".join(lines))
     return 0

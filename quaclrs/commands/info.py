@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import QuaclrsError, first_line_of
-from ..front_end import log_mel_config_of
+from ..evaluation.reports.tables import percent
+from ..models import LogMelConfig
 
 
 def add_info_command(commands: Any) -> None:
@@ -33,7 +34,7 @@ def run_info(options: argparse.Namespace) -> int:
         print(json.dumps(described, ensure_ascii=False))
         return 0
     front_end = described["log_mel"]
-    picture = log_mel_config_of(front_end).picture_size
+    picture = LogMelConfig.from_dict(front_end).picture_size
     rows = {
         "model": described["model"],
         "backbone": f"{described['backbone']}, {described['parameters'] / 1e6:.2f} M parameters, "
@@ -42,7 +43,7 @@ def run_info(options: argparse.Namespace) -> int:
         f"{front_end['f_max']:g} Hz, {' x '.join(map(str, picture))} pixels, short clips: {front_end['pad_mode']}",
         "classes": ", ".join(described["labels"]),
         **{
-            f"{r['metric']} ({', '.join(filter(None, (r['dataset'], r['split'])))})": f"{r['value']:.1%}"
+            f"{r['metric']} ({', '.join(filter(None, (r['dataset'], r['split'])))})": percent(r["value"])
             for r in described["results"]
         },
         "licence": described["licence"] + (f" ({described['licence_file']})" if described["licence_file"] else ""),

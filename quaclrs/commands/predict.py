@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import QuaclrsError
+from ..evaluation.reports.tables import percent
 from .model_options import add_model_options, load_model
 from .one_sound import STANDARD_INPUT, read_sound
 
@@ -71,7 +72,7 @@ def run_predict(options: argparse.Namespace) -> int:
             if options.json:
                 line = json.dumps({"file": decoded[number], "predictions": prediction}, ensure_ascii=False)
             else:
-                labels = ", ".join(f"{p['label']} {p['score']:.1%}" for p in prediction)
+                labels = ", ".join(f"{p['label']} {percent(p['score'])}" for p in prediction)
                 line = f"{decoded[number]}: {labels}"
             print(line, flush=True)
     return 2 if broken else 0

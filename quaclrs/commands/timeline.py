@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..evaluation.reports.tables import percent
 from .model_options import add_model_options, load_model
 from .one_sound import STANDARD_INPUT
 
@@ -73,7 +74,7 @@ def format_segments(segments: Sequence[Segment], style: str) -> str:
         writer.writerow(["start", "end", "label", "score"])
         writer.writerows([f"{s.start:.3f}", f"{s.end:.3f}", s.label, f"{s.score:.4f}"] for s in segments)
         return text.getvalue()
-    return "".join(f"{_clock(s.start)} – {_clock(s.end)}  {s.label:<18} {s.score:6.1%}\n" for s in segments)
+    return "".join(f"{_clock(s.start)} – {_clock(s.end)}  {s.label:<18} {percent(s.score):>6}\n" for s in segments)
 
 
 def _clock(seconds: float) -> str:

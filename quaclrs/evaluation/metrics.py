@@ -30,11 +30,6 @@ FIGURE_NAMES = {
 }
 
 
-def as_percent(share: float | None) -> str:
-    """A share in [0, 1] as reports print it; a dash where it is undefined."""
-    return "–" if share is None else f"{share:.1%}"
-
-
 def classification_metrics(
     labels: np.ndarray,
     probabilities: np.ndarray,

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from quaclrs.errors import QuaclrsError
+from quaclrs.files import written
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader never sees half of it; line ends stay as they are."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-    partial.replace(path)
+    with written(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..audio import ENCODED, Recording, SoundSource, find_audio_files, read_recording
 from ..errors import QuaclrsError
-from ..front_end import mono_at
+from ..models.waveforms import mono_at
 from .timeline import UNSURE, Segment, Window, label_windows, read_windows
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import QuaclrsError, first_line_of
-from ..front_end import log_mel_config_of
+from ..models import LogMelConfig
 from .classifier import AudioClassifier
 
 #: Files of an export: waveforms to probabilities, the same in 8 bits, log-mels to logits, and what graphs do not say.
@@ -42,7 +42,7 @@ def load_onnx_classifier(folder: str | os.PathLike | None, int8: bool = False, t
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         labels = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
-        log_mel = log_mel_config_of(config["log_mel"])
+        log_mel = LogMelConfig.from_dict(config["log_mel"])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(os.fspath(graph), options, providers=["CPUExecutionProvider"])

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import QuaclrsError, first_line_of
+from ..evaluation.reports.tables import percent
+from ..files import written
 from .onnx import INT8, WAVEFORM, load_onnx_classifier
 
 #: Largest fall of the accuracy from float32 to int8, as a share of the clips.
@@ -52,9 +54,8 @@ def quantize_export(
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     except ImportError as error:
         raise QuaclrsError('int8 needs ONNX and ONNX Runtime; pip install "quaclrs[onnx]"') from error
-    made = folder / f".{INT8}"
     try:
-        with quiet_logging():
+        with quiet_logging(), written(folder / INT8) as made:
             quantize_static(
                 folder / WAVEFORM,
                 made,
@@ -66,18 +67,15 @@ def quantize_export(
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.MinMax,
             )
-        os.replace(made, folder / INT8)
     except Exception as error:  # every architecture fails in its own way
         raise QuaclrsError(f"the graph cannot be quantised ({first_line_of(error)})") from error
-    finally:
-        made.unlink(missing_ok=True)
     whole, small = (_classes(folder, clips, int8) for int8 in (False, True))
     accuracy = Int8Accuracy(*(float(np.mean(a == b)) for a, b in ((whole, labels), (small, labels), (whole, small))))
     if accuracy.float32 - accuracy.int8 > LARGEST_LOSS:
         (folder / INT8).unlink()
         raise QuaclrsError(
-            f"int8 labels {accuracy.int8:.1%} of {len(clips)} clips rightly and float32 {accuracy.float32:.1%}: "
-            "it is not kept; the float32 graph is"
+            f"int8 labels {percent(accuracy.int8)} of {len(clips)} clips rightly and float32 "
+            f"{percent(accuracy.float32)}: it is not kept; the float32 graph is"
         )
     return accuracy
 

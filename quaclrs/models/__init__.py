@@ -1,19 +1,35 @@
-"""Transformers models of QUACLRS. Importing this registers them with the Auto classes and imports torch."""
+"""Front end and Transformers models of QUACLRS. Names load when used: `LogMelConfig` needs no torch."""
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification
+from __future__ import annotations
 
-from .backbones import AUDIO_BACKBONES, PAPER_BACKBONES, Backbone, BackboneError, find_backbone
-from .configuration_log_mel import PAD_MODES, LogMelConfig
-from .configuration_quaclrs import QuaclrsConfig
-from .feature_extraction_quaclrs import QuaclrsFeatureExtractor
-from .log_mel import LogMelSpectrogram
-from .modeling_quaclrs import QuaclrsForAudioClassification, QuaclrsModel, QuaclrsPreTrainedModel
-from .waveforms import WaveformError
+import importlib
+from typing import TYPE_CHECKING, Any
 
-AutoConfig.register("quaclrs", QuaclrsConfig, exist_ok=True)
-AutoModel.register(QuaclrsConfig, QuaclrsModel, exist_ok=True)
-AutoModelForAudioClassification.register(QuaclrsConfig, QuaclrsForAudioClassification, exist_ok=True)
-AutoFeatureExtractor.register(QuaclrsConfig, QuaclrsFeatureExtractor, exist_ok=True)
+if TYPE_CHECKING:
+    from .backbones import AUDIO_BACKBONES, PAPER_BACKBONES, Backbone, BackboneError, find_backbone
+    from .configuration_log_mel import PAD_MODES, LogMelConfig
+    from .configuration_quaclrs import QuaclrsConfig
+    from .feature_extraction_quaclrs import QuaclrsFeatureExtractor
+    from .log_mel import LogMelSpectrogram
+    from .modeling_quaclrs import QuaclrsForAudioClassification, QuaclrsModel, QuaclrsPreTrainedModel
+    from .waveforms import WaveformError
+
+_MODULE_OF_NAME = {
+    "AUDIO_BACKBONES": "backbones",
+    "PAD_MODES": "configuration_log_mel",
+    "PAPER_BACKBONES": "backbones",
+    "Backbone": "backbones",
+    "BackboneError": "backbones",
+    "LogMelConfig": "configuration_log_mel",
+    "LogMelSpectrogram": "log_mel",
+    "QuaclrsConfig": "configuration_quaclrs",
+    "QuaclrsFeatureExtractor": "feature_extraction_quaclrs",
+    "QuaclrsForAudioClassification": "modeling_quaclrs",
+    "QuaclrsModel": "modeling_quaclrs",
+    "QuaclrsPreTrainedModel": "modeling_quaclrs",
+    "WaveformError": "waveforms",
+    "find_backbone": "backbones",
+}
 
 __all__ = [
     "AUDIO_BACKBONES",
@@ -31,3 +47,16 @@ __all__ = [
     "WaveformError",
     "find_backbone",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF_NAME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _MODULE_OF_NAME[name]
+    if module.endswith("_quaclrs"):  # who has such a class may use the Auto classes
+        importlib.import_module("quaclrs.auto")
+    return getattr(importlib.import_module(f".{module}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

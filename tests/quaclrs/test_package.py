@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import quaclrs
+import quaclrs.models
 from quaclrs import labels
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 
@@ -120,10 +122,32 @@ def test_the_users_error_is_a_value_error() -> None:
     assert issubclass(QuaclrsError, ValueError)
 
 
-def test_the_front_ends_parameters_are_one_class_that_can_be_had_without_torch():
+def test_the_front_ends_parameters_are_one_class_that_can_be_had_without_torch() -> None:
     code = (
-        "import sys; from quaclrs.front_end import make_log_mel_config as make; c = make(299); "
-        "assert 'torch' not in sys.modules and c.image_size == 299; "
-        "from quaclrs import LogMelConfig; assert type(c) is LogMelConfig; assert make() == LogMelConfig()"
+        "import sys, quaclrs.models; from quaclrs.models import LogMelConfig; from quaclrs.models import waveforms; "
+        "assert not {'torch', 'transformers'} & set(sys.modules), 'heavy'; "
+        "import quaclrs; assert quaclrs.LogMelConfig is LogMelConfig"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "first", ["import quaclrs.auto", "from quaclrs import QuaclrsConfig", "from quaclrs.models import QuaclrsModel"]
+)
+def test_the_auto_classes_load_a_model_once_the_package_or_one_of_its_classes_is_imported(
+    first: str, tiny_classifier_folder: Path
+) -> None:
+    code = (
+        f"{first}; import sys; from transformers import AutoFeatureExtractor, AutoModelForAudioClassification; "
+        "autos = AutoModelForAudioClassification, AutoFeatureExtractor; "
+        "print(*(type(auto.from_pretrained(sys.argv[1])).__name__ for auto in autos))"
+    )
+    child = subprocess.run([sys.executable, "-c", code, str(tiny_classifier_folder)], capture_output=True, text=True)
+    assert child.stdout.split() == ["QuaclrsForAudioClassification", "QuaclrsFeatureExtractor"], child.stderr
+
+
+@pytest.mark.parametrize("name", quaclrs.models.__all__)
+def test_every_name_of_the_models_resolves_to_the_object_of_that_name(name: str) -> None:
+    found = getattr(quaclrs.models, name)
+    assert getattr(found, "__name__", name) == name
+    assert name in dir(quaclrs.models)

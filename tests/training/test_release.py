@@ -73,7 +73,8 @@ def test_the_card_has_the_cross_validations_figures_and_both_commands(released, 
 
     card = ModelCard.load(released[0] / "model" / "README.md")
     assert card.data.eval_results is None  # the sample is synthetic: its figures are none of the data set's
-    assert f"{summary['figures']['accuracy']['mean']:.1%}" in card.text
+    figure = summary["figures"]["accuracy"]
+    assert f"{100 * figure['mean']:.1f} ± {100 * figure['std']:.1f}%" in card.text
     assert summary["training"]["command"] in card.text and "python -m training.release --" in card.text
     assert summary["scope"] in card.text and "{{" not in card.text
 

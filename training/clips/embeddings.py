@@ -20,6 +20,7 @@ from huggingface_hub.constants import HF_HOME
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
+from quaclrs.files import written
 from quaclrs.models import QuaclrsModel
 from quaclrs.transforms import ClipTransform, transform_clips
 
@@ -65,9 +66,8 @@ def embed_clips(
         found |= {clip_ids[row]: embedding for row, embedding in zip(missing, computed, strict=True)}
         if accelerator.is_main_process:
             file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-            save_file({clip_id: embedding.clone() for clip_id, embedding in found.items()}, partial)
-            partial.replace(file)
+            with written(file) as unfinished:
+                save_file({clip_id: embedding.clone() for clip_id, embedding in found.items()}, unfinished)
     return torch.stack([found[clip_id] for clip_id in clip_ids])
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from quaclrs.data import complete_folds, load_urbansound13
 from quaclrs.errors import QuaclrsError
-from quaclrs.evaluation.figures.confusion_panel import confusion_matrices_figure
-from quaclrs.evaluation.figures.plots import save_figure
+from quaclrs.evaluation.figures.confusion_matrix import confusion_matrices_figure
+from quaclrs.evaluation.figures.style import save_figure
 from quaclrs.models import Backbone, BackboneError
 
 from ..runs.folder import RunFolder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from urllib.parse import quote
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from quaclrs.errors import QuaclrsError
-from quaclrs.evaluation.metrics import as_percent
+from quaclrs.evaluation.reports.tables import markdown_table, percent
 
 from .config import TrainingConfig
 
@@ -123,9 +124,18 @@ def fill_card(
     ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}").save(folder / "README.md")
 
 
-def figure_rows(figures: dict[str, float | None]) -> str:
-    """Rows of a table of shares."""
-    return "\n".join(f"| {name} | {as_percent(value)} |" for name, value in figures.items())
+def figure_table(heading: str, figures: dict[str, float | None]) -> str:
+    """A table of shares, in a column of that heading."""
+    return markdown_table(["figure", heading], [(name, percent(value)) for name, value in figures.items()])
+
+
+def class_table(per_class: Mapping[str, Mapping[str, Any]], counts: Mapping[str, str]) -> str:
+    """A table of precision, recall and F1 of every class, and of `counts`: entry of a class -> heading."""
+    rows = [
+        [name, *(percent(of_class[key]) for key in ("precision", "recall", "f1")), *(of_class[key] for key in counts)]
+        for name, of_class in per_class.items()
+    ]
+    return markdown_table(["class", "precision", "recall", "F1", *counts.values()], rows)
 
 
 def without_local_paths(config: Config) -> Config:
@@ -144,16 +154,13 @@ def _robustness(context: CardContext) -> str:
     file = context.evaluation / "robustness.json"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        rows = [
-            f"| {c['snr_db']} | {as_percent(c['accuracy'])} | {as_percent(c['macro_f1'])} |"
-            for c in found["conditions"]
-        ]
+        rows = [(c["snr_db"], percent(c["accuracy"]), percent(c["macro_f1"])) for c in found["conditions"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise QuaclrsError(
             f"{file} holds no test of robustness; make one with quaclrs evaluate --noise gaussian --output-dir DIR"
         ) from error
     head = f"Under noise (`{Path(found['noise']).name}`, seed {found['seed']}):\n\n"
-    return head + "| SNR (dB) | accuracy | macro F1 |\n|---:|---:|---:|\n" + "\n".join(rows) + "\n\n"
+    return head + markdown_table(["SNR (dB)", "accuracy", "macro F1"], rows, align="rrr") + "\n\n"
 
 
 def _environment(context: CardContext) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from quaclrs.evaluation.run_metrics import KNN, LINEAR, RANDOM_KNN, RANDOM_LINEAR, RunMetrics
 from quaclrs.models import find_backbone
 
-from ..runs.card import CardContext, evaluation_result, figure_rows, fill_card, without_local_paths
+from ..runs.card import CardContext, evaluation_result, figure_table, fill_card, without_local_paths
 from ..runs.options import command_line
 from .config import SSLConfig
 
@@ -36,7 +36,7 @@ def write_encoder_card(
     spec = find_backbone(config.backbone)
     plain = f"`timm_backbone.safetensors` is the backbone alone, for timm's `{spec.timm_name.split('.')[0]}`."
     fields = {
-        "figures": figure_rows(figures),
+        "figures": figure_table("accuracy", figures),
         "command": training_command(config),
         "labels_used": "with the labels of some clips" if config.supervised_weight else "without labels",
         "plain_backbone": "" if config.backbone == "alexnet" else f"{plain}\n\n",

@@ -8,9 +8,12 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from quaclrs.evaluation.figures.confusion_matrix import confusion_matrix_figure
 from quaclrs.evaluation.figures.embedding_map import embedding_map_figure
-from quaclrs.evaluation.figures.plots import confusion_matrix_figure, save_figure, training_curves_figure
+from quaclrs.evaluation.figures.style import save_figure
+from quaclrs.evaluation.figures.training_curves import training_curves_figure
 from quaclrs.evaluation.paired import paired_difference
+from quaclrs.evaluation.reports.tables import percent
 from quaclrs.evaluation.result_files import write_predictions
 from quaclrs.evaluation.run_metrics import KNN, LINEAR, RANDOM_KNN, RANDOM_LINEAR, RunMetrics
 from quaclrs.folds import fold_column
@@ -115,11 +118,11 @@ def print_result(config: SSLConfig, metrics: RunMetrics) -> None:
             gain = gains[name]
             low, high = gain["interval"]
             print(
-                f"  {label}: {kind} {gain['accuracy']:.1%}, before training {gain['other']:.1%}: "
+                f"  {label}: {kind} {percent(gain['accuracy'])}, before training {percent(gain['other'])}: "
                 f"{gain['difference'] * 100:+.1f} points ({low * 100:+.1f} to {high * 100:+.1f})"
             )
     for name, control in metrics.controls.items():
-        print(f"  control: {name}: {control['accuracy']:.1%}")
+        print(f"  control: {name}: {percent(control['accuracy'])}")
     for warning in metrics.warnings:
         print(f"warning: {warning}")
     print(f"run: {config.output_dir}, model: {RunFolder(config.output_dir).model}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from quaclrs.evaluation.metrics import as_percent
 from quaclrs.evaluation.run_metrics import RunMetrics
 
-from ..runs.card import CardContext, evaluation_result, figure_rows, fill_card, without_local_paths
+from ..runs.card import CardContext, class_table, evaluation_result, figure_table, fill_card, without_local_paths
 from ..runs.options import command_line
 from .config import SupervisedConfig
 
@@ -43,14 +42,12 @@ def write_model_card(
         "num_classes": str(len(per_class)),
         "class_list": ", ".join(per_class),
         "initial_weights": f"{metrics.initial_weights}, {config.mode}",
-        "figures": figure_rows(
+        "figures": figure_table(
+            f"test fold {config.test_fold}",
             {name: found[key] for name, key in _FIGURES.items()}
-            | {f"control: {name}: accuracy": figures["accuracy"] for name, figures in metrics.controls.items()}
+            | {f"control: {name}: accuracy": figures["accuracy"] for name, figures in metrics.controls.items()},
         ),
-        "per_class": "\n".join(
-            f"| {name} | {' | '.join(as_percent(m[key]) for key in ('precision', 'recall', 'f1'))} | {m['support']} |"
-            for name, m in per_class.items()
-        ),
+        "per_class": class_table(per_class, {"support": "clips"}),
         "confusion_matrix": _confusion_matrix(folder, context),
         "command": training_command(config),
     }

@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from quaclrs.evaluation.metrics import FIGURE_NAMES, as_percent
+from quaclrs.evaluation.metrics import FIGURE_NAMES
+from quaclrs.evaluation.reports.tables import markdown_table, percent, percent_range
 from quaclrs.models import AUDIO_BACKBONES
 
 from ..clips.augmentation import build_log_mel_config
-from ..runs.card import CardContext, evaluation_result, fill_card
+from ..runs.card import CardContext, class_table, evaluation_result, fill_card
 from .config import SupervisedConfig
 
 _FIGURES = {name: key for name, key in FIGURE_NAMES.items() if key != "macro_roc_auc"}
@@ -40,19 +41,14 @@ def write_release_card(
     shutil.copyfile(cross_validation / "plots" / _PICTURE, folder / _PICTURE)
     rows = [_row(name, summary["figures"][key]) for name, key in _FIGURES.items()]
     rows += [_row(f"control: {name}: accuracy", control["accuracy"]) for name, control in summary["controls"].items()]
-    per_class = [
-        f"| {name} | {as_percent(m['precision'])} | {as_percent(m['recall'])} | {as_percent(m['f1'])} | {m['support']} "
-        f"| {m['recordings']} |"
-        for name, m in summary["per_class"].items()
-    ]
     fields = {
         "num_classes": str(len(summary["class_names"])),
         "class_list": ", ".join(summary["class_names"]),
         "temperature": f"{metrics['temperature']:.2f}",
         "clips": f"{metrics['clips']:,}",
         "scope": summary["scope"],
-        "figures": "\n".join(rows),
-        "per_class": "\n".join(per_class),
+        "figures": markdown_table(["figure", "mean", "interval"], rows),
+        "per_class": class_table(summary["per_class"], {"support": "clips", "recordings": "recordings"}),
         "cross_validation": summary["training"]["command"],
         "command": command,
         "origin": _origin(config),
@@ -82,8 +78,5 @@ def _origin(config: SupervisedConfig) -> str:
     return f"`{config.backbone}` with {known} weights, {then}"
 
 
-def _row(name: str, figure: dict[str, Any]) -> str:
-    spread = "" if figure["std"] is None else f" ± {100 * figure['std']:.1f}"
-    interval = figure.get("interval")
-    within = f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}" if interval else ""
-    return f"| {name} | {as_percent(figure['mean'])}{spread} | {within} |"
+def _row(name: str, figure: dict[str, Any]) -> tuple[str, str, str]:
+    return name, percent(figure["mean"], figure["std"]), percent_range(figure.get("interval"))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from quaclrs.evaluation.figures.plots import confusion_matrix_figure, save_figure, training_curves_figure
+from quaclrs.evaluation.figures.confusion_matrix import confusion_matrix_figure
+from quaclrs.evaluation.figures.style import save_figure
+from quaclrs.evaluation.figures.training_curves import training_curves_figure
+from quaclrs.evaluation.reports.tables import percent
 from quaclrs.evaluation.result_files import write_predictions
 from quaclrs.evaluation.run_metrics import RunMetrics
 from quaclrs.folds import fold_column
@@ -92,19 +95,15 @@ def print_result(config: SupervisedConfig, metrics: RunMetrics) -> None:
     found = metrics.figures
     print(
         f"test fold {metrics.test_fold} ({metrics.protocol}, {metrics.tested_clips} clips): "
-        f"accuracy {_share(found['accuracy'])}, macro F1 {_share(found['macro_f1'])}; "
-        f"UrbanSound8K's classes {_share(found['accuracy_urbansound8k'])}, "
-        f"new classes {_share(found['accuracy_sirennet'])}"
+        f"accuracy {percent(found['accuracy'])}, macro F1 {percent(found['macro_f1'])}; "
+        f"UrbanSound8K's classes {percent(found['accuracy_urbansound8k'])}, "
+        f"new classes {percent(found['accuracy_sirennet'])}"
     )
     for name, control in metrics.controls.items():
         print(
-            f"control: {name}: accuracy {_share(control['accuracy'])}, "
-            f"new classes {_share(control['accuracy_sirennet'])}"
+            f"control: {name}: accuracy {percent(control['accuracy'])}, "
+            f"new classes {percent(control['accuracy_sirennet'])}"
         )
     for warning in metrics.warnings:
         print(f"warning: {warning}")
     print(f"run: {config.output_dir}, model: {RunFolder(config.output_dir).model}")
-
-
-def _share(value: float | None) -> str:
-    return "none" if value is None else f"{value:.1%}"

@@ -7,18 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import PercentFormatter
 
 from quaclrs.errors import QuaclrsError
 
 from ..reports.cross_validation import classes_of, interval_name
-
-# Of Okabe and Ito's palette, told apart with any colour vision; the marker differs as well.
-_STYLES = (("#000000", "o"), ("#0072B2", "s"), ("#D55E00", "^"), ("#009E73", "D"), ("#CC79A7", "v"))
+from .style import GREY, SERIES, clean_axes, empty_figure, percent_axes
 
 #: Characters of small print that fit the width of a column.
 _CHARACTERS_PER_COLUMN = 32
@@ -43,13 +39,12 @@ def fold_figures_figure(summary: Mapping[str, Any], title: str) -> Figure:
     if len(summary["classes_of_source"]) > 1:
         columns |= {f"accuracy_{s}": classes_of(s, classes) for s, classes in summary["classes_of_source"].items()}
 
-    figure = Figure(figsize=(2.4 + 2.2 * len(columns), 4.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(2.4 + 2.2 * len(columns), 4.8)
     figure.suptitle(title)
     axes = figure.add_subplot()
     axes.set_title(textwrap.fill(summary["scope"], _CHARACTERS_PER_COLUMN * (1 + len(columns))), fontsize=9)
     for place, name in enumerate(columns):
-        colour, marker = _STYLES[place % len(_STYLES)]
+        colour, marker = SERIES[place % len(SERIES)]
         known = [(fold["fold"], fold[name]) for fold in summary["per_fold"] if fold[name] is not None]
         # Side by side in the order of the folds, so that equal accuracies do not hide each other.
         across = place + np.linspace(-0.36, 0.12, len(known)) if len(known) > 1 else np.array([place - 0.12])
@@ -66,15 +61,14 @@ def fold_figures_figure(summary: Mapping[str, Any], title: str) -> Figure:
     axes.set_xlim(-0.6, len(columns) - 0.4)
     axes.set_ylabel("accuracy (share of clips)")
     axes.margins(y=0.12)
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-    axes.grid(axis="y", alpha=0.3)
+    percent_axes(axes.yaxis)
+    clean_axes(axes, grid="y")
     axes.tick_params(axis="x", length=0)
-    axes.spines[["top", "right"]].set_visible(False)
     pooled = f"all test clips together, {interval_name(summary)} over recordings"
     marks = [
-        Line2D([], [], color="grey", marker="o", markersize=5, linestyle="none", label="test fold, by its number"),
-        Line2D([], [], color="grey", linewidth=1.2, label="mean over folds"),
-        Line2D([], [], color="grey", marker="o", markerfacecolor="white", linewidth=2, label=pooled),
+        Line2D([], [], color=GREY, marker="o", markersize=5, linestyle="none", label="test fold, by its number"),
+        Line2D([], [], color=GREY, linewidth=1.2, label="mean over folds"),
+        Line2D([], [], color=GREY, marker="o", markerfacecolor="white", linewidth=2, label=pooled),
     ]
     figure.legend(handles=marks, loc="outside lower center", frameon=False, fontsize=8)
     return figure

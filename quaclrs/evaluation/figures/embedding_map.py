@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
-from .plots import empty_figure
+from .style import PALETTE, empty_figure
 
 #: Shapes tell apart the classes that share a colour: 13 colours cannot be told apart by everyone.
 _MARKERS = ("o", "^", "s")
-_COLOURS = matplotlib.colormaps["tab10"].colors[:7]  # type: ignore[attr-defined]
 
 
 def embedding_map_figure(
@@ -31,7 +29,7 @@ def embedding_map_figure(
     unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
     perplexity = min(30.0, (len(unit) - 1) / 3)
     places = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(unit)
-    figure = empty_figure(8.5, 6, "constrained")
+    figure = empty_figure(8.5, 6)
     axes = figure.add_subplot()
     for index, name in enumerate(class_names):
         chosen = labels == index
@@ -39,8 +37,8 @@ def embedding_map_figure(
             places[chosen, 0],
             places[chosen, 1],
             s=18,
-            marker=_MARKERS[index // len(_COLOURS)],
-            color=_COLOURS[index % len(_COLOURS)],
+            marker=_MARKERS[index // len(PALETTE)],
+            color=PALETTE[index % len(PALETTE)],
             alpha=0.75,
             linewidths=0,
             label=f"{name} ({chosen.sum()})",

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from .plots import empty_figure
+from ..reports.tables import percent
 from .spectrograms import draw_spectrogram, spectrogram_extent
+from .style import empty_figure
 
 if TYPE_CHECKING:
     from ...inference.explain import Explanation
@@ -26,7 +27,7 @@ def explanation_figure(explanation: Explanation, front_end: LogMelConfig) -> Fig
         explanation: of `quaclrs.inference.explain.explain`.
         front_end: of the classifier that was explained.
     """
-    figure = empty_figure(8, 6, "constrained")
+    figure = empty_figure(8, 6)
     alone, explained = figure.subplots(2, 1, sharex=True)
     for axes in (alone, explained):
         image = draw_spectrogram(axes, explanation.log_mel, explanation.duration, front_end)
@@ -43,7 +44,7 @@ def explanation_figure(explanation: Explanation, front_end: LogMelConfig) -> Fig
     )
     alone.set_title("spectrogram", fontsize=11)
     explained.set_title(
-        f"what speaks for {explanation.label.replace('_', ' ')} (score {explanation.score:.1%})", fontsize=11
+        f"what speaks for {explanation.label.replace('_', ' ')} (score {percent(explanation.score)})", fontsize=11
     )
     explained.set_xlabel("time (s)")
     figure.colorbar(image, ax=alone, label="dB below the loudest cell")

@@ -6,12 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
-from .plots import empty_figure
-
-#: Told apart by people of any colour vision (Okabe and Ito, 2008), and by their markers.
-_STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#000000", "v"), ("#E69F00", "P"))
+from .style import SERIES, clean_axes, empty_figure, percent_axes
 
 
 def label_efficiency_figure(
@@ -24,10 +20,10 @@ def label_efficiency_figure(
         clips: labelled recordings a class -> labelled clips of each seed: the horizontal axis, logarithmic.
         title: above the axes.
     """
-    figure = empty_figure(8, 5, "constrained")
+    figure = empty_figure(8, 5)
     axes = figure.subplots()
     for place, (curve, points) in enumerate(accuracies.items()):
-        colour, marker = _STYLES[place % len(_STYLES)]
+        colour, marker = SERIES[place % len(SERIES)]
         amounts = [amount for amount in clips if points.get(amount)]
         across = [statistics.mean(clips[amount]) for amount in amounts]
         means = [statistics.mean(points[amount]) for amount in amounts]
@@ -41,8 +37,8 @@ def label_efficiency_figure(
     axes.minorticks_off()
     axes.set_xlabel("labelled recordings a class")
     axes.set_ylabel("accuracy on the test fold")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.grid(alpha=0.3)
+    percent_axes(axes.yaxis)
+    clean_axes(axes)
     axes.legend(frameon=False)
     axes.set_title(title, fontsize=11)
     return figure

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from ...errors import QuaclrsError
+from .style import SERIES, clean_axes, empty_figure, percent_axes
 
-# Of Okabe and Ito's palette, told apart with any colour vision; marker and line style differ as well.
 _CURVES: dict[str, dict[str, Any]] = {
-    "accuracy": {"label": "all clips", "color": "#000000", "linestyle": "-", "marker": "o"},
-    "accuracy_urbansound8k": {
-        "label": "UrbanSound8K's classes",
-        "color": "#0072B2",
-        "linestyle": "--",
-        "marker": "s",
-    },
-    "accuracy_sirennet": {"label": "new classes", "color": "#D55E00", "linestyle": "-.", "marker": "^"},
+    key: {"label": label, "color": colour, "marker": marker, "linestyle": line}
+    for (key, label, line), (colour, marker) in zip(
+        (
+            ("accuracy", "all clips", "-"),
+            ("accuracy_urbansound8k", "UrbanSound8K's classes", "--"),
+            ("accuracy_sirennet", "new classes", "-."),
+        ),
+        SERIES,
+        strict=False,
+    )
 }
 
 _ROUND = MaxNLocator(9, steps=[1, 2, 5, 10])
@@ -45,8 +46,7 @@ def accuracy_over_snr_figure(conditions: Sequence[Mapping[str, Any]], title: str
     snrs = [float(c["snr_db"]) for c in noisy]
     clean_at = snrs[-1] + max(5.0, (snrs[-1] - snrs[0]) / 5) if snrs else 0.0
 
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(6.4, 4)
     figure.suptitle(title)
     axes = figure.add_subplot()
     by_source = [key for key in _CURVES if key != "accuracy" and conditions[0].get(key) is not None]
@@ -63,10 +63,9 @@ def accuracy_over_snr_figure(conditions: Sequence[Mapping[str, Any]], title: str
     ticks = {mark: f"{mark:g}" for mark in whole or snrs[:1]} | ({clean_at: "clean"} if clean else {})
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_ylim(0, 1)
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    percent_axes(axes.yaxis)
     axes.set_xlabel("signal-to-noise ratio (dB)")
     axes.set_ylabel("accuracy (share of clips)")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    clean_axes(axes)
     axes.legend(frameon=False)
     return figure

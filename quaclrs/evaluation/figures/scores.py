@@ -6,17 +6,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from ..calibration import measure_reliability
 from ..metrics import check_predictions
-from .plots import empty_figure
+from ..reports.tables import percent
+from .style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    SKY_BLUE,
+    VERMILION,
+    clean_axes,
+    empty_figure,
+    percent_axes,
+)
 
-#: Line styles that take turns, so that neighbours in the legend differ in more than colour.
+#: Line styles that take turns with the seven colours: 28 classes differ in one of both.
 _DASHES = ("-", "--", ":", "-.")
 
 
@@ -34,7 +45,7 @@ def roc_figure(labels: np.ndarray, probabilities: np.ndarray, class_names: Seque
         false_positives, true_positives, _ = roc_curve(true, scores)
         curves[f"{name} ({roc_auc_score(true, scores):.2f})"] = (false_positives, true_positives)
     figure, axes = _curves_figure(curves, title, "area under the curve")
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
     axes.set_xlabel("share of other clips taken for the class")
     axes.set_ylabel("share of the class's clips found")
     return figure
@@ -62,11 +73,11 @@ def per_class_figure(per_class: Mapping[str, Mapping[str, Any]], title: str) -> 
         title: above the axes.
     """
     names = sorted(per_class, key=lambda name: -(per_class[name]["f1"] or 0))
-    figure = empty_figure(9, 1.6 + 0.42 * len(names), "constrained")
+    figure = empty_figure(9, 1.6 + 0.42 * len(names))
     axes = figure.subplots()
     rows = np.arange(len(names))
     for place, (key, colour, hatch) in enumerate(
-        (("recall", "#0072B2", ""), ("precision", "#E69F00", "//"), ("f1", "#009E73", ".."))
+        (("recall", BLUE, ""), ("precision", ORANGE, "//"), ("f1", GREEN, ".."))
     ):
         values = [per_class[name][key] or 0 for name in names]
         label = "F1" if key == "f1" else key
@@ -74,8 +85,8 @@ def per_class_figure(per_class: Mapping[str, Mapping[str, Any]], title: str) -> 
     axes.set_yticks(rows, [f"{name.replace('_', ' ')} ({per_class[name]['support']:,})" for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.grid(axis="x", alpha=0.3)
+    percent_axes(axes.xaxis)
+    clean_axes(axes, grid="x")
     axes.set_ylabel("class (clips)")
     axes.set_title(title, fontsize=11)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
@@ -92,27 +103,26 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, title: str
     """
     found = measure_reliability(labels, probabilities)
     middle, width = (found.edges[1:] + found.edges[:-1]) / 2, found.edges[1] - found.edges[0]
-    figure = empty_figure(6, 6.5, "constrained")
+    figure = empty_figure(6, 6.5)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     known = found.clips > 0
-    above.bar(middle[known], found.accuracy[known], 0.92 * width, color="#56B4E9", label="accuracy of the bin")
-    above.plot([0, 1], [0, 1], color="black", linestyle="--", label="score taken at its word")
+    above.bar(middle[known], found.accuracy[known], 0.92 * width, color=SKY_BLUE, label="accuracy of the bin")
+    above.plot([0, 1], [0, 1], color=BLACK, linestyle="--", label="score taken at its word")
     above.plot(
-        found.confidence[known], found.accuracy[known], color="#D55E00", marker="o", linestyle="none",
+        found.confidence[known], found.accuracy[known], color=VERMILION, marker="o", linestyle="none",
         label="mean score of the bin",
     )  # fmt: skip
     above.set_ylim(0, 1)
     above.set_ylabel("share of clips that are right")
     above.legend(frameon=False, loc="upper left")
-    below.bar(middle, found.clips, 0.92 * width, color="#999999")
+    below.bar(middle, found.clips, 0.92 * width, color=GREY)
     below.set_ylabel("clips")
     below.set_xlim(0, 1)
     below.set_xlabel("score of the predicted class")
     for axes in (above, below):
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-        axes.grid(alpha=0.3)
-    above.yaxis.set_major_formatter(PercentFormatter(1.0))
-    above.set_title(f"{title}\nexpected calibration error {found.error:.1%}", fontsize=11)
+        clean_axes(axes)
+    percent_axes(above.xaxis, above.yaxis, below.xaxis)
+    above.set_title(f"{title}\nexpected calibration error {percent(found.error)}", fontsize=11)
     return figure
 
 
@@ -126,17 +136,15 @@ def _one_against_the_rest(labels: np.ndarray, probabilities: np.ndarray, class_n
 
 
 def _curves_figure(curves: Mapping[str, Any], title: str, legend: str) -> tuple[Figure, Axes]:
-    figure = empty_figure(9, 5.5, "constrained")
+    figure = empty_figure(9, 5.5)
     axes = figure.subplots()
-    colours = colormaps["viridis"](np.linspace(0, 0.9, max(len(curves), 1)))
     for place, (name, (across, up)) in enumerate(curves.items()):
-        axes.plot(across, up, color=colours[place], linestyle=_DASHES[place % len(_DASHES)], label=name)
+        axes.plot(across, up, color=PALETTE[place % len(PALETTE)], linestyle=_DASHES[place % len(_DASHES)], label=name)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.set_aspect("equal")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0))
-    axes.grid(alpha=0.3)
+    percent_axes(axes.xaxis, axes.yaxis)
+    clean_axes(axes)
     axes.set_title(title, fontsize=11)
     figure.legend(loc="outside right center", title=legend, frameon=False, fontsize=9)
     return figure, axes

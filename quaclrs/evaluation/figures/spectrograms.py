@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from .plots import empty_figure
+from .style import empty_figure
 
 if TYPE_CHECKING:
     from ...models import LogMelConfig
@@ -61,7 +61,7 @@ def spectrogram_grid_figure(
         columns: panels side by side.
     """
     rows = -(-len(spectrograms) // columns)
-    figure = empty_figure(3 * columns, 2.1 * rows + 0.3, "constrained")
+    figure = empty_figure(3 * columns, 2.1 * rows + 0.3)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     image = None
     for place, (panel, (name, spectrogram)) in enumerate(zip(panels.flat, spectrograms.items(), strict=False)):

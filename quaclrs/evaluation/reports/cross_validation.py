@@ -7,6 +7,8 @@ from typing import Any
 
 from quaclrs.labels import SIRENNET, URBANSOUND8K
 
+from .tables import markdown_table, percent, percent_range
+
 #: Columns in which the model is compared with its controls.
 _COMPARED = ("accuracy", "balanced_accuracy")
 
@@ -49,7 +51,7 @@ def headline(summary: Mapping[str, Any]) -> str:
     ]
     return (
         f"{summary['scope']}. {', '.join(parts)}; pooled {_percent(accuracy['pooled'])} %, "
-        f"{interval_name(summary)} over recordings {_span(accuracy['interval'])} %"
+        f"{interval_name(summary)} over recordings {percent_range(accuracy['interval'])} %"
     )
 
 
@@ -100,7 +102,7 @@ def _compared_with_controls(summary: Mapping[str, Any]) -> str:
         [name, *(_mean_and_deviation(figures.get(column)) for column in columns)]
         for name, figures in {"model": summary["figures"], **summary["controls"]}.items()
     ]
-    return _table(["", *columns.values()], rows)
+    return markdown_table(["", *columns.values()], rows)
 
 
 def _figures(summary: Mapping[str, Any], several_seeds: bool) -> str:
@@ -108,11 +110,15 @@ def _figures(summary: Mapping[str, Any], several_seeds: bool) -> str:
     for name, figure in summary["figures"].items():
         if figure["mean"] is None:
             continue
-        row = [_figure_title(name, summary["classes_of_source"]), _mean_and_deviation(figure), _span(figure["range"])]
+        row = [
+            _figure_title(name, summary["classes_of_source"]),
+            _mean_and_deviation(figure),
+            percent_range(figure["range"]),
+        ]
         row += [_percent(figure["seed_std"])] if several_seeds else []
-        rows.append([*row, _percent(figure["pooled"]), _span(figure["interval"])])
+        rows.append([*row, _percent(figure["pooled"]), percent_range(figure["interval"])])
     seed_column = ["deviation over seeds"] if several_seeds else []
-    return _table(["figure", "mean ± deviation", "range", *seed_column, "pooled", interval_name(summary)], rows)
+    return markdown_table(["figure", "mean ± deviation", "range", *seed_column, "pooled", interval_name(summary)], rows)
 
 
 def _folds(summary: Mapping[str, Any]) -> str:
@@ -123,7 +129,7 @@ def _folds(summary: Mapping[str, Any]) -> str:
         [str(fold["fold"]), f"{fold['clips']:,}", *(_percent(fold[column]) for column in columns)]
         for fold in summary["per_fold"]
     ]
-    return _table(["test fold", "clips", *columns.values()], rows)
+    return markdown_table(["test fold", "clips", *columns.values()], rows)
 
 
 def _classes(summary: Mapping[str, Any]) -> str:
@@ -133,13 +139,13 @@ def _classes(summary: Mapping[str, Any]) -> str:
             f"{of_class['support']:,}",
             f"{of_class['recordings']:,}",
             *(_percent(of_class[figure]) if of_class["support"] else "–" for figure in ("precision", "recall")),
-            _span(of_class["recall_interval"]),
+            percent_range(of_class["recall_interval"]),
             *(_percent(of_class[figure]) if of_class["support"] else "–" for figure in ("f1", "roc_auc")),
         ]
         for name, of_class in summary["per_class"].items()
     ]
     interval = f"recall, {interval_name(summary)}"
-    return _table(["class", "clips", "recordings", "precision", "recall", interval, "F1", "ROC AUC"], rows)
+    return markdown_table(["class", "clips", "recordings", "precision", "recall", interval, "F1", "ROC AUC"], rows)
 
 
 def _figure_title(name: str, classes_of_source: Mapping[str, int]) -> str:
@@ -149,24 +155,13 @@ def _figure_title(name: str, classes_of_source: Mapping[str, int]) -> str:
     return name.replace("_", " ").replace("f1", "F1").replace("roc auc", "ROC AUC")
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rules = [":---", *["---:"] * (len(header) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rules, *rows))
-
-
 def _listed(noun: str, numbers: Sequence[int]) -> str:
     return f"{noun}{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
 
 
 def _mean_and_deviation(figure: Mapping[str, Any] | None) -> str:
-    if figure is None or figure["std"] is None:
-        return "–" if figure is None else _percent(figure["mean"])
-    return f"{_percent(figure['mean'])} ± {_percent(figure['std'])}"
-
-
-def _span(bounds: Sequence[float] | None) -> str:
-    return "–" if bounds is None else f"{_percent(bounds[0])} to {_percent(bounds[1])}"
+    return "–" if figure is None else percent(figure["mean"], figure["std"], unit="")
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"
+    return percent(share, unit="")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ import numpy as np
 
 from ...errors import QuaclrsError
 from ..evaluation_clips import EvaluationClips, listed
-from ..figures.plots import confusion_matrix_figure, save_figure
+from ..figures.confusion_matrix import confusion_matrix_figure
 from ..figures.robustness import accuracy_over_snr_figure
-from ..metrics import FIGURE_NAMES, as_percent
+from ..figures.style import save_figure
+from ..metrics import FIGURE_NAMES
 from ..result_files import write_csv, write_predictions, write_text
+from .tables import markdown_table, percent
 
 _FIGURES_OVER_SNR = {
     "accuracy": "accuracy",
@@ -62,22 +64,22 @@ def markdown_report(result: Mapping[str, Any]) -> str:
         labels = listed([f"{label} ({clips})" for label, clips in left_out.items()])
         lines.append(f"- left out: {sum(left_out.values())} clips whose label is not mapped: {labels}")
     lines += [f"- warning: {warning}" for warning in result["warnings"]]
-    figures = [[name, as_percent(result.get(key))] for name, key in FIGURE_NAMES.items()]
+    figures = [[name, percent(result.get(key))] for name, key in FIGURE_NAMES.items()]
     of_classes = [
-        [name, *(as_percent(m[key] if m["support"] else None) for key in ("recall", "precision", "f1")), m["support"]]
+        [name, *(percent(m[key] if m["support"] else None) for key in ("recall", "precision", "f1")), m["support"]]
         for name, m in result["per_class"].items()
     ]
     tables = [
-        _table(["figure", "value"], figures),
-        _table(["class", "recall", "precision", "F1", "clips"], of_classes),
+        markdown_table(["figure", "value"], figures),
+        markdown_table(["class", "recall", "precision", "F1", "clips"], of_classes),
     ]
     if robustness := result.get("robustness"):
         rows = [
-            [_decibels(c["snr_db"]), *(as_percent(c[key]) for key in _FIGURES_OVER_SNR.values())]
+            [_decibels(c["snr_db"]), *(percent(c[key]) for key in _FIGURES_OVER_SNR.values())]
             for c in robustness["conditions"]
         ]
         tables.append(f"Noise: {robustness['noise']}, seed {robustness['seed']}")
-        tables.append(_table(["SNR (dB)", *_FIGURES_OVER_SNR], rows))
+        tables.append(markdown_table(["SNR (dB)", *_FIGURES_OVER_SNR], rows))
     return "\n\n".join(["\n".join(lines), *tables])
 
 
@@ -127,18 +129,6 @@ def write_evaluation(
 
 def _decibels(snr_db: float | str) -> str:
     return snr_db if isinstance(snr_db, str) else f"{snr_db:g}"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table whose columns line up in a terminal too: the first to the left, numbers to the right."""
-    cells = [list(header), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(3, *(len(cell) for cell in column)) for column in zip(*cells, strict=True)]
-    cells.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
-    lines = []
-    for row in cells:
-        padded = [c.rjust(w) if place else c.ljust(w) for place, (c, w) in enumerate(zip(row, widths, strict=True))]
-        lines.append(f"| {' | '.join(padded)} |")
-    return "\n".join(lines)
 
 
 def _json(values: Any) -> str:

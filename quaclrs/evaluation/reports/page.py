@@ -12,15 +12,17 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ...errors import QuaclrsError
-from ..figures.plots import confusion_matrix_figure, training_curves_figure
+from ..figures.confusion_matrix import confusion_matrix_figure
 from ..figures.scores import (
     per_class_figure,
     precision_recall_figure,
     reliability_figure,
     roc_figure,
 )
+from ..figures.training_curves import training_curves_figure
 from ..result_files import write_text
 from .page_data import Mistake, ReportData
+from .tables import markdown_table
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }
@@ -123,12 +125,12 @@ def _markdown(data: ReportData, pictures: Mapping[str, str], mistakes: Sequence[
     lines = [f"# {data.title}", "", *(f"> **Warning.** {warning}\n" for warning in data.warnings)]
     lines += [f"- {name}: {text}" for name, text in data.facts.items()]
     for heading, entries in (("Figures", data.figures), ("Controls (accuracy)", data.controls)):
-        lines += ["", f"## {heading}", "", "| | |", "|---|---:|"]
-        lines += [f"| {name} | {value} |" for name, value in entries.items()]
+        lines += ["", f"## {heading}", "", markdown_table(("", ""), entries.items())]
     for caption, file in pictures.items():
         lines += ["", f"## {caption}", "", f"![{caption}]({file})"]
-    lines += ["", "## Surest mistakes", "", "| is | was taken for | score | clip |", "|---|---|---:|---|"]
-    lines += [f"| {_words(m.label)} | {_words(m.predicted)} | {m.score:.0%} | {m.clip_id} |" for m in mistakes]
+    rows = [(_words(m.label), _words(m.predicted), f"{m.score:.0%}", m.clip_id) for m in mistakes]
+    table = markdown_table(("is", "was taken for", "score", "clip"), rows, align="llrl")
+    lines += ["", "## Surest mistakes", "", table]
     lines += ["", "## Do it again", "", "```", data.command, "```"]
     return "\n".join(lines) + "\n"
 

@@ -14,8 +14,9 @@ import numpy as np
 import yaml
 
 from ...errors import QuaclrsError
-from ..metrics import FIGURE_NAMES, as_percent
+from ..metrics import FIGURE_NAMES
 from ..result_files import Predictions, read_predictions
+from .tables import percent, percent_range
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ def _run(folder: Path, metrics: dict[str, Any]) -> ReportData:
             **({"figures are of": "a logistic regression on the frozen encoder; curves are of k-NN"} if method else {}),
         },
         warnings=tuple(metrics["warnings"]),
-        figures={name: as_percent(figures.get(key)) for name, key in FIGURE_NAMES.items()},
-        controls={name: as_percent(control["accuracy"]) for name, control in metrics["controls"].items()},
+        figures={name: percent(figures.get(key)) for name, key in FIGURE_NAMES.items()},
+        controls={name: percent(control["accuracy"]) for name, control in metrics["controls"].items()},
         per_class=figures["per_class"],
         confusion_matrix=figures["confusion_matrix"],
         predictions=read_predictions(folder / "predictions.csv"),
@@ -175,7 +176,6 @@ def _other_plots(folder: Path) -> tuple[Path, ...]:
 
 
 def _mean(figure: Mapping[str, Any]) -> str:
-    spread = "" if figure["std"] is None else f" ± {100 * figure['std']:.1f}"
     interval = figure.get("interval")
-    within = f" (95 % interval {100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
-    return f"{as_percent(figure['mean'])}{spread}{within}"
+    within = f" (95 % interval {percent_range(interval)})" if interval else ""
+    return percent(figure["mean"], figure["std"]) + within

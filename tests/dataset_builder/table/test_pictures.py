@@ -19,8 +19,7 @@ from dataset_builder.table.pictures import LibrosaFrontEnd, draw_picture
 from quaclrs import load_urbansound13
 from quaclrs.augment import model_front_end
 from quaclrs.errors import QuaclrsError
-from quaclrs.front_end import make_log_mel_config
-from quaclrs.models import QuaclrsFeatureExtractor
+from quaclrs.models import LogMelConfig, QuaclrsFeatureExtractor
 from quaclrs.transforms import ClipTransform, transform_clips
 
 
@@ -41,7 +40,7 @@ def test_spectrogram_rows_are_those_of_audio_with_the_picture_that_a_model_would
 
 def test_a_low_tone_is_at_the_bottom_of_the_picture_and_a_short_clip_at_its_left():
     tone = np.sin(2 * np.pi * 200 * np.arange(24_000) / 48_000).astype(np.float32)
-    png = draw_picture(LibrosaFrontEnd(make_log_mel_config().to_dict())(tone), 224)
+    png = draw_picture(LibrosaFrontEnd(LogMelConfig().to_dict())(tone), 224)
     image = Image.open(io.BytesIO(png))
     assert (image.format, image.mode, image.size) == ("PNG", "RGB", (224, 224))
     pixels = np.asarray(image)[..., 0]
@@ -57,7 +56,7 @@ def test_the_builders_front_end_is_the_models_on_any_length(shared_data):
     waveforms += [
         generator.normal(0, 10.0 ** -(n % 5), n).astype(np.float32) for n in (1, 700, 191_999, 192_001, 300_000)
     ]
-    models, builders = model_front_end(), LibrosaFrontEnd(make_log_mel_config().to_dict())
+    models, builders = model_front_end(), LibrosaFrontEnd(LogMelConfig().to_dict())
     assert builders.sampling_rate == models.sampling_rate
     for waveform in waveforms:
         expected, given = models(waveform), builders(waveform)

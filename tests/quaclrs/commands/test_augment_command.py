@@ -10,7 +10,7 @@ import soundfile
 from matplotlib.figure import Figure
 
 from quaclrs.cli import main
-from quaclrs.evaluation.figures import plots
+from quaclrs.evaluation.figures import style
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def sound(tmp_path) -> Path:
 def figures(monkeypatch) -> list[Figure]:
     """Figures that are saved, which still are."""
     seen: list[Figure] = []
-    save = plots.save_figure
-    monkeypatch.setattr(plots, "save_figure", lambda figure, path: (seen.append(figure), save(figure, path)))
+    save = style.save_figure
+    monkeypatch.setattr(style, "save_figure", lambda figure, path: (seen.append(figure), save(figure, path)))
     return seen
 
 

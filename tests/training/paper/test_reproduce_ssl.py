@@ -10,7 +10,7 @@ import pytest
 from fake_ssl_training import ACCURACY, FakeBackbone, FakeTraining
 
 from quaclrs.errors import QuaclrsError
-from quaclrs.evaluation.figures.confusion_panel import confusion_matrices_figure
+from quaclrs.evaluation.figures.confusion_matrix import confusion_matrices_figure
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
 from training import reproduce
 from training.paper import runs as paper_runs

@@ -1,0 +1,53 @@
+"""A file or folder that a block writes appears whole, with the usual permissions, or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from quaclrs.files import written
+
+
+def test_a_file_appears_when_the_block_ends_and_is_as_readable_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "usual").write_text("")
+    (tmp_path / "file.txt").write_text("former")
+    with written(tmp_path / "file.txt") as unfinished:
+        unfinished.write_text("new")
+        assert unfinished.suffix == ".txt"
+        assert (tmp_path / "file.txt").read_text() == "former"
+    assert (tmp_path / "file.txt").read_text() == "new"
+    assert (tmp_path / "file.txt").stat().st_mode == (tmp_path / "usual").stat().st_mode
+    assert sorted(os.listdir(tmp_path)) == ["file.txt", "usual"]
+
+
+def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "file.txt").write_text("former")
+    with pytest.raises(RuntimeError), written(tmp_path / "file.txt") as unfinished:
+        unfinished.write_text("half")
+        raise RuntimeError
+    assert (tmp_path / "file.txt").read_text() == "former"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_a_folder_takes_the_place_of_an_empty_one_but_not_of_one_that_holds_something(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    target.mkdir()
+    for content in ("first", "second"):
+        try:
+            with written(target) as unfinished:
+                unfinished.mkdir()
+                (unfinished / content).write_text("")
+        except OSError:
+            assert content == "second"
+    assert os.listdir(target) == ["first"]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_two_writers_of_one_file_do_not_meet_and_the_last_one_stays(tmp_path: Path) -> None:
+    with written(tmp_path / "file") as first, written(tmp_path / "file") as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "file").read_text() == "first"
