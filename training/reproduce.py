@@ -25,7 +25,7 @@ from quaclrs.folds import PROTOCOLS
 from quaclrs.models import Backbone, BackboneError
 
 from .paper.baselines import baselines_of
-from .paper.cells import Results, fill_table
+from .paper.cells import fill_table
 from .paper.gains import knn_gain_intervals
 from .paper.plan import Key, Plan, Request, check_image_size, in_order, plan_table, select_folds
 from .paper.report import Report
@@ -84,15 +84,11 @@ def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
 
 
 def _report(table: PaperTable, request: Request, keys: Sequence[Key], plan: Plan, failed: Sequence[Run]) -> Report:
-    results: Results = {
-        training: {key: run.results() for key, run in runs.items() if run not in failed}
-        for training, runs in plan.items()
-    }
+    finished = {training: {k: run for k, run in runs.items() if run not in failed} for training, runs in plan.items()}
+    results = {training: {k: run.results() for k, run in runs.items()} for training, runs in finished.items()}
     cells = fill_table(table, results, keys, request.backbones)
-    if not table.baselines:
-        return Report(table, request, cells, results)
-    intervals = knn_gain_intervals(plan, failed, request.dataset)
-    return Report(table, request, cells, results, baselines_of(table, results, intervals))
+    intervals = knn_gain_intervals(finished, request.dataset) if table.baselines else {}
+    return Report(table, request, cells, results, baselines_of(table, results, intervals) if table.baselines else ())
 
 
 def _refuse_what_has_no_use(options: argparse.Namespace, tables: Sequence[PaperTable]) -> None:

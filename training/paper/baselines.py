@@ -77,40 +77,25 @@ def baselines_of(
     methods = table.trainings(())
     # Encoders before training, and controls, are alike in all methods; they are taken of whichever did not fail.
     any_method = {key: run for training in reversed(methods) for key, run in results[training].items()}
-    imagenet = {key: _before_training(run) for key, run in results.get(IMAGENET, {}).items()}
-    random = {key: _before_training(run) for key, run in any_method.items()}
-    return [
-        *(
-            replace(_line(name, results[training], COLUMNS), intervals=intervals.get(training, {}))
-            for training, name in methods.items()
-        ),
-        _line("Supervised from scratch", results[SUPERVISED], (_ACCURACY, _MACRO_F1, _TIME, _MEMORY)),
-        _line(
-            "ImageNet encoder, frozen",
-            imagenet,
-            (_ACCURACY, _MACRO_F1, _KNN),
-            "failed" if IMAGENET in results else "give --pretrained-file",
-        ),
-        _line("Random encoder, frozen", random, (_ACCURACY, _MACRO_F1, _KNN)),
-        *(
-            _line(label, {key: _as_linear(run, run.controls[name]) for key, run in any_method.items()}, columns)
-            for label, (name, columns) in CONTROLS.items()
-        ),
+    lines = [
+        replace(_line(name, results[training], COLUMNS), intervals=intervals.get(training, {}))
+        for training, name in methods.items()
     ]
+    lines.append(_line("Supervised from scratch", results[SUPERVISED], (_ACCURACY, _MACRO_F1, _TIME, _MEMORY)))
+    why = "failed" if IMAGENET in results else "give --pretrained-file"
+    for name, runs in (("ImageNet", results.get(IMAGENET, {})), ("Random", any_method)):
+        before = {
+            key: replace(run, evaluations={LINEAR: run.of(RANDOM_LINEAR), KNN: run.of(RANDOM_KNN)})
+            for key, run in runs.items()
+        }
+        lines.append(_line(f"{name} encoder, frozen", before, (_ACCURACY, _MACRO_F1, _KNN), why))
+        why = "failed"
+    for name, (control, columns) in CONTROLS.items():
+        heard = {key: replace(run, evaluations={LINEAR: run.controls[control]}) for key, run in any_method.items()}
+        lines.append(_line(name, heard, columns))
+    return lines
 
 
-def _line(name: str, runs: Mapping[Key, RunMetrics], columns: Iterable[str], reason: str = "failed") -> Baseline:
-    if not runs:
-        return Baseline(name, {}, reason)
-    return Baseline(
-        name,
-        {column: {key: COLUMNS[column].measure(run) for key, run in sorted(runs.items())} for column in columns},
-    )
-
-
-def _before_training(run: RunMetrics) -> RunMetrics:
-    return replace(run, evaluations={LINEAR: run.of(RANDOM_LINEAR), KNN: run.of(RANDOM_KNN)})
-
-
-def _as_linear(run: RunMetrics, figures: dict[str, float | None]) -> RunMetrics:
-    return replace(run, evaluations={LINEAR: figures})
+def _line(name: str, runs: Mapping[Key, RunMetrics], columns: Iterable[str], why: str = "failed") -> Baseline:
+    values = {column: {key: COLUMNS[column].measure(run) for key, run in sorted(runs.items())} for column in columns}
+    return Baseline(name, values) if runs else Baseline(name, {}, why)

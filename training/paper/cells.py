@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 from quaclrs.evaluation.run_metrics import KNN, LINEAR, RunMetrics
@@ -102,11 +102,11 @@ class Cell:
     row: Row
     column: Column
     paper: str
-    ours: str | None = None
-    reason: str = ""
-    values: Mapping[Key, float] = field(default_factory=dict)
-    runs: Mapping[Key, Sequence[RunMetrics]] = field(default_factory=dict)
-    missing: int = 0
+    ours: str | None
+    reason: str
+    values: Mapping[Key, float]
+    runs: Mapping[Key, Sequence[RunMetrics]]
+    missing: int
 
 
 def fill_table(table: PaperTable, results: Results, keys: Sequence[Key], backbones: Sequence[str]) -> list[list[Cell]]:
@@ -117,50 +117,38 @@ def fill_table(table: PaperTable, results: Results, keys: Sequence[Key], backbon
         results: what was measured; a training or a run may be absent.
         keys, backbones: what was asked for, to explain the cells that are empty.
     """
-    columns = [_fill_column(table, index, results, keys, backbones) for index in range(len(table.columns))]
-    return [list(row) for row in zip(*columns, strict=True)]
-
-
-def _fill_column(
-    table: PaperTable, index: int, results: Results, keys: Sequence[Key], backbones: Sequence[str]
-) -> list[Cell]:
-    column, cells = table.columns[index], []
-    keys = [(fold, seed) for fold, seed in keys if column.fold in (None, fold)]
-    of_rows = [_measure(table, row, column, results, keys) for row in table.rows]
-    average = _pool([measured for measured in of_rows if measured])
-    for row, of_row in zip(table.rows, of_rows, strict=True):
-        measured = average if row.average else of_row
-        values = {key: statistics.mean(value for value, _ in pairs) for key, pairs in measured.items()}
-        ours = _show(column, list(values.values()), of_rows) if values else None
-        cell = Cell(row, column, row.figures[index], missing=len(keys) - len(values))
-        if ours is None:
-            why = "one run has no deviation" if values else _why_empty(table, row, column, keys, backbones)
-            cells.append(replace(cell, reason=why))
-        else:
+    columns = []
+    for index, column in enumerate(table.columns):
+        asked = [(fold, seed) for fold, seed in keys if column.fold in (None, fold)]
+        of_rows = [_measure(table, row, column, results, asked) for row in table.rows]
+        average = _pool([measured for measured in of_rows if measured])
+        cells = []
+        for row, of_row in zip(table.rows, of_rows, strict=True):
+            measured = average if row.average else of_row
+            values = {key: statistics.mean(value for value, _ in pairs) for key, pairs in measured.items()}
             runs = {key: [run for _, run in pairs] for key, pairs in measured.items()}
-            cells.append(replace(cell, ours=ours, values=values, runs=runs))
-    return cells
+            reason = "" if values else _why_empty(table, row, column, asked, backbones)
+            ours = _show(column, list(values.values()), of_rows) if values else None
+            if values and ours is None:
+                values, runs, reason = {}, {}, "one run has no deviation"
+            missing = len(asked) - len(measured)
+            cells.append(Cell(row, column, row.figures[index], ours, reason, values, runs, missing))
+        columns.append(cells)
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _measure(table: PaperTable, row: Row, column: Column, results: Results, keys: Sequence[Key]) -> Measured:
     """Values of the runs that exist, and whose counterpart does."""
-    if row.average:
-        return {}
-    runs = results.get(table.training(row, column), {})
-    others = results.get(table.counterpart(row, column), {})
+    runs, others = (results.get(of(row, column), {}) for of in (table.training, table.counterpart))
     measure = VALUES[column.value].measure
-    return {
-        key: [(float(measure(runs[key], others[key], row.label)), runs[key])]
-        for key in keys
-        if key in runs and key in others
-    }
+    both = [key for key in keys if key in runs and key in others]
+    return {key: [(float(measure(runs[key], others[key], row.label)), runs[key])] for key in both}
 
 
 def _pool(rows: Sequence[Measured]) -> Measured:
     """The rows together, on the folds and seeds that all of them have."""
-    if not rows:
-        return {}
-    return {key: [pair for row in rows for pair in row[key]] for key in rows[0] if all(key in row for row in rows)}
+    shared = [key for key in rows[0] if all(key in row for row in rows)] if rows else []
+    return {key: [pair for row in rows for pair in row[key]] for key in shared}
 
 
 def _show(column: Column, numbers: Sequence[float], of_rows: Sequence[Measured]) -> str | None:
@@ -175,13 +163,13 @@ def _show(column: Column, numbers: Sequence[float], of_rows: Sequence[Measured])
     return text([statistics.stdev(numbers)]) if len(numbers) > 1 else None
 
 
-def _why_empty(table: PaperTable, row: Row, column: Column, keys: Sequence[Key], backbones: Sequence[str]) -> str:
+def _why_empty(table: PaperTable, row: Row, column: Column, asked: Sequence[Key], backbones: Sequence[str]) -> str:
     if row.average:
         return "no row to average"
     measured, counterpart = (of(row, column).backbone for of in (table.training, table.counterpart))
     if measured not in (None, *backbones):
         return "not among --backbones"
-    if not keys:
+    if not asked:
         return "fold not run"
     if counterpart not in (None, *backbones):
         return f"needs {counterpart} among --backbones"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -22,23 +22,15 @@ Interval = tuple[float, float]
 KNN_GAIN, BALANCED_KNN_GAIN = "Gain, k-NN (points)", "Gain, k-NN, balanced (points)"
 
 
-def knn_gain_intervals(plan: Plan, failed: Sequence[Run], dataset: str) -> dict[Training, dict[str, Interval]]:
-    """The intervals of the gains of each method, by column; those that `knn_gain_interval` cannot give are absent.
-
-    Args:
-        plan: of a table.
-        failed: runs of it without results.
-        dataset: says which recording a clip is of.
-    """
+def knn_gain_intervals(finished: Plan, dataset: str) -> dict[Training, dict[str, Interval]]:
+    """The intervals of the gains of each method, by column; those that `knn_gain_interval` cannot give are absent."""
     rows = load_urbansound13(dataset)
     recording_of_clip = dict(zip(rows["clip_id"][:], rows["recording_id"][:], strict=True))
     intervals: dict[Training, dict[str, Interval]] = {}
-    for training, runs in plan.items():
-        if training.recipe == "ssl":
-            finished = {key: run for key, run in runs.items() if run not in failed}
-            for column, balanced in ((KNN_GAIN, False), (BALANCED_KNN_GAIN, True)):
-                if interval := knn_gain_interval(finished, recording_of_clip, balanced):
-                    intervals.setdefault(training, {})[column] = interval
+    for training in (training for training in finished if training.recipe == "ssl"):
+        for column, balanced in ((KNN_GAIN, False), (BALANCED_KNN_GAIN, True)):
+            if interval := knn_gain_interval(finished[training], recording_of_clip, balanced):
+                intervals.setdefault(training, {})[column] = interval
     return intervals
 
 

@@ -177,10 +177,11 @@ def select_tables(name: str) -> list[PaperTable]:
 
 def load_table(name: str) -> PaperTable:
     """Read `configs/paper/tables/NAME.yaml`."""
-    table = yaml.safe_load((CONFIGS / "tables" / f"{name}.yaml").read_text(encoding="utf-8"))
+    table: dict[str, Any] = yaml.safe_load((CONFIGS / "tables" / f"{name}.yaml").read_text(encoding="utf-8"))
     table["columns"] = [Column(**column) for column in table["columns"]]
     table["rows"] = [Row(**{**row, "figures": tuple(row["figures"])}) for row in table["rows"]]
-    return PaperTable(name, **{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+    lists: dict[str, Any] = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+    return PaperTable(name, **{**table, **lists})
 
 
 def select_backbones(tables: Sequence[PaperTable], names: Sequence[str] | None) -> list[str]:
