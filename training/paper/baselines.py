@@ -25,6 +25,7 @@ COLUMNS: Mapping[str, Value] = {
     "Peak memory (GB)": Value(lambda run, *_: run.peak_memory_bytes / 1e9, decimals=2),
 }
 _ACCURACY, _MACRO_F1, _KNN, *_, _TIME, _MEMORY = COLUMNS
+_PROBED, _TRAINED = (_ACCURACY, _MACRO_F1, _KNN), (_ACCURACY, _MACRO_F1, _TIME, _MEMORY)
 
 #: Lines that hear nothing -> their names in `metrics.json`, and the columns they have.
 CONTROLS = {
@@ -81,21 +82,21 @@ def baselines_of(
         replace(_line(name, results[training], COLUMNS), intervals=intervals.get(training, {}))
         for training, name in methods.items()
     ]
-    lines.append(_line("Supervised from scratch", results[SUPERVISED], (_ACCURACY, _MACRO_F1, _TIME, _MEMORY)))
-    why = "failed" if IMAGENET in results else "give --pretrained-file"
-    for name, runs in (("ImageNet", results.get(IMAGENET, {})), ("Random", any_method)):
-        before = {
-            key: replace(run, evaluations={LINEAR: run.of(RANDOM_LINEAR), KNN: run.of(RANDOM_KNN)})
-            for key, run in runs.items()
-        }
-        lines.append(_line(f"{name} encoder, frozen", before, (_ACCURACY, _MACRO_F1, _KNN), why))
-        why = "failed"
+    lines.append(_line("Supervised from scratch", results[SUPERVISED], _TRAINED))
+    imagenet = _line("ImageNet encoder, frozen", _before_training(results.get(IMAGENET, {})), _PROBED)
+    lines.append(imagenet if IMAGENET in results else replace(imagenet, reason="give --pretrained-file"))
+    lines.append(_line("Random encoder, frozen", _before_training(any_method), _PROBED))
     for name, (control, columns) in CONTROLS.items():
         heard = {key: replace(run, evaluations={LINEAR: run.controls[control]}) for key, run in any_method.items()}
         lines.append(_line(name, heard, columns))
     return lines
 
 
-def _line(name: str, runs: Mapping[Key, RunMetrics], columns: Iterable[str], why: str = "failed") -> Baseline:
+def _before_training(runs: Mapping[Key, RunMetrics]) -> dict[Key, RunMetrics]:
+    figures = {key: {LINEAR: run.of(RANDOM_LINEAR), KNN: run.of(RANDOM_KNN)} for key, run in runs.items()}
+    return {key: replace(run, evaluations=figures[key]) for key, run in runs.items()}
+
+
+def _line(name: str, runs: Mapping[Key, RunMetrics], columns: Iterable[str]) -> Baseline:
     values = {column: {key: COLUMNS[column].measure(run) for key, run in sorted(runs.items())} for column in columns}
-    return Baseline(name, values) if runs else Baseline(name, {}, why)
+    return Baseline(name, values) if runs else Baseline(name, {}, "failed")

@@ -100,10 +100,7 @@ def plan_run(training: Training, fold: int, seed: int, request: Request) -> Run:
         named["pretrained_file"] = str(weights.file)
     config = CONFIGS / f"{recipe}.yaml"
     if training.is_self_supervised:
-        given = {**read_options_file(config), **named}
-        if request.batch_size and "batch_size" not in named:
-            given["batch_size"] = request.batch_size
-        named = {name: given[name] for name in ("method", "augment", "batch_size", *named)}
+        named = _with_method(read_options_file(config), named, request.batch_size)
         warmup = float(read_preset(named["method"], named["batch_size"]).get("warmup_epochs", 1.0))
         options["warmup_epochs"] = min(warmup, round(_LONGEST_WARMUP * (request.epochs or SSLConfig.epochs), 3))
     size: list[str] = [request.protocol]
@@ -117,6 +114,12 @@ def plan_run(training: Training, fold: int, seed: int, request: Request) -> Run:
         named["augment"] = _from_here(CONFIGS / named["augment"])
     kind = SSLConfig if training.is_self_supervised else SupervisedConfig
     return Run(kind, folder, fold, seed, tuple({"config": _from_here(config), **options, **named}.items()))
+
+
+def _with_method(recipe: dict[str, Any], named: dict[str, Any], batch_size: int | None) -> dict[str, Any]:
+    """Method, views and batch, of the recipe or the command where the table names none, before its other options."""
+    given = {**recipe, "batch_size": batch_size or recipe["batch_size"], **named}
+    return {name: given[name] for name in ("method", "augment", "batch_size", *named)}
 
 
 def _from_here(file: Path) -> str:
