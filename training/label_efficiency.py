@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from quaclrs.data import load_urbansound13, plan_folds
 from quaclrs.errors import QuaclrsError, report_user_errors
@@ -25,20 +24,19 @@ from quaclrs.evaluation.figures.style import save_figure
 from quaclrs.evaluation.reports.tables import markdown_table, percent
 
 from .clips.few_labels import keep_labelled
-from .paper.runs import start_module, train_all
-from .paper.ssl_cells import evaluation
-from .paper.ssl_runs import SSLRun
-from .runs.config import ALL_RECORDINGS
+from .runs.config import ALL_RECORDINGS, TrainingConfig
 from .runs.folder import RunFolder
-from .runs.options import check_options, command_line, flag_of, option, parse_config
+from .runs.options import check_options, command_line, flag_of, option, parse_config, parse_numbers, read_options_file
+from .runs.queue import Starter, train_all
+from .runs.run import Run
+from .ssl.config import SSLConfig
+from .supervised.config import SupervisedConfig
 
 #: Options of the encoder's own training that quasi-supervision keeps.
 _OF_THE_METHOD = (
     "method", "method_options", "augment", "background_noise", "local_views", "local_duration", "batch_size",
     "gradient_accumulation_steps",
 )  # fmt: skip
-
-SUPERVISED, PRE_TRAINING = "training.train_supervised", "training.train_ssl"
 
 
 @dataclass
@@ -72,21 +70,16 @@ class LabelEfficiencyConfig:
         for amount in self.amounts:
             if amount != ALL_RECORDINGS and (not amount.isdecimal() or int(amount) == 0):
                 raise QuaclrsError(f"--recordings holds {amount!r}; give numbers above 0, or all")
-        if not all(seed.isdecimal() for seed in self.seeds.split(",")):
-            raise QuaclrsError(f"--seeds is {self.seeds!r}; give numbers with a comma between, such as 0,1,2")
+        self.all_seeds = parse_numbers("--seeds", self.seeds)
 
     @property
     def amounts(self) -> list[str]:
         """Labelled recordings a class, as text."""
         return [amount.strip() for amount in self.recordings.split(",")]
 
-    @property
-    def all_seeds(self) -> list[int]:
-        return [int(seed) for seed in self.seeds.split(",")]
-
 
 @report_user_errors
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
     config = parse_config(LabelEfficiencyConfig, arguments)
     clips = count_labelled_clips(config)
     plan = {
@@ -97,13 +90,13 @@ def main(arguments: list[str] | None = None) -> int:
     }
     for run in plan.values():
         run.config  # noqa: B018 (a wrong option is an error now, before anything is trained)
-    failed = train_all(plan.values(), start_module, lambda line: print(line, file=sys.stderr, flush=True), config.jobs)
+    failed = train_all(plan.values(), start, lambda line: print(line, file=sys.stderr, flush=True), config.jobs)
     folder = RunFolder(config.output_dir)
     accuracies: dict[str, dict[str, list[float]]] = {}
     for (curve, amount, _), run in plan.items():
         if run not in failed:
             of_curve = accuracies.setdefault(curve, {}).setdefault(amount, [])
-            of_curve.append(evaluation(run.results())["accuracy"])
+            of_curve.append(run.results().of()["accuracy"])
     labelled = {a: [clips[a, seed] for seed in config.all_seeds] for a in config.amounts}
     text = describe(config, accuracies, labelled)
     folder.write_text("label_efficiency.md", text)
@@ -128,47 +121,39 @@ def count_labelled_clips(config: LabelEfficiencyConfig) -> dict[tuple[str, int],
     }
 
 
-def plan_runs(config: LabelEfficiencyConfig, amount: str, seed: int, clips: int) -> dict[str, SSLRun]:
-    """The trainings of one point, by curve.
-
-    Args:
-        config: of the curves.
-        amount: labelled recordings a class.
-        seed: of the draw and the trainings.
-        clips: that have labels then.
-    """
+def plan_runs(config: LabelEfficiencyConfig, amount: str, seed: int, clips: int) -> dict[str, Run]:
+    """The trainings of one point, by curve: `amount` recordings a class, drawn by `seed`, are `clips` with labels."""
     encoder = config.encoder.replace("{seed}", str(seed))
-    learned = _options_of(encoder)
+    learned = _config_of(encoder)
     batch_size = min(config.batch_size, clips)
     shared: dict[str, Any] = {"dataset": config.dataset, "labelled_recordings": amount}
-    shared |= {name: getattr(config, name) for name in ("num_workers", "decode_once") if getattr(config, name)}
-    same: dict[str, Any] = {name: learned[name] for name in ("backbone", "image_size", "duration", "pad_mode")}
-    heard = {name: same[name] for name in ("duration", "pad_mode")}
+    shared |= {name: value for name in ("num_workers", "decode_once") if (value := getattr(config, name))}
+    shared |= {"duration": learned.duration, "pad_mode": learned.pad_mode}
+    same: dict[str, Any] = {"backbone": learned.backbone, "image_size": learned.image_size}
     epochs = max(config.epochs, math.ceil(config.steps / (clips // batch_size)))
-    trained: dict[str, Any] = {"batch_size": batch_size, "epochs": epochs}
-    trained |= {"optimizer": "adamw", "weight_decay": 0.01, "class_weights": "none"}
+    trained: dict[str, Any] = {"batch_size": batch_size, "epochs": epochs, "class_weights": "none"}
+    trained |= {"optimizer": "adamw", "weight_decay": 0.01}
+    scratch = {"mode": "scratch", "learning_rate": config.learning_rate}
     tuned = {"mode": "finetune", "learning_rate": config.finetune_learning_rate}
-    pre_trained = {**same, "init_from": encoder}
+    from_encoder = {**same, "init_from": encoder}
     probed = {"mode": "linear_probe", "epochs": 100}
-    quasi: dict[str, Any] = {name: learned[name] for name in _OF_THE_METHOD if learned.get(name) is not None}
+    quasi = {name: value for name in _OF_THE_METHOD if (value := getattr(learned, name)) is not None}
     quasi |= {"supervised_weight": config.supervised_weight, "method_weight": 1 - config.supervised_weight}
     quasi |= {"epochs": config.quasi_epochs, "warmup_epochs": 1}
-    curves: dict[str, tuple[str, dict[str, Any]]] = {
-        "from scratch": (SUPERVISED, {**same, **trained, "mode": "scratch", "learning_rate": config.learning_rate}),
-        "pre-trained, fine-tuned": (SUPERVISED, {**pre_trained, **trained, **tuned}),
-        "pre-trained, linear probe": (SUPERVISED, {**pre_trained, **probed}),
-        "quasi-supervised": (PRE_TRAINING, {**pre_trained, **quasi}),
+    curves: dict[str, tuple[type[TrainingConfig], dict[str, Any]]] = {
+        "from scratch": (SupervisedConfig, {**same, **trained, **scratch}),
+        "pre-trained, fine-tuned": (SupervisedConfig, {**from_encoder, **trained, **tuned}),
+        "pre-trained, linear probe": (SupervisedConfig, {**from_encoder, **probed}),
+        "quasi-supervised": (SSLConfig, {**from_encoder, **quasi}),
     }
     if config.imagenet_file:
         weights = {"backbone": config.imagenet_backbone, "pretrained_file": config.imagenet_file}
-        curves["ImageNet, linear probe"] = (SUPERVISED, {**weights, **heard, **probed})
-    folder = Path(config.output_dir) / "runs"
+        curves["ImageNet, linear probe"] = (SupervisedConfig, {**weights, **probed})
+    runs = Path(config.output_dir) / "runs"
     return {
-        name: SSLRun(
-            module, folder / f"{name.replace(', ', '-').replace(' ', '-')}-{amount}", config.test_fold, seed,
-            tuple({**shared, **options}.items()),
-        )
-        for name, (module, options) in curves.items()
+        name: Run(kind, runs / f"{name.replace(', ', '-').replace(' ', '-')}-{amount}", config.test_fold, seed,
+                  tuple({**shared, **options}.items()))
+        for name, (kind, options) in curves.items()
     }  # fmt: skip
 
 
@@ -198,16 +183,13 @@ def _command(config: LabelEfficiencyConfig) -> str:
     return command_line("python -m training.label_efficiency", config)
 
 
-def _options_of(run: str) -> dict[str, Any]:
-    file = Path(run) / "config.yaml"
+def _config_of(encoder: str) -> SSLConfig:
     try:
-        options = yaml.safe_load(file.read_text(encoding="utf-8"))
-        options["method"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        return SSLConfig(**read_options_file(Path(encoder) / "config.yaml"))
+    except (QuaclrsError, TypeError) as error:
         raise QuaclrsError(
-            f"--encoder {run} is no run of training.train_ssl; give one, over seeds with {{seed}}"
+            f"--encoder {encoder} is no run of training.train_ssl; give one, over seeds with {{seed}}"
         ) from error
-    return options
 
 
 if __name__ == "__main__":

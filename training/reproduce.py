@@ -7,181 +7,139 @@ python -m training.reproduce table3 --dataset DIR --output-dir DIR --seeds 0,1,2
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate.utils import parse_flag_from_env
 
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.evaluation.figures.confusion_matrix import confusion_matrices_figure
+from quaclrs.evaluation.figures.style import save_figure
 from quaclrs.folds import PROTOCOLS
+from quaclrs.models import Backbone, BackboneError
 
+from .paper.baselines import baselines_of
 from .paper.cells import fill_table
-from .paper.report import notes_of, to_json, to_markdown
-from .paper.runs import (
-    Request,
-    Run,
-    Runner,
-    check_image_size,
-    plan_run,
-    results_of,
-    select_folds,
-    start_cross_validation,
-    start_module,
-    train_all,
-)
-from .paper.ssl_reproduce import reproduce_ssl
-from .paper.ssl_runs import SSLRequest
-from .paper.ssl_tables import ALL_SSL, SSL_TABLES, select_ssl_tables
-from .paper.tables import ALL_SUPERVISED, SUPERVISED_TABLES, Experiment, select_backbones, select_tables
+from .paper.gains import knn_gain_intervals
+from .paper.plan import Key, Plan, Request, check_image_size, in_order, plan_table, select_folds
+from .paper.report import Report
+from .paper.tables import TABLE_NAMES, PaperTable, select_backbones, select_tables
 from .runs.folder import RunFolder
-from .runs.options import flag_of
+from .runs.options import flag_of, parse_numbers
+from .runs.queue import Starter, train_all
+from .runs.run import Run
 from .weights.imagenet import ImageNetWeights, find_imagenet_weights
-
-Plan = dict[tuple[Experiment, int, int], Run]
 
 
 @report_user_errors
-def main(
-    arguments: list[str] | None = None, runner: Runner = start_cross_validation, ssl_runner: Runner = start_module
-) -> int:
+def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
     """The command.
 
     Args:
         arguments: of the command line.
-        runner: trains one fold of a supervised table, given the arguments of `python -m training.cross_validate`.
-        ssl_runner: trains one fold of a self-supervised table, given the arguments of `python -m`.
+        start: trains a run.
     """
     options = _parse(arguments)
-    if options.table not in (*SUPERVISED_TABLES, ALL_SUPERVISED):
-        return _reproduce_ssl(options, ssl_runner)
-    for name in ("batch_size", "pretrained_file"):
-        if getattr(options, name) is not None:
-            raise QuaclrsError(f"{flag_of(name)} has no use with {options.table}; leave it out")
-    return _reproduce_supervised(options, runner)
-
-
-def _reproduce_ssl(options: argparse.Namespace, runner: Runner) -> int:
-    tables = select_ssl_tables(options.table)
-    if options.pretrained_dir is not None:
-        raise QuaclrsError(f"--pretrained-dir has no use with {options.table}; give --pretrained-file")
-    if options.backbones and len(options.backbones) > 1:
-        raise QuaclrsError(f"--backbone: {options.table} compares methods with one backbone; give one")
-    request = SSLRequest(
-        dataset=options.dataset,
-        output_dir=options.output_dir,
-        protocol=options.protocol,
-        epochs=options.epochs,
-        max_clips_per_class=options.max_clips_per_class,
-        backbone=options.backbones[0] if options.backbones else None,
-        image_size=options.image_size,
-        batch_size=options.batch_size,
-        pretrained_file=options.pretrained_file,
-        num_workers=options.num_workers,
-        decode_once=options.decode_once,
-    )
-    return reproduce_ssl(
-        tables,
-        request,
-        options.folds,
-        options.seeds,
-        runner,
-        _tell,
-        options.jobs,
-        dry_run=options.dry_run,
-        as_json=options.json,
-    )
-
-
-def _reproduce_supervised(options: argparse.Namespace, runner: Runner) -> int:
     tables = select_tables(options.table)
-    backbones = select_backbones(tables, options.backbones)
+    _refuse_what_has_no_use(options, tables)
+    options.backbones = select_backbones(tables, options.backbones)
+    check_image_size(options.image_size, options.backbones)
+    folds = select_folds(tables, options.dataset, options.protocol, options.folds)
     request = Request(
-        dataset=options.dataset,
-        output_dir=options.output_dir,
-        protocol=options.protocol,
-        epochs=options.epochs,
-        max_clips_per_class=options.max_clips_per_class,
-        image_size=options.image_size,
-        num_workers=options.num_workers,
-        decode_once=options.decode_once,
+        weights=_find_weights(options, tables),
         half_precision="fp16" if _trains_on_cuda() else "bf16",
+        **{entry.name: getattr(options, entry.name) for entry in dataclasses.fields(Request) if entry.name in options},
     )
-    check_image_size(request.image_size, backbones)
-    folds = select_folds(request.dataset, request.protocol, options.folds)
-    experiments = dict.fromkeys(experiment for table in tables for experiment in table.experiments(backbones))
-    weights = find_imagenet_weights(
-        dict.fromkeys(experiment.backbone for experiment in experiments if experiment.from_pretrained),
-        options.pretrained_dir,
-        download=not options.dry_run,
-    )
-    for name, found in weights.items():
-        if found.missing:
-            _tell(f"no ImageNet weights of {name} ({found.missing}): random init")
-    plan = plan_runs(list(experiments), backbones, folds, options.seeds or [0], request, weights)
+    keys = {table.name: [(f, s) for f in folds[table.name] for s in options.seeds or table.seeds] for table in tables}
+    plans = {table.name: plan_table(table, keys[table.name], request) for table in tables}
+    runs = in_order(list(plans.values()), request.backbones)
+    for run in runs:
+        run.config  # noqa: B018 (a wrong option is an error now, before anything is trained)
     if options.dry_run:
-        for run in dict.fromkeys(plan.values()):
-            print(shlex.join(["python", "-m", "training.cross_validate", *run.arguments]))
+        for run in runs:
+            print(shlex.join(["python", "-m", *run.arguments]))
         return 0
-    failed = train_all(plan.values(), runner, _tell, options.jobs)
-    results = results_of(plan, failed)
+    failed = train_all(runs, start, _tell, options.jobs)
     folder = RunFolder(request.output_dir)
     folder.path.mkdir(parents=True, exist_ok=True)
-    as_json = []
+    written = []
     for table in tables:
-        cells = fill_table(table, results, backbones, folds)
-        notes = notes_of(table, cells, weights)
-        markdown = to_markdown(table, cells, notes)
-        as_json.append(to_json(table, cells, notes))
-        folder.write_text(f"{table.name}.md", markdown)
-        folder.write_json(f"{table.name}.json", as_json[-1])
+        report = _report(table, request, keys[table.name], plans[table.name], failed)
+        written.append(report.to_json())
+        folder.write_text(f"{table.name}.md", report.to_markdown())
+        folder.write_json(f"{table.name}.json", written[-1])
+        if table.confusion_panel:
+            _draw_confusion_panel(report, folder.plots / "confusion_matrices.png")
         if not options.json:
-            print(markdown)
+            print(report.to_markdown())
     if options.json:
-        print(json.dumps(as_json, indent=2, ensure_ascii=False))
+        print(json.dumps(written, indent=2, ensure_ascii=False))
     return 1 if failed else 0
 
 
-def plan_runs(
-    experiments: Sequence[Experiment],
-    backbones: Sequence[str],
-    folds: Sequence[int],
-    seeds: Sequence[int],
-    request: Request,
-    weights: Mapping[str, ImageNetWeights],
-) -> Plan:
-    """The run of every experiment, fold and seed; several share one where their recipes come to the same.
+def _report(table: PaperTable, request: Request, keys: Sequence[Key], plan: Plan, failed: Sequence[Run]) -> Report:
+    finished = {training: {k: run for k, run in runs.items() if run not in failed} for training, runs in plan.items()}
+    results = {training: {k: run.results() for k, run in runs.items()} for training, runs in finished.items()}
+    cells = fill_table(table, results, keys, request.backbones)
+    intervals = knn_gain_intervals(finished, request.dataset) if table.baselines else {}
+    return Report(table, request, cells, results, baselines_of(table, results, intervals) if table.baselines else ())
 
-    All trainings of a backbone on a fold follow each other, as their times are compared.
-    """
-    return {
-        (experiment, fold, seed): plan_run(
-            experiment, fold, seed, request, weights[backbone] if experiment.from_pretrained else None
-        )
-        for backbone in backbones
-        for fold in folds
-        for seed in seeds
-        for experiment in experiments
-        if experiment.backbone == backbone
-    }
+
+def _refuse_what_has_no_use(options: argparse.Namespace, tables: Sequence[PaperTable]) -> None:
+    """Raise a `QuaclrsError` for an option that is for other tables."""
+    useless = {"batch_size": "leave it out", "pretrained_file": "leave it out"}
+    if tables[0].is_self_supervised:
+        useless = {"pretrained_dir": "give --pretrained-file"}
+        if not any(table.baselines for table in tables):
+            useless["pretrained_file"] = "leave it out"
+    for name, advice in useless.items():
+        if getattr(options, name) is not None:
+            raise QuaclrsError(f"{flag_of(name)} has no use with {options.table}; {advice}")
+
+
+def _find_weights(options: argparse.Namespace, tables: Sequence[PaperTable]) -> dict[str, ImageNetWeights]:
+    """Those of the backbones whose trainings begin with them, found out before days of training."""
+    if options.pretrained_file is not None:
+        (backbone,) = options.backbones
+        try:
+            Backbone(backbone).load_weights(options.pretrained_file)
+        except BackboneError as error:
+            raise QuaclrsError(f"--pretrained-file: {error}; give another file") from error
+        return {backbone: ImageNetWeights(options.pretrained_file)}
+    trainings = [training for table in tables for training in table.trainings(options.backbones)]
+    names = dict.fromkeys(training.backbone for training in trainings if training.backbone and training.from_pretrained)
+    weights = find_imagenet_weights(names, options.pretrained_dir, download=not options.dry_run)
+    for name, found in weights.items():
+        if found.missing:
+            _tell(f"no ImageNet weights of {name} ({found.missing}): random init")
+    return weights
+
+
+def _draw_confusion_panel(report: Report, file: Path) -> None:
+    """The confusion matrices of a table's methods, each the sum over folds and seeds; none where all failed."""
+    methods = {name: runs for name, runs in report.methods.items() if runs}
+    matrices = {name: np.sum([run.of()["confusion_matrix"] for run in runs], axis=0) for name, runs in methods.items()}
+    if matrices:
+        names = next(iter(methods.values()))[0].class_names
+        title = f"Linear probes of frozen encoders\n{report.runs.removeprefix('Ours: ').removesuffix('.')}"
+        save_figure(confusion_matrices_figure(matrices, names or (), title), file)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = CommandParser(prog="python -m training.reproduce", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "table", metavar="TABLE", help=", ".join((*SUPERVISED_TABLES, ALL_SUPERVISED, *SSL_TABLES, ALL_SSL))
-    )
+    parser.add_argument("table", metavar="TABLE", help=", ".join(TABLE_NAMES))
     parser.add_argument(
         "--dataset", required=True, metavar="DIR", help="folder that the builder wrote, or a repository"
     )
     parser.add_argument("--output-dir", required=True, type=Path, metavar="DIR", help="for tables and runs")
-    parser.add_argument(
-        "--folds", type=_folds, metavar="1,2|all", help="test folds; where absent all, or the SSL table's"
-    )
-    parser.add_argument("--seeds", type=_whole_numbers, metavar="0,1", help="0, or an SSL table's, where absent")
+    parser.add_argument("--folds", metavar="1,2|all", help="test folds; where absent all, or the SSL table's")
+    parser.add_argument("--seeds", metavar="0,1", help="0, or an SSL table's, where absent")
     parser.add_argument(
         "--backbones",
         "--backbone",
@@ -203,19 +161,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--dry-run", action="store_true", help="print the commands, train nothing")
     parser.add_argument("--json", action="store_true", help="print JSON in place of Markdown")
-    return parser.parse_args(arguments)
-
-
-def _whole_numbers(text: str) -> list[int]:
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers such as 1,2,3")
-    return sorted({int(part) for part in parts})
-
-
-def _folds(text: str) -> list[int]:
-    """None of them stands for all."""
-    return [] if text == "all" else _whole_numbers(text)
+    options = parser.parse_args(arguments)
+    if options.seeds is not None:
+        options.seeds = sorted(parse_numbers("--seeds", options.seeds))
+    if options.folds is not None:  # none of them stands for all
+        options.folds = [] if options.folds == "all" else parse_numbers("--folds", options.folds)
+    return options
 
 
 def _names(text: str) -> list[str]:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fake_runs import metrics_of, write_run
 
 from quaclrs import load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.figures.label_efficiency import label_efficiency_figure
-from training import label_efficiency
 from training.label_efficiency import LabelEfficiencyConfig, count_labelled_clips, main, plan_runs
+from training.runs.run import Run
+from training.ssl.config import SSLConfig
 
 CURVES = ["from scratch", "pre-trained, fine-tuned", "pre-trained, linear probe", "quasi-supervised"]
 
@@ -83,23 +85,19 @@ def test_imagenet_is_a_curve_where_its_weights_are_given(sample_dataset, encoder
 
 
 def test_the_table_has_mean_and_deviation_of_every_point_and_runs_that_failed_are_left_out(
-    sample_dataset, encoder, tmp_path, monkeypatch, capsys
+    sample_dataset, encoder, tmp_path, capsys
 ):
-    def pretend(arguments: list[str], jobs: int) -> int:
-        values = dict(zip(arguments[1::2], arguments[2::2], strict=True))
-        folder, seed = Path(values["--output-dir"]), int(values["--seed"])
-        if values.get("--mode") == "linear_probe":
+    def pretend(run: Run, jobs: int) -> int:
+        if getattr(run.config, "mode", None) == "linear_probe":
             return 1
-        folder.mkdir(parents=True)
-        metrics: dict = {"accuracy": 0.25 + 0.5 * seed}
-        if arguments[0] == "training.train_ssl":
-            metrics = {"evaluations": {"linear": {"accuracy": 0.5}}}
-        (folder / "metrics.json").write_text(json.dumps(metrics))
+        measured = {"figures": {"accuracy": 0.25 + 0.5 * run.seed}}
+        if run.kind is SSLConfig:
+            measured = {"evaluations": {"linear": {"accuracy": 0.5}}}
+        write_run(run, metrics_of(run.config, **measured))
         return 0
 
-    monkeypatch.setattr(label_efficiency, "start_module", pretend)
     arguments = ["--dataset", str(sample_dataset), "--test-fold", "2", "--encoder", str(encoder), "--seeds", "0,1"]
-    assert main([*arguments, "--output-dir", str(tmp_path / "curves"), "--recordings", "1,all"]) == 1
+    assert main([*arguments, "--output-dir", str(tmp_path / "curves"), "--recordings", "1,all"], pretend) == 1
     printed = re.sub(" +", " ", capsys.readouterr().out)  # columns line up
     deviation = 100 * math.sqrt(2 * 0.25**2)  # of 25 and 75
     assert f"| from scratch | 50.0 ± {deviation:.1f} | 50.0 ± {deviation:.1f} |" in printed
@@ -127,7 +125,7 @@ def test_the_figure_draws_means_over_labelled_clips_on_a_logarithmic_axis():
     [
         ({"recordings": "1,few"}, "--recordings holds 'few'; give numbers above 0, or all"),
         ({"recordings": "0"}, "--recordings holds '0'"),
-        ({"seeds": "0,x"}, "--seeds is '0,x'; give numbers"),
+        ({"seeds": "0,x"}, "--seeds is '0,x'; give different numbers"),
         ({"steps": 0}, "--steps is 0; it must be above 0"),
     ],
 )

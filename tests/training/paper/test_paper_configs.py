@@ -4,15 +4,13 @@ import statistics
 from pathlib import Path
 
 import pytest
-import yaml
 
 from quaclrs.augment import load_policies
 from quaclrs.augment.policy import variant_policy
 from quaclrs.augment.variants import VARIANTS
 from quaclrs.models.backbones import PAPER_BACKBONES
-from training.paper.ssl_runs import SSLRequest, plan_ssl_run
-from training.paper.ssl_tables import SSL_TABLES, load_ssl_table
-from training.paper.tables import CONFIGS, SUPERVISED_TABLES, Experiment, load_table
+from training.paper.plan import Request, plan_table
+from training.paper.tables import CONFIGS, SSL_TABLES, SUPERVISED_TABLES, load_table
 from training.runs.options import read_options_file
 from training.supervised.config import SupervisedConfig
 
@@ -21,9 +19,9 @@ PER_FOLD = {"table5": "table7", "table9": "table10", "table11": "table13"}
 
 
 def settled(training, backbone, **overrides):
-    """Every option of a file as a run settles it."""
-    values = read_options_file(Experiment(training, backbone).config_file)
-    return dataclasses.asdict(SupervisedConfig(dataset="d", test_fold=1, output_dir="o", **{**values, **overrides}))
+    """Every option of a recipe as a run settles it."""
+    values = {**read_options_file(CONFIGS / f"{training}.yaml"), "backbone": backbone, **overrides}
+    return dataclasses.asdict(SupervisedConfig(dataset="d", test_fold=1, output_dir="o", **values))
 
 
 def difference(one, other):
@@ -33,7 +31,7 @@ def difference(one, other):
 def figures(table):
     """Architecture -> the numbers in each printed figure, without their signs."""
     return {
-        row.architecture: [[float(n) for n in re.findall(r"\d+(?:\.\d+)?", f)] for f in row.figures]
+        row.name: [[float(n) for n in re.findall(r"\d+(?:\.\d+)?", f)] for f in row.figures]
         for row in load_table(table).rows
     }
 
@@ -43,18 +41,10 @@ def figures(table):
 
 @pytest.mark.parametrize("training", TRAININGS)
 @pytest.mark.parametrize("backbone", PAPER_BACKBONES)
-def test_every_backbone_has_a_valid_file_for_every_training(training, backbone):
+def test_every_training_is_a_valid_recipe_for_every_backbone(training, backbone):
     config = settled(training, backbone)
     assert config["backbone"] == backbone
     assert config["mode"] == ("finetune" if training == "mixed_precision" else training)
-
-
-@pytest.mark.parametrize("training", TRAININGS)
-def test_a_row_s_file_holds_its_backbone_and_where_the_rest_comes_from_and_nothing_else(training):
-    files = sorted((CONFIGS / training).iterdir())
-    assert [file.stem for file in files] == sorted(PAPER_BACKBONES)
-    for file in files:
-        assert yaml.safe_load(file.read_text()) == {"base": f"../{training}.yaml", "backbone": file.stem}
 
 
 @pytest.mark.parametrize("backbone", PAPER_BACKBONES)
@@ -86,13 +76,14 @@ def test_what_the_paper_states_is_what_runs(training):
 
 
 @pytest.mark.parametrize("name", SUPERVISED_TABLES)
-def test_every_row_has_a_figure_for_every_column_and_a_file_for_every_training(name):
+def test_every_row_has_a_figure_for_every_column_and_a_recipe_for_every_training(name):
     table = load_table(name)
     for row in table.rows:
         assert len(row.figures) == len(table.columns)
         assert all(isinstance(figure, str) for figure in row.figures)
-    for experiment in table.experiments(table.backbones):
-        assert experiment.config_file.is_file()
+    assert set(table.backbones) <= set(PAPER_BACKBONES)
+    assert {training.backbone for training in table.trainings(table.backbones)} == set(table.backbones)
+    assert {training.recipe for training in table.trainings(table.backbones)} <= set(TRAININGS)
 
 
 def test_figures_are_those_of_the_printed_page():
@@ -116,7 +107,7 @@ def test_figures_are_those_of_the_printed_page():
         ("table14", "AlexNet", 2): "34%",
     }
     for (name, architecture, column), figure in printed.items():
-        (row,) = [row for row in load_table(name).rows if row.architecture == architecture]
+        (row,) = [row for row in load_table(name).rows if row.name == architecture]
         assert row.figures[column] == figure
 
 
@@ -161,7 +152,7 @@ def test_printed_deviations_contradict_the_fold_tables_in_the_known_places_only(
     ],
 )
 def test_compared_accuracies_are_the_differences_of_the_tables_they_come_from(table, column, minuend, subtrahend):
-    printed = {row.architecture: float(row.figures[column].rstrip("%")) for row in load_table(table).rows}
+    printed = {row.name: float(row.figures[column].rstrip("%")) for row in load_table(table).rows}
     mean = printed.pop("Average")
     one, other = figures(minuend), figures(subtrahend)
     for name, value in printed.items():
@@ -199,12 +190,12 @@ def test_the_estimated_speed_gains_of_table_14_are_those_of_its_times():
 
 @pytest.mark.parametrize("name", SSL_TABLES)
 def test_every_ssl_row_has_a_figure_for_every_column_and_a_training_that_can_begin(name):
-    table = load_ssl_table(name)
+    table = load_table(name)
     for row in table.rows:
         assert len(row.figures) == len(table.columns)
         assert all(isinstance(figure, str) for figure in row.figures)
-    for training in table.trainings:
-        config = plan_ssl_run(training, 1, 0, table.epochs, SSLRequest("d", Path("o"))).config
+    for training, runs in plan_table(table, [(1, 0)], Request("d", Path("o"), ["resnet18"])).items():
+        config = runs[1, 0].config
         assert load_policies(config.augment, views=2)
         assert all(str(getattr(config, key)) == str(value) for key, value in training.options
                    if key not in ("augment", "method_options"))  # fmt: skip
@@ -226,21 +217,21 @@ def test_ssl_figures_are_those_of_the_printed_page():
         ("combinations", "MoCo V2, patchaugment_1", 0): "69.34",
     }
     for (name, row_name, column), figure in printed.items():
-        (row,) = [row for row in load_ssl_table(name).rows if row.name == row_name]
+        (row,) = [row for row in load_table(name).rows if row.name == row_name]
         assert row.figures[column] == figure
 
 
 def test_the_f1_scores_of_table_4_average_to_those_of_table_3():
-    classes = load_ssl_table("table4").rows
-    for index, row in enumerate(load_ssl_table("table3").rows):
+    classes = load_table("table4").rows
+    for index, row in enumerate(load_table("table3").rows):
         macro = statistics.mean(float(of_class.figures[index]) for of_class in classes)
         assert macro == pytest.approx(float(row.figures[1]), abs=0.0075)
 
 
 @pytest.mark.parametrize(("table", "off"), [("table15", 8), ("table17", 6)])
 def test_averages_over_folds_contradict_the_folds_in_the_known_places_only(table, off):
-    notes, found = " ".join(load_ssl_table(table).notes), []
-    for row in load_ssl_table(table).rows:
+    notes, found = " ".join(load_table(table).notes), []
+    for row in load_table(table).rows:
         *folds, average = (float(figure) if figure != "–" else None for figure in row.figures)
         mean = statistics.mean(value for value in folds if value is not None)
         if abs(mean - average) > 0.15:

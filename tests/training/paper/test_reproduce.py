@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from fake_training import FakeTraining
+from fake_training import FakeSupervisedTraining
 
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
 from quaclrs.models import Backbone
 from training import reproduce
-from training.paper import runs as paper_runs
+from training.paper import plan
 from training.paper.report import as_ranges
+from training.paper.tables import Training
+from training.runs.options import parse_config
+from training.supervised.config import SupervisedConfig
 from training.weights.imagenet import ImageNetWeights
 
 
@@ -22,19 +25,19 @@ from training.weights.imagenet import ImageNetWeights
 def command(monkeypatch, tmp_path, capsys):
     """Runs the command on a data set whose folds 1 to 3 are complete, and returns (status, output, errors)."""
     rows = {"fold": [1, 1, 2, 2, 3, 3, 4], "source": ["urbansound8k", "sirennet"] * 3 + ["urbansound8k"]}
-    monkeypatch.setattr(paper_runs, "load_urbansound13", lambda _: {**rows, "fold_paper": rows["fold"]})
+    monkeypatch.setattr(plan, "load_urbansound13", lambda _: {**rows, "fold_paper": rows["fold"]})
     monkeypatch.setattr(reproduce, "_trains_on_cuda", lambda: False)
 
     class Command:
         missing = "no network"
-        training = FakeTraining()
+        training = FakeSupervisedTraining()
         folder = tmp_path
 
         def __call__(self, *arguments):
             found = ImageNetWeights(missing=self.missing)
             monkeypatch.setattr(reproduce, "find_imagenet_weights", lambda names, *_, **__: dict.fromkeys(names, found))
             status = reproduce.main(
-                [*arguments, "--dataset", "data", "--output-dir", str(tmp_path)], runner=self.training
+                [*arguments, "--dataset", "data", "--output-dir", str(tmp_path)], start=self.training
             )
             return (status, *capsys.readouterr())
 
@@ -179,9 +182,14 @@ def test_mixed_precision_is_what_the_machine_can_do_and_the_cell_names_it(comman
 
 
 def test_under_the_papers_protocol_copies_stand_for_augmentation_and_cells_say_so(command):
-    _, output, _ = command("table9", "--backbones", "resnet18", "--protocol", "paper")
+    command.missing = ""
+    command("table6", "--backbones", "resnet18", "--folds", "1")
+    assert {config.augment_on for config in command.training.configs} == {"device"}
+    command.training.configs.clear()
+    _, output, _ = command("table6", "--backbones", "resnet18", "--folds", "1", "--protocol", "paper")
+    assert len(command.training.configs) == 4
     assert {config.augment_on for config in command.training.configs} == {"none"}
-    assert ours(output, "Average Accuracy", "ResNet18").endswith(" paper)")
+    assert ours(output, "Full Fine-tuning", "ResNet18").endswith(" paper)")
 
 
 def test_the_papers_figures_are_called_optimistic_even_beside_strict_ones(command):
@@ -210,8 +218,8 @@ def test_a_dry_run_prints_commands_that_parse_and_trains_nothing(command):
     assert status == 0 and len(commands) == 6 and not command.training.configs
     assert not any(command.folder.iterdir())
     for line in commands:
-        assert line[:3] == ["python", "-m", "training.cross_validate"]
-        assert command.training(line[3:], 1) == 0
+        assert line[:3] == ["python", "-m", "training.train_supervised"]
+        assert parse_config(SupervisedConfig, line[3:]).backbone == "resnet18"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +241,7 @@ def test_a_wrong_option_is_named_with_the_choices_before_anything_is_trained(com
     assert not command.training.configs
 
 
-@pytest.mark.parametrize(("backbone", "least"), paper_runs.SMALLEST_PICTURE.items())
+@pytest.mark.parametrize(("backbone", "least"), plan.SMALLEST_PICTURE.items())
 def test_the_least_picture_is_the_smallest_that_the_network_takes(backbone, least):
     network = Backbone(backbone).eval()
     with torch.no_grad():
@@ -248,13 +256,16 @@ def test_folds_are_written_as_ranges(numbers, text):
 
 
 def test_a_local_file_reaches_its_runs_which_are_not_taken_for_those_of_the_hub(command, tmp_path):
-    request = paper_runs.Request(dataset="d", output_dir=tmp_path)
-    experiment = paper_runs.Experiment("finetune", "resnet18")
-    run = paper_runs.plan_run(experiment, 1, 0, request, ImageNetWeights(tmp_path / "resnet18.pth"))
-    command.training(run.arguments, 1)
+    training = Training("finetune", (("backbone", "resnet18"),))
+
+    def run_with(weights):
+        return plan.plan_run(training, 1, 0, plan.Request("d", tmp_path, ["resnet18"], weights={"resnet18": weights}))
+
+    run = run_with(ImageNetWeights(tmp_path / "resnet18.pth"))
+    command.training(run, 1)
     assert command.training.configs[0].pretrained_file == str(tmp_path / "resnet18.pth")
     assert run.is_finished()
-    assert not paper_runs.plan_run(experiment, 1, 0, request, ImageNetWeights()).is_finished()
+    assert not run_with(ImageNetWeights()).is_finished()
 
 
 @pytest.mark.slow

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_ssl_training import ACCURACY, FakeBackbone, FakeTraining
+from fake_training import FakeBackbone, FakeSSLTraining
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.figures.confusion_matrix import confusion_matrices_figure
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
 from training import reproduce
-from training.paper import runs as paper_runs
-from training.paper import ssl_reproduce
+from training.paper import gains, plan
+from training.runs.options import parse_config
 from training.ssl.config import SSLConfig
 from training.supervised.config import SupervisedConfig
 
@@ -26,25 +26,25 @@ def command(monkeypatch, tmp_path, capsys):
     """Runs the command on a data set whose folds 1 to 3 are complete, and returns (status, output, errors)."""
     rows = {"fold": [1, 1, 2, 2, 3, 3, 4], "source": ["urbansound8k", "sirennet"] * 3 + ["urbansound8k"]}
     rows |= {name: [f"{name} {i}" for i in range(7)] for name in ("clip_id", "recording_id")}
-    for module in (paper_runs, ssl_reproduce):
+    for module in (plan, gains):
         monkeypatch.setattr(module, "load_urbansound13", lambda _: {**rows, "fold_paper": rows["fold"]})
 
     class Command:
-        training = FakeTraining()
+        training = FakeSSLTraining()
         folder = tmp_path / "out"
         weights = tmp_path / "weights.safetensors"
 
         def __call__(self, *arguments):
             status = reproduce.main(
-                [*arguments, "--dataset", "data", "--output-dir", str(self.folder)], ssl_runner=self.training
+                [*arguments, "--dataset", "data", "--output-dir", str(self.folder)], start=self.training
             )
             return (status, *capsys.readouterr())
 
     command = Command()
     command.figures = {}
     # Drawing takes seconds; the slow test below draws.
-    monkeypatch.setattr(ssl_reproduce, "save_figure", lambda figure, file: command.figures.update({file: figure}))
-    monkeypatch.setattr(ssl_reproduce, "Backbone", FakeBackbone)
+    monkeypatch.setattr(reproduce, "save_figure", lambda figure, file: command.figures.update({file: figure}))
+    monkeypatch.setattr(reproduce, "Backbone", FakeBackbone)
     command.weights.touch()
     return command
 
@@ -147,7 +147,7 @@ def test_a_row_of_an_augmentation_is_trained_on_it_fold_by_fold(command, table, 
     assert {config.method for config in command.training.ssl} == {method}
     assert len({config.augment for config in command.training.ssl}) == 12
     line = lines_of(output)["pitchshift_2"]
-    figure = 100 * ACCURACY.get(method, 0.4)
+    figure = 100 * FakeSSLTraining.ACCURACY.get(method, 0.4)
     assert line[0].endswith(f" / {figure + 2:.1f}") and line[2].endswith(f" / {figure + 6:.1f}")
     assert line[1].endswith(" / – (fold not run)") and line[5].endswith(f" / {figure + 4:.1f} ± 2.8")
 
@@ -253,7 +253,8 @@ def test_a_dry_run_prints_commands_that_parse_and_trains_nothing(command):
     assert status == 0 and len(commands) == 8 and not command.training.configs and not command.folder.exists()
     for line in commands:
         assert line[:2] == ["python", "-m"] and "--resume" in line
-        assert command.training(line[2:], 1) == 0
+        (kind,) = [kind for kind in (SSLConfig, SupervisedConfig) if kind.module == line[2]]
+        assert parse_config(kind, line[3:]).backbone == "resnet18"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.paper.runs import train_all
-from training.runs.queue import environment_of_job, side_by_side
+from training.runs.queue import environment_of_job, side_by_side, train_all
 
 
 def test_so_many_are_under_way_at_a_time_and_results_come_in_the_order_of_the_items():
@@ -63,10 +62,6 @@ class OneRun:
     def path(self) -> Path:
         return self.folder / f"seed-{self.seed}"
 
-    @property
-    def arguments(self) -> list[str]:
-        return [str(self.path)]
-
     def is_finished(self) -> bool:
         return (self.path / "metrics.json").is_file()
 
@@ -77,18 +72,17 @@ def test_runs_side_by_side_are_trained_once_each_and_those_that_fail_are_returne
     (runs[3].path / "metrics.json").write_text("{}")
     two, started, lines = threading.Barrier(2, timeout=30), [], []
 
-    def runner(arguments: list[str], jobs: int) -> int:
+    def start(run: OneRun, jobs: int) -> int:
         assert jobs == 2
         two.wait()
-        folder = Path(arguments[0])
-        started.append(folder.name)
-        folder.mkdir()
-        if folder.name == "seed-2":
+        started.append(run.path.name)
+        run.path.mkdir()
+        if run.seed == 2:
             return 1
-        (folder / "metrics.json").write_text("{}")
+        (run.path / "metrics.json").write_text("{}")
         return 0
 
-    assert train_all([*runs, runs[0]], runner, lines.append, jobs=2) == [runs[2]]
+    assert train_all([*runs, runs[0]], start, lines.append, jobs=2) == [runs[2]]
     assert sorted(started) == ["seed-0", "seed-1", "seed-2", "seed-4"]
     assert sum("finished before" in line for line in lines) == 1
     assert sum(line.endswith("seed 2 failed with status 1") for line in lines) == 1
@@ -97,10 +91,10 @@ def test_runs_side_by_side_are_trained_once_each_and_those_that_fail_are_returne
 def test_an_interrupted_run_ends_the_others_that_wait(tmp_path):
     started = []
 
-    def runner(arguments: list[str], jobs: int) -> int:
-        started.append(arguments)
+    def start(run: OneRun, jobs: int) -> int:
+        started.append(run)
         return 130
 
     with pytest.raises(KeyboardInterrupt):
-        train_all([OneRun(tmp_path, seed) for seed in range(200)], runner, lambda _: None)
+        train_all([OneRun(tmp_path, seed) for seed in range(200)], start, lambda _: None)
     assert len(started) == 1

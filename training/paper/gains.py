@@ -6,17 +6,37 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from quaclrs.data import load_urbansound13
 from quaclrs.evaluation.paired import paired_difference
 from quaclrs.evaluation.result_files import read_predictions
 from quaclrs.evaluation.run_metrics import KNN, RANDOM_KNN
 
+from ..runs.run import Run
 from ..ssl.results import PREDICTIONS
-from .ssl_runs import SSLRun
+from .plan import Key, Plan
+from .tables import Training
+
+Interval = tuple[float, float]
+
+#: Columns that have an interval.
+KNN_GAIN, BALANCED_KNN_GAIN = "Gain, k-NN (points)", "Gain, k-NN, balanced (points)"
+
+
+def knn_gain_intervals(finished: Plan, dataset: str) -> dict[Training, dict[str, Interval]]:
+    """The intervals of the gains of each method, by column; those that `knn_gain_interval` cannot give are absent."""
+    rows = load_urbansound13(dataset)
+    recording_of_clip = dict(zip(rows["clip_id"][:], rows["recording_id"][:], strict=True))
+    intervals: dict[Training, dict[str, Interval]] = {}
+    for training in (training for training in finished if training.recipe == "ssl"):
+        for column, balanced in ((KNN_GAIN, False), (BALANCED_KNN_GAIN, True)):
+            if interval := knn_gain_interval(finished[training], recording_of_clip, balanced):
+                intervals.setdefault(training, {})[column] = interval
+    return intervals
 
 
 def knn_gain_interval(
-    runs: Mapping[tuple[int, int], SSLRun], recording_of_clip: Mapping[str, str], balanced: bool = False
-) -> tuple[float, float] | None:
+    runs: Mapping[Key, Run], recording_of_clip: Mapping[str, str], balanced: bool = False
+) -> Interval | None:
     """The 95 % interval of the k-NN gain, in points, over recordings of the test folds; seeds are averaged.
 
     Args:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from training.paper.ssl_gains import knn_gain_interval
+from training.paper.gains import knn_gain_interval
 
 NAMES = ("bell", "dog")
 
