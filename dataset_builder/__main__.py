@@ -11,7 +11,7 @@ from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 
 from .push import add_push_command
 from .sources.inputs import Inputs, add_input_options, read_inputs, scan_inputs
-from .table.pictures import add_config_options, read_config_options
+from .table.pictures import CONTENT_OF_KIND
 
 # What only one command needs is imported where it runs: worker processes import this file again.
 
@@ -24,7 +24,8 @@ def make_parser() -> CommandParser:
     build.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder for the data set")
     build.add_argument("--skip-broken", action="store_true", help="leave out files that cannot be decoded")
     build.add_argument("--num-proc", type=int, default=1, metavar="N", help="processes that transcode (default 1)")
-    add_config_options(build)
+    holds = "; ".join(f"{kind}: {content}" for kind, content in CONTENT_OF_KIND.items())
+    build.add_argument("--config", choices=list(CONTENT_OF_KIND), default="audio", help=f"what a row holds. {holds}")
     build.set_defaults(run=run_build)
     sample = commands.add_parser("sample", help="synthesise a small sample and build the data set of it")
     sample.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder for sample and data set")
@@ -47,7 +48,7 @@ def run_build(options: argparse.Namespace) -> int:
     reports = scan_inputs(read_inputs(options))
     from .urbansound13 import BuildConfig, build_urbansound13
 
-    config = BuildConfig(options.num_proc, options.skip_broken, **read_config_options(options))
+    config = BuildConfig(options.num_proc, options.skip_broken, options.config)
     _print_summary(build_urbansound13(reports, options.output, config), options.output)
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,10 @@ from .sources.broken import leave_out_broken
 from .sources.fingerprint import fingerprint
 from .sources.inputs import Inputs, scan_inputs
 from .sources.source import SourceClip, SourceReport, class_names_of
-from .table.pictures import CONTENT_OF_KIND
-from .table.rows import BuildConfig, make_features, plan_rows
-from .table.transcode import RowDrawer, transcode_clip, transcode_clips
+from .table.pictures import VARIANTS_OF_KIND, picture_rows
+from .table.rows import BuildConfig, make_features
+from .table.shards import shard_set_of, shard_sets
+from .table.transcode import transcode_clip, transcode_clips
 from .table.workers import OrderedMap, map_in_this_process, workers
 
 
@@ -47,16 +49,18 @@ def build_urbansound13(reports: list[SourceReport], output: Path, config: BuildC
         QuaclrsError: the folder exists, or clips cannot be decoded and are not skipped (see `leave_out_broken`).
     """
     config = config or BuildConfig()
-    with written_at_once(output) as partial, workers(config.num_proc) as ordered_map:
+    with written_at_once(output) as folder, workers(config.num_proc) as ordered_map:
         reports, clips = check_and_deal(reports, config, ordered_map)
-        plan = plan_rows(clips, class_names_of(reports), config)
-        (partial / "data").mkdir()
-        rows = transcode_clips(plan.tasks, plan.class_names, ordered_map, plan.draw)
-        written = set()
-        for shard_set, rows_of_set in groupby(rows, key=plan.set_of):
-            _write_shards(partial / "data", shard_set.name, rows_of_set, plan.features, config)
-            written.add(shard_set)
-        return write_card(partial, written, reports, config)
+        names, set_of_clip = class_names_of(reports), shard_sets(clips)
+        features, written = make_features(names, config.kind), set()
+        (folder / "data").mkdir()
+        for variants in VARIANTS_OF_KIND.get(config.kind, [None]):
+            draw = variants and partial(picture_rows, variants=variants)
+            rows = transcode_clips(clips, names, ordered_map, draw)
+            for shard_set, rows_of_set in groupby(rows, lambda row: shard_set_of(row["clip_id"], set_of_clip)):
+                _write_shards(folder / "data", shard_set.name, rows_of_set, features, config)
+                written.add(shard_set)
+        return write_card(folder, written, reports, config)
 
 
 def check_and_deal(
@@ -126,7 +130,6 @@ class UrbanSound13Config(datasets.BuilderConfig):
         sirennet: likewise of sireNNet.
         extras: class name -> folder of recordings of one's own.
         keep_siren, skip_broken: as the options of the command line.
-        kind, image_size, seed, fill_per_fold: see `BuildConfig`.
     """
 
     urbansound8k: str | None = None
@@ -134,38 +137,31 @@ class UrbanSound13Config(datasets.BuilderConfig):
     extras: dict[str, str] | None = None
     keep_siren: bool = False
     skip_broken: bool = False
-    kind: str = "audio"
-    image_size: int | None = None
-    seed: int = 0
-    fill_per_fold: int | None = None
 
 
 class UrbanSound13(datasets.ArrowBasedBuilder):
     """The data set as a `datasets` builder, from recordings on this machine: the rows that the Parquet folder holds.
 
     ```python
-    builder = UrbanSound13("spectrogram", urbansound8k="UrbanSound8K", sirennet="sireNNet")
+    builder = UrbanSound13(urbansound8k="UrbanSound8K", sirennet="sireNNet")
     builder.download_and_prepare(num_proc=2)
-    pictures = builder.as_dataset("train")
+    clips = builder.as_dataset("train")
     ```
 
     There is one split, `train`, with every clip and its folds; `quaclrs.data.plan_folds` divides it. Audio stays
     encoded until it is read: `cast_column("audio", datasets.Audio(decode=False))` reads it without torchcodec.
 
     Args:
-        config_name: `audio` (default), `spectrogram` or `augmented`.
+        config_name: `audio`; pictures are written by the command alone.
         cache_dir: where the Arrow files go; sources that have changed give others.
         config_kwargs: fields of `UrbanSound13Config`.
 
     Raises:
-        QuaclrsError: an option is out of range, or, while preparing, no source is given or a source is not in order.
+        QuaclrsError: while preparing, no source is given or a source is not in order.
     """
 
     BUILDER_CONFIG_CLASS = UrbanSound13Config
-    BUILDER_CONFIGS = [  # noqa: RUF012 - the name and form that datasets reads
-        UrbanSound13Config(name=kind, description=description, kind=kind)
-        for kind, description in CONTENT_OF_KIND.items()
-    ]
+    BUILDER_CONFIGS = [UrbanSound13Config(name="audio")]  # noqa: RUF012 - the name and form that datasets reads
     DEFAULT_CONFIG_NAME = "audio"
 
     def __init__(self, config_name: str | None = None, cache_dir: str | None = None, **config_kwargs: Any) -> None:
@@ -174,20 +170,14 @@ class UrbanSound13(datasets.ArrowBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         c = self.config
         extras = c.extras or {}
-        self._build_config = BuildConfig(
-            skip_broken=c.skip_broken,
-            kind=c.kind,
-            image_size=c.image_size,
-            seed=c.seed,
-            fill_per_fold=c.fill_per_fold,
-        )
+        self._build_config = BuildConfig(skip_broken=c.skip_broken)
         sources = [source for source in (c.urbansound8k, c.sirennet, *extras.values()) if source is not None]
         # The cache folder is named after `hash` when this returns: changed recordings must not give the old rows.
         self.hash = fingerprint([*sources, __version__])
         names = sorted({*CLASS_NAMES, *extras, *(["siren"] if c.keep_siren else [])})
         return datasets.DatasetInfo(
             description="UrbanSound8K without `siren`, and four classes of sirens and traffic",
-            features=make_features(names, c.kind),
+            features=make_features(names),
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
@@ -197,13 +187,9 @@ class UrbanSound13(datasets.ArrowBasedBuilder):
         extras = {name: Path(folder) for name, folder in (c.extras or {}).items()}
         reports = scan_inputs(Inputs(c.urbansound8k, c.sirennet, extras, c.keep_siren))
         _, clips = check_and_deal(reports, self._build_config)
-        plan = plan_rows(clips, self.info.features["label"].names, self._build_config)
-        # Of these only the list is divided among processes.
-        rows = {"tasks": plan.tasks, "class_names": tuple(plan.class_names), "draw": plan.draw}
-        return [datasets.SplitGenerator(name="train", gen_kwargs=rows)]
+        return [datasets.SplitGenerator(name="train", gen_kwargs={"clips": clips})]
 
-    def _generate_tables(
-        self, tasks: list[SourceClip], class_names: tuple[str, ...], draw: RowDrawer | None
-    ) -> Iterator[tuple[int, pa.Table]]:
-        rows = chain.from_iterable(transcode_clip(task, class_names, draw) for task in tasks)
+    def _generate_tables(self, clips: list[SourceClip]) -> Iterator[tuple[int, pa.Table]]:
+        names = self.info.features["label"].names
+        rows = chain.from_iterable(transcode_clip(clip, names) for clip in clips)
         yield from enumerate(_tables(rows, self.info.features, self._build_config.rows_per_group))

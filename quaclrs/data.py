@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from .errors import QuaclrsError, first_line_of
 from .folds import SPLITS, FoldPlan, FoldProtocol, find_complete_folds, fold_column, folds_of_recordings
@@ -36,7 +33,7 @@ def load_urbansound13(
 ) -> Any:
     """Load the data set with its audio still encoded, so that neither torchcodec nor FFmpeg is needed.
 
-    A data set of pictures (`--config spectrogram` or `augmented`) comes with its `image` column as it is.
+    A data set of pictures (`--config spectrogram` or `augmented`) is for `datasets.load_dataset`.
 
     Args:
         path_or_repo: a folder that the builder wrote, or a repository id on the Hub.
@@ -70,24 +67,10 @@ def load_urbansound13(
 
 
 def plan_folds(dataset: Dataset, test_fold: int, protocol: FoldProtocol = "strict") -> FoldPlan:
-    """The `FoldPlan` of a loaded data set; errors as `FoldPlan.for_fold`.
-
-    Augmented copies (rows whose `variant` is not `original`) train, and under the strict protocol are never validated
-    or tested on: those of held-out clips are excluded. The paper's own protocol has copies in every split.
-    """
+    """The `FoldPlan` of a loaded data set; errors as `FoldPlan.for_fold`."""
     column = fold_column(protocol)
-    plan = FoldPlan.for_fold(
+    return FoldPlan.for_fold(
         test_fold, dataset[column][:], dataset["source"][:], dataset["recording_id"][:], protocol=protocol
-    )
-    if protocol == "paper" or "variant" not in dataset.column_names:
-        return plan
-    is_copy = np.asarray(dataset["variant"][:]) != "original"
-    held_out = np.concatenate([plan.validation, plan.test])
-    return replace(
-        plan,
-        validation=plan.validation[~is_copy[plan.validation]],
-        test=plan.test[~is_copy[plan.test]],
-        excluded=np.sort(np.concatenate([plan.excluded, held_out[is_copy[held_out]]])),
     )
 
 
@@ -125,11 +108,12 @@ def _load(
         ) from error
     first = dataset if split else next(iter(dataset.values()))
     columns = set(first.column_names or ())
-    content = "image" if "image" in columns else "audio"
-    missing = sorted({content, "label", "clip_id", "source", "recording_id", "fold"} - columns)
+    if "image" in columns:
+        raise QuaclrsError(f"data set {name} holds pictures, not audio; give one that was built with --config audio")
+    missing = sorted({"audio", "label", "clip_id", "source", "recording_id", "fold"} - columns)
     if missing:
         raise QuaclrsError(f"data set {name} has no column {', '.join(missing)}; run python -m dataset_builder build")
-    return dataset if content == "image" else dataset.cast_column("audio", Audio(decode=False))
+    return dataset.cast_column("audio", Audio(decode=False))
 
 
 def _refuse_split_recordings(dataset: Dataset) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -99,17 +99,28 @@ class FoldPlan:
             protocol, test_fold, validation_fold, complete, **{name: np.flatnonzero(m) for name, m in rows.items()}
         )
 
-    def describe(self, class_of_clip: Sequence[str]) -> str:
-        """A table of clips per class and split, and the warning of the paper protocol, as text."""
-        counts = {split: Counter(class_of_clip[i] for i in getattr(self, split)) for split in SPLITS}
+    def describe(self, class_of_clip: Sequence[str], is_copy: Sequence[bool] = ()) -> str:
+        """A table of clips per class and split, and the warning of the paper protocol, as text.
+
+        Args:
+            class_of_clip: name of every clip's class.
+            is_copy: which of the clips are augmented copies, where any are; they are counted apart.
+        """
+
+        def count(split: str, classes: Sequence[str]) -> str:
+            rows = [i for i in getattr(self, split) if class_of_clip[i] in classes]
+            copies = sum(is_copy[i] for i in rows) if is_copy else 0
+            return f"{len(rows) - copies} + {copies}" if is_copy else str(len(rows))
+
+        classes = sorted(set(class_of_clip))
         lines = [
             f"protocol {self.protocol}: test fold {self.test_fold}, validation fold {self.validation_fold}, "
             f"complete folds {', '.join(map(str, self.complete_folds))}",
-            f"{'class':<18}" + "".join(f"{split:>12}" for split in SPLITS),
+            *(["originals + augmented copies:"] if is_copy else []),
+            f"{'class':<18}" + "".join(f"{split:>14}" for split in SPLITS),
         ]
-        for name in sorted(set(class_of_clip)):
-            lines.append(f"{name:<18}" + "".join(f"{counts[split][name]:>12}" for split in SPLITS))
-        lines.append(f"{'all':<18}" + "".join(f"{len(getattr(self, split)):>12}" for split in SPLITS))
+        for name, members in (*((name, [name]) for name in classes), ("all", classes)):
+            lines.append(f"{name:<18}" + "".join(f"{count(split, members):>14}" for split in SPLITS))
         if len(self.excluded):
             lines.append(f"{len(self.excluded)} rows in no split: recordings held out in another fold, or their copies")
         if self.protocol == "paper":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from .augment.pipeline import AugmentedLogMel
+    from .augment.variant_log_mel import VariantLogMel
 
 #: Clips that a streamed data set decodes at a time.
 _STREAMED_CLIPS = 16
@@ -55,6 +56,8 @@ class ClipTransform:
             views here, on the CPU: rows have `input_features` (n_mels, frames), or (views, n_mels, frames) of several,
             in place of `input_values`, and for mixup `label_share`.
         partners: the data set that mixup draws other clips from; not a stream.
+        variants: makes `input_features` in place of `input_values`, of augmented copies too (their `clip_id` is
+            `CLIP#VARIANT`). Not together with views, which are drawn of the clip itself.
 
     Raises:
         QuaclrsError: an unknown choice, or a policy that mixes clips without partners.
@@ -69,6 +72,7 @@ class ClipTransform:
         views: Sequence[AugmentedLogMel] = (),
         augment_on: Literal["device", "worker"] = "device",
         partners: Dataset | None = None,
+        variants: VariantLogMel | None = None,
     ) -> None:
         for name, value, choices in (
             ("crop", crop, ("center", "random")),
@@ -80,6 +84,7 @@ class ClipTransform:
         self.crop = crop
         self.augment = augment
         self.seed = seed
+        self.variants = variants
         # Workers get no more of the views than they need: on the device lie their banks of noise.
         self.views = list(views) if augment_on == "worker" else []
         self._mixups = [(view.mixup, view.policy.salt) for view in views]
@@ -95,7 +100,7 @@ class ClipTransform:
     @property
     def draws(self) -> bool:
         """Whether anything is random."""
-        return self.crop == "random" or self.augment is not None or self._keyed
+        return self.crop == "random" or self.augment is not None or self._keyed or self.variants is not None
 
     def columns_of(self, available: Sequence[str]) -> list[str]:
         """Those columns of a data set that it needs."""
@@ -122,7 +127,12 @@ class ClipTransform:
             clips = [load_audio(audio["bytes"], rate, name=audio.get("path")) for audio in rows["audio"]]
         if self.crop == "random" or self.augment is not None:
             clips = [self._draw(clip, rate, name) for clip, name in zip(clips, rows["clip_id"], strict=True)]
-        batch: dict[str, Any] = {"input_values": self.feature_extractor(clips, sampling_rate=rate)["input_values"]}
+        batch: dict[str, Any] = {}
+        if self.variants is None:
+            batch["input_values"] = self.feature_extractor(clips, sampling_rate=rate)["input_values"]
+        else:
+            made = [self.variants(clip, name).numpy() for clip, name in zip(clips, rows["clip_id"], strict=True)]
+            batch["input_features"] = np.stack(made)
         if "label" in rows:
             batch["labels"] = np.asarray(rows["label"], dtype=np.int64)
         if self._keyed:
@@ -182,10 +192,8 @@ def transform_clips(dataset: Any, transform: ClipTransform) -> Any:
     Either can be handed to a PyTorch `DataLoader` with any number of workers.
 
     Raises:
-        QuaclrsError: the data set holds pictures instead of audio, or has no clip_id for draws to depend on.
+        QuaclrsError: the data set has no clip_id for draws to depend on.
     """
-    if "image" in (dataset.column_names or ()):
-        raise QuaclrsError("the data set holds pictures, not audio; give one that was built with --config audio")
     columns = transform.columns_of(dataset.column_names)
     if transform.draws and "clip_id" not in columns:
         raise QuaclrsError("the data set has no column clip_id, on which random draws depend; add one")

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from accelerate import PartialState
 from datasets import Dataset
 
+from quaclrs.augment import parent_and_variant
 from quaclrs.data import class_names, complete_folds, load_urbansound13
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.cross_validation import FoldResult, summarise, summary_markdown
@@ -115,9 +116,10 @@ def read_result(run: Run, controls: dict[str, Any], dataset: Dataset) -> FoldRes
     """Predictions of a finished run, with the source and the recording of their clips."""
     found = read_predictions(run.path / "predictions.csv")
     row_of_clip = {clip_id: row for row, clip_id in enumerate(dataset["clip_id"][:])}
-    if unknown := sorted(set(found.clip_ids) - row_of_clip.keys()):
+    parents = [parent_and_variant(clip_id)[0] for clip_id in found.clip_ids]  # an augmented copy stands for its clip
+    if unknown := sorted(set(parents) - row_of_clip.keys()):
         raise QuaclrsError(f"{run.path} predicted {unknown[0]}, which --dataset lacks; use the same data set")
-    rows = [row_of_clip[clip_id] for clip_id in found.clip_ids]
+    rows = [row_of_clip[clip_id] for clip_id in parents]
     known = dataset.select_columns(["source", "recording_id"]).select(rows)
     return FoldResult(
         fold=run.fold,

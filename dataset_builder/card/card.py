@@ -17,6 +17,7 @@ from datasets.info import DatasetInfosDict
 from datasets.splits import SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 
+from quaclrs.augment import ORIGINAL, parent_and_variant
 from quaclrs.folds import SPLITS, FoldPlan, find_complete_folds
 from quaclrs.models import LogMelConfig
 
@@ -42,45 +43,42 @@ def write_card(
         Figures of the build: `clips`, `clips_by_class`, `recordings`, `complete_folds`, `synthetic`.
     """
     config = config or BuildConfig()
-    log_mel = LogMelConfig(image_size=config.image_size or LogMelConfig.image_size).to_dict()
-    clips = read_clips(folder)
-    originals = clips[clips["variant"] == "original"]
-    complete = find_complete_folds(originals["fold"].tolist(), originals["source"].tolist())
+    rows = read_rows(folder)
+    clips = rows[[parent_and_variant(clip_id)[1] == ORIGINAL for clip_id in rows["clip_id"]]]
+    folds, sources = clips["fold"].tolist(), clips["source"].tolist()
+    complete = find_complete_folds(folds, sources)
     plans = {
-        fold: FoldPlan.for_fold(
-            fold, originals["fold"].tolist(), originals["source"].tolist(), originals["recording_id"].tolist()
-        )
-        for fold in (complete if len(complete) > 2 or _trains_elsewhere(originals, complete) else ())
+        fold: FoldPlan.for_fold(fold, folds, sources, clips["recording_id"].tolist())
+        for fold in (complete if len(complete) > 2 or _trains_elsewhere(clips, complete) else ())
     }
     synthetic = bool(reports) and all(report.synthetic for report in reports)
     figures = {
-        "clips": len(originals),
-        "rows": len(clips),
-        "clips_by_class": originals["label"].value_counts().sort_index().to_dict(),
-        "recordings": originals["recording_id"].nunique(),
+        "clips": len(clips),
+        "clips_by_class": clips["label"].value_counts().sort_index().to_dict(),
+        "recordings": clips["recording_id"].nunique(),
         "complete_folds": list(complete),
         "synthetic": synthetic,
         "kind": config.kind,
-        "seed": config.seed,
-        "log_mel": log_mel,
+        "log_mel": LogMelConfig().to_dict(),
     }
     header = {
         "pretty_name": "UrbanSound13" + (" (synthetic sample)" if synthetic else ""),
-        "license": _licence(set(originals["licence"])),
+        "license": _licence(set(clips["licence"])),
         "task_categories": ["audio-classification"],
         "tags": ["audio", "urban-sound", "environmental-sound-classification"] + (["synthetic"] if synthetic else []),
-        "size_categories": [_size_category(len(clips))],
+        "size_categories": [_size_category(len(rows))],
         **_loading_metadata(folder, sorted(sets), plans),
     }
-    draw_classes(folder, clips, log_mel)
+    if config.kind == "audio":
+        draw_classes(folder, clips)
     text = describe(header["pretty_name"], clips, reports, figures)
     card = f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n\n{text}"
     (folder / "README.md").write_text(card, encoding="utf-8")
     return figures
 
 
-def read_clips(folder: Path) -> pd.DataFrame:
-    """Every row but its audio or image, labels by name, with the columns `variant`, `file` and `row` (in the file)."""
+def read_rows(folder: Path) -> pd.DataFrame:
+    """Every row but its audio or image, labels by name, with the columns `file` and `row` (in the file)."""
     files = sorted((folder / "data").glob("*.parquet"))
     heavy = {"audio", "image"}
     tables = []
@@ -89,8 +87,6 @@ def read_clips(folder: Path) -> pd.DataFrame:
         tables.append(table.to_pandas().assign(file=file.name, row=range(table.num_rows)))
     clips = pd.concat(tables, ignore_index=True)
     clips["label"] = pd.Categorical.from_codes(clips["label"], _features(files[0])["label"].names).astype(str)
-    if "variant" not in clips:
-        clips["variant"] = "original"
     return clips
 
 

@@ -23,32 +23,30 @@ def describe(title: str, clips: pd.DataFrame, reports: list[SourceReport], figur
 
     Args:
         title: of the page.
-        clips: every row with label, variant, fold, source, recording_id, duration, original format and licence.
+        clips: every clip with label, fold, source, recording_id, duration, original format and licence.
         reports: what was found, and missing, of each source.
         figures: those of the build (`complete_folds`, `synthetic`, ...).
     """
-    originals = clips[clips["variant"] == "original"]
     parts = [
-        f"# {title}\n\n{_SYNTHETIC_NOTE if figures['synthetic'] else ''}{_summary(clips, originals)}",
+        f"# {title}\n\n{_SYNTHETIC_NOTE if figures['synthetic'] else ''}{_summary(clips)}",
         _usage(figures["complete_folds"], figures["kind"]),
-        f"## Clips by class and fold\n\n{_fold_table(originals)}\n\n![A typical clip of every class]({PICTURE_NAME})",
-        f"## Durations and formats\n\n{_duration_table(originals)}\n\n{_formats(originals)}",
-        f"## Folds\n\n{_folds(originals, figures)}",
+        f"## Clips by class and fold\n\n{_fold_table(clips)}"
+        + (f"\n\n![A typical clip of every class]({PICTURE_NAME})" if figures["kind"] == "audio" else ""),
+        f"## Durations and formats\n\n{_duration_table(clips)}\n\n{_formats(clips)}",
+        f"## Folds\n\n{_folds(clips, figures)}",
         _missing(reports),
         _remarks(reports),
         f"## Rows\n\n{_rows(figures)}\n\n{_COLUMNS}",
-        f"## Licences and attribution\n\n{_licences(originals)}",
+        f"## Licences and attribution\n\n{_licences(clips)}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _summary(clips: pd.DataFrame, originals: pd.DataFrame) -> str:
-    copies = len(clips) - len(originals)
+def _summary(clips: pd.DataFrame) -> str:
     return (
-        f"{originals['label'].nunique()} classes of urban sound: UrbanSound8K and recordings of sirens and traffic. "
-        f"{len(originals)} clips of {originals['recording_id'].nunique()} recordings"
-        + (f" and {copies} augmented copies" if copies else "")
-        + ", with folds made so that no recording that is tested on is trained on."
+        f"{clips['label'].nunique()} classes of urban sound: UrbanSound8K and recordings of sirens and traffic. "
+        f"{len(clips)} clips of {clips['recording_id'].nunique()} recordings"
+        ", with folds made so that no recording that is tested on is trained on."
     )
 
 
@@ -56,15 +54,14 @@ def _usage(complete: list[int], kind: str) -> str:
     lines = ["```python", "from datasets import load_dataset", "", 'clips = load_dataset("PATH_OR_REPO")["train"]']
     if len(complete) > 1:
         lines.append(f'fold = load_dataset("PATH_OR_REPO", "fold{complete[0]}")  # train, validation, test')
-    reads = "audio stays encoded: no torchcodec, no FFmpeg" if kind == "audio" else "pictures as they are"
-    lines += [
-        "",
-        f"from quaclrs import load_urbansound13  # the same; {reads}",
-        "",
-        'clips = load_urbansound13("PATH_OR_REPO")',
-        "```",
-    ]
-    return "\n".join(lines)
+    if kind == "audio":
+        lines += [
+            "",
+            "from quaclrs import load_urbansound13  # the same; audio stays encoded: no torchcodec, no FFmpeg",
+            "",
+            'clips = load_urbansound13("PATH_OR_REPO")',
+        ]
+    return "\n".join([*lines, "```"])
 
 
 def _fold_table(clips: pd.DataFrame) -> str:
@@ -155,11 +152,9 @@ def _remarks(reports: list[SourceReport]) -> str:
 
 
 def _rows(figures: dict) -> str:
-    text = f"Each row holds {CONTENT_OF_KIND[figures['kind']]}"
-    text += f" (random draws by seed {figures['seed']})." if figures["kind"] == "augmented" else "."
     parameters = ", ".join(f"`{name}` {value}" for name, value in figures["log_mel"].items())
     purpose = "The front end it is meant for" if figures["kind"] == "audio" else "The front end that drew it"
-    return f"{text} {purpose}: {parameters}."
+    return f"Each row holds {CONTENT_OF_KIND[figures['kind']]}. {purpose}: {parameters}."
 
 
 _COLUMNS = """\
@@ -167,7 +162,8 @@ _COLUMNS = """\
 |---|---|
 | `audio` or `image` | see above |
 | `label` | class |
-| `clip_id` | source and original file name without its ending; of an augmented row followed by `#` and its variant |
+| `clip_id` | source and original file name without its ending; of an augmented copy followed by `#` and its variant |
+| `variant` | of pictures alone: `original`, or the paper's name of the augmentation |
 | `source` | data set that the clip comes from |
 | `recording_id` | the recording that it was cut from: never split it over train and test |
 | `fold`, `fold_paper` | strict and paper dealing, 1 to 10 |

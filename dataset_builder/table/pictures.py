@@ -1,75 +1,56 @@
-"""Rows with pictures: a clip's log-mel, or its variants' (paper, section 3), drawn in the processes that transcode it.
-
-Worker processes import this file. They draw with librosa and Pillow, in a quarter of torch's memory.
-"""
+"""Rows with pictures of log-mels (paper, section 3), made by the code that makes training's augmented copies."""
 
 from __future__ import annotations
 
-import argparse
+import functools
 import io
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
 from quaclrs.audio import load_audio
+<<<<<<< HEAD
 from quaclrs.augment import ORIGINAL, VARIANTS, FrontEnd, make_variant
 from quaclrs.errors import QuaclrsError
 from quaclrs.models import LogMelConfig
 
 from ..sources.source import SourceClip
+=======
+from quaclrs.augment import COPIES, ORIGINAL, copy_id
+from quaclrs.data import STORED_SAMPLING_RATE
+>>>>>>> fcaa333 (The paper protocol works: augmented copies are rows without sound, made as they are loaded by the code that augments in training; pictures by the same code)
 
 #: What a row of each config holds.
 CONTENT_OF_KIND = {
     "audio": "the audio of a clip, mono FLAC at 48 kHz, at its true length",
     "spectrogram": "a picture of a clip's log-mel",
-    "augmented": "a picture of one of the paper's twelve variants of a clip",
+    "augmented": "a picture of one of the paper's twelve variants of a clip, as training draws it by seed 0",
 }
 
-
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--config`, `--image-size`, `--seed` and `--fill-per-fold`; `read_config_options` reads them."""
-    group = parser.add_argument_group("what a row holds")
-    group.add_argument("--config", choices=list(CONTENT_OF_KIND), default="audio", help="default: audio")
-    group.add_argument("--image-size", type=int, metavar="N", help="pixels of a picture's side (default 224)")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of noise, masks and patches (default 0)")
-    group.add_argument(
-        "--fill-per-fold",
-        type=int,
-        metavar="N",
-        help="with --config augmented: as many copies as give every class N rows in every fold of the paper "
-        "(449 in its authors' runs); without it all 12 variants of every clip",
-    )
+#: Variants whose pictures a build makes of every clip, in turn: copies have files of their own.
+VARIANTS_OF_KIND = {"spectrogram": [(ORIGINAL,)], "augmented": [(ORIGINAL,), COPIES]}
 
 
-def read_config_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of `BuildConfig` that `add_config_options` sets."""
-    return {
-        "kind": options.config,
-        "image_size": options.image_size,
-        "seed": options.seed,
-        "fill_per_fold": options.fill_per_fold,
-    }
+def picture_rows(row: dict[str, Any], variants: tuple[str, ...]) -> list[dict[str, Any]]:
+    """A row with audio, as the data set stores it, as one row with a picture for each of these variants."""
+    waveform = load_audio(row["audio"]["bytes"], STORED_SAMPLING_RATE, name=row["clip_id"])
+    shared = {name: value for name, value in row.items() if name != "audio"}
+    rows = []
+    for variant in variants:
+        clip_id = copy_id(row["clip_id"], variant)
+        # Quoting keeps file names apart: replacing "/" by "_" would give a_b/c the name of a/b_c.
+        image = {"bytes": _drawer()(waveform, clip_id), "path": f"{quote(clip_id, safe='')}.png"}
+        rows.append({**shared, "image": image, "clip_id": clip_id, "variant": variant})
+    return rows
 
 
-def check_kind(kind: str, image_size: int | None, seed: int, fill_per_fold: int | None) -> None:
-    """Raise a `QuaclrsError` where a value is out of range or has no meaning for this kind of rows."""
-    if kind not in CONTENT_OF_KIND:
-        raise QuaclrsError(f"--config is {kind!r}; choose {', '.join(CONTENT_OF_KIND)}")
-    if image_size is not None and kind == "audio":
-        raise QuaclrsError("--image-size has no meaning for --config audio; choose spectrogram or augmented")
-    if image_size is not None and image_size < 1:
-        raise QuaclrsError(f"--image-size is {image_size}; it must be 1 or more")
-    if seed < 0:
-        raise QuaclrsError(f"--seed is {seed}; it must be 0 or more")
-    if fill_per_fold is not None and kind != "augmented":
-        raise QuaclrsError(f"--fill-per-fold has no meaning for --config {kind}; choose augmented")
-    if fill_per_fold is not None and fill_per_fold < 1:
-        raise QuaclrsError(f"--fill-per-fold is {fill_per_fold}; it must be 1 or more")
+@functools.cache
+def _drawer() -> Callable[[np.ndarray, str], bytes]:
+    """From a waveform and the id of a variant to the picture that the models see, an RGB PNG.
 
+<<<<<<< HEAD
 
 @dataclass(frozen=True)
 class LibrosaFrontEnd:
@@ -163,59 +144,25 @@ def draw_picture(log_mel: np.ndarray, image_size: int) -> bytes:
     Args:
         log_mel: (n_mels, frames) in [0, 1].
         image_size: height and width in pixels; bilinear, antialiased, as `QuaclrsModel.pictures`.
+=======
+    It is grey, black at the floor of the log-mel, with low frequencies at the bottom. The paper speaks of RGB images
+    and names no colour map; grey is what its backbones can be fed without undoing one.
+>>>>>>> fcaa333 (The paper protocol works: augmented copies are rows without sound, made as they are loaded by the code that augments in training; pictures by the same code)
     """
+    import torch
     from PIL import Image
 
-    upright = np.ascontiguousarray(log_mel[::-1], dtype=np.float32)
-    grey = np.asarray(Image.fromarray(upright).resize((image_size, image_size), Image.Resampling.BILINEAR))
-    channel = Image.fromarray(np.rint(255 * grey.clip(0, 1)).astype(np.uint8))
-    buffer = io.BytesIO()
-    Image.merge("RGB", [channel] * 3).save(buffer, format="PNG")
-    return buffer.getvalue()
+    from quaclrs.augment import VariantLogMel
+    from quaclrs.models import LogMelConfig, LogMelSpectrogram
 
+    torch.set_num_threads(1)  # the processes of a build share the cores already
+    size, log_mel_of = LogMelConfig().picture_size, VariantLogMel(LogMelSpectrogram(LogMelConfig()))
 
-def choose_copies(clips: Sequence[SourceClip], fill_per_fold: int | None) -> tuple[dict[str, list[str]], list[str]]:
-    """Which augmented copies are made of each clip: all, or as many as fill its class and paper fold.
+    def draw(waveform: np.ndarray, clip_id: str) -> bytes:
+        upright = log_mel_of(waveform, clip_id).flip(0)[None, None]
+        grey = torch.nn.functional.interpolate(upright, size, mode="bilinear", antialias=True)[0, 0]
+        png = io.BytesIO()
+        Image.fromarray((255 * grey).round().byte().numpy()).convert("RGB").save(png, format="PNG")
+        return png.getvalue()
 
-    Filling goes round the clips of a class and fold in turn, and every clip round the variants, starting one further
-    than the clip before it and where the class and fold before left off, so all clips of a class and fold, and all
-    variants of the data set, are used about equally often.
-
-    Args:
-        clips: with class and `fold_paper`, in any order.
-        fill_per_fold: rows of every class and fold, originals included (449 in the paper authors' runs); where there
-            are as many originals no copies are made, and originals are never left out.
-
-    Returns:
-        Names of copies by clip_id, in the paper's order, and `class fold n: rows` of what stays below `fill_per_fold`
-        though every variant of every clip is used.
-    """
-    copies = [name for name in VARIANTS if name != ORIGINAL]
-    if fill_per_fold is None:
-        return {clip.clip_id: copies for clip in clips}, []
-    cells: dict[tuple[str, int], list[str]] = defaultdict(list)
-    for clip in clips:
-        cells[clip.label, int(clip.fold_paper or 0)].append(clip.clip_id)
-    chosen: dict[str, list[str]] = {clip.clip_id: [] for clip in clips}
-    short, first = [], 0
-    for (label, fold), of_cell in sorted(cells.items()):
-        of_cell.sort()
-        wanted, possible = max(0, fill_per_fold - len(of_cell)), len(of_cell) * len(copies)
-        if wanted > possible:
-            short.append(f"{label} fold {fold}: {len(of_cell) + possible}")
-        for turn in range(min(wanted, possible)):
-            round_, place = divmod(turn, len(of_cell))
-            chosen[of_cell[place]].append(copies[(first + place + round_) % len(copies)])
-        first += min(wanted, possible)
-    return {clip_id: sorted(names, key=copies.index) for clip_id, names in chosen.items()}, short
-
-
-def picture_columns(audio_columns: Mapping[str, Any], image: Any, string: Any, named: bool) -> dict[str, Any]:
-    """The columns of rows with pictures, from those of rows with audio: `image` first, `variant` after `clip_id`."""
-    columns: dict[str, Any] = {"image": image}
-    for name, feature in audio_columns.items():
-        if name != "audio":
-            columns[name] = feature
-        if name == "clip_id" and named:
-            columns |= {"parent_clip_id": string, "variant": string}
-    return columns
+    return draw

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from quaclrs.augment import ORIGINAL, parent_and_variant
 from quaclrs.folds import FoldPlan, folds_of_recordings
 
 from ..sources.source import SourceClip
@@ -43,6 +44,12 @@ def shard_sets(clips: Sequence[SourceClip]) -> dict[str, ShardSet]:
         )
         for clip in clips
     }
+
+
+def shard_set_of(clip_id: str, sets: Mapping[str, ShardSet]) -> ShardSet:
+    """The shard set of a clip, or of an augmented copy, from those of all clips."""
+    parent, variant = parent_and_variant(clip_id)
+    return replace(sets[parent], copies=variant != ORIGINAL)
 
 
 def files_of_split(split: str, sets: Sequence[ShardSet], plan: FoldPlan) -> list[str]:

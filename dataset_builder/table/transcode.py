@@ -16,8 +16,8 @@ from .workers import OrderedMap, map_in_this_process
 
 _CLIPS_PER_TASK = 16
 
-#: A clip and its row with audio to the rows that stand for it instead, for instance with pictures.
-RowDrawer = Callable[[SourceClip, dict[str, Any]], list[dict[str, Any]]]
+#: A row with audio to the rows that stand for it instead, for instance with pictures.
+RowDrawer = Callable[[dict[str, Any]], list[dict[str, Any]]]
 
 
 def transcode_clips(
@@ -65,4 +65,4 @@ def transcode_clip(clip: SourceClip, class_names: Sequence[str], draw: RowDrawer
         "licence": clip.licence,
         "attribution": clip.attribution,
     }
-    return [row] if draw is None else draw(clip, row)
+    return [row] if draw is None else draw(row)

@@ -1,7 +1,7 @@
-"""Augmentations (paper, sections 3 and 4.5): one clip at a time in numpy and librosa, the reference, and in batches.
+"""Augmentations (paper, sections 3 and 4.5) on the fly, in batches, on any device.
 
-`make_variant` and the functions beside it are the paper's off-line way. `AugmentedLogMel` does the same on the fly, by
-a policy, on the device that trains. Importing this package is light; names that need torch load when first used.
+`AugmentedLogMel` augments by a policy, anew in every epoch; `VariantLogMel` makes the paper's augmented copies, which
+stay the same. Importing this package is light; names that need torch load when first used.
 """
 
 from __future__ import annotations
@@ -10,39 +10,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .draws import Draws, clip_key, seeded_generator
-from .librosa_reference import add_gaussian_noise, pitch_shift, time_stretch
 from .noise_recordings import find_noise
 from .policy import Policy, load_policies, policy_from_dict, shipped_policies, variant_policy, with_background
-from .spectrogram import patch_augment, spec_augment
-from .variants import ORIGINAL, VARIANTS, FrontEnd, Variant, make_variant, model_front_end
+from .variants import COPIES, ORIGINAL, VARIANTS, copy_id, parent_and_variant
 
 if TYPE_CHECKING:
     from .pipeline import AUGMENTATIONS, AugmentedLogMel
+    from .variant_log_mel import VariantLogMel
 
-_NEEDS_TORCH = ("AUGMENTATIONS", "AugmentedLogMel")
+#: Name -> the module that loads torch with it.
+_NEEDS_TORCH = {"AUGMENTATIONS": ".pipeline", "AugmentedLogMel": ".pipeline", "VariantLogMel": ".variant_log_mel"}
 
 __all__ = [
     "AUGMENTATIONS",
+    "COPIES",
     "ORIGINAL",
     "VARIANTS",
     "AugmentedLogMel",
     "Draws",
-    "FrontEnd",
     "Policy",
-    "Variant",
-    "add_gaussian_noise",
+    "VariantLogMel",
     "clip_key",
+    "copy_id",
     "find_noise",
     "load_policies",
-    "make_variant",
-    "model_front_end",
-    "patch_augment",
-    "pitch_shift",
+    "parent_and_variant",
     "policy_from_dict",
     "seeded_generator",
     "shipped_policies",
-    "spec_augment",
-    "time_stretch",
     "variant_policy",
     "with_background",
 ]
@@ -51,4 +46,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _NEEDS_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(".pipeline", __name__), name)
+    return getattr(importlib.import_module(_NEEDS_TORCH[name], __name__), name)

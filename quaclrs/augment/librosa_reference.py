@@ -1,4 +1,4 @@
-"""Waveform augmentations of the paper (section 4.5) as librosa and numpy compute them: a reference for faster ones."""
+"""Time stretch and pitch shift of the paper (section 4.5) by librosa: `implementation: reference` of a policy."""
 
 from __future__ import annotations
 
@@ -54,28 +54,6 @@ def pitch_shift(waveform: np.ndarray, sampling_rate: int, semitones: float) -> n
         raise QuaclrsError(f"pitch_shift sampling_rate is {sampling_rate}; it must be above 0 Hz")
     with _short_clips_allowed():
         return librosa.effects.pitch_shift(waveform, sr=sampling_rate, n_steps=semitones)
-
-
-def add_gaussian_noise(waveform: np.ndarray, snr_db: float, generator: np.random.Generator) -> np.ndarray:
-    """Add white Gaussian noise of exactly the given signal-to-noise ratio over the whole waveform.
-
-    The ratio is that of the mean powers of this waveform and of the noise drawn, so pass a clip at its true length:
-    silence that pads it would lower the power of the signal. Digital silence stays silent. The sum may exceed full
-    scale; it is not clipped.
-
-    Args:
-        waveform: float32 (samples,), at least one sample; it is not changed.
-        snr_db: 10 log10(signal power / noise power), dB (the paper: 5 and 15).
-        generator: of the noise.
-
-    Raises:
-        QuaclrsError: the waveform is empty or not one-dimensional.
-    """
-    _check_waveform(waveform)
-    noise = generator.standard_normal(len(waveform))
-    signal_power = np.mean(np.square(waveform, dtype=np.float64))
-    wanted_power = signal_power / 10 ** (snr_db / 10)
-    return (waveform + noise * np.sqrt(wanted_power / np.mean(np.square(noise)))).astype(np.float32)
 
 
 def _check_waveform(waveform: np.ndarray) -> None:

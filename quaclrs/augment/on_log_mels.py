@@ -18,8 +18,6 @@ from .interpolation import interpolate
 class SpecAugment(Augmentation):
     """Mask bands of frequency and spans of time with silence (Park et al., 2019, without time warp; the paper's 2 + 2).
 
-    Equal to `spec_augment` of `quaclrs.augment.spectrogram` for the same widths and positions.
-
     Args:
         n_masks: masks along frequency, and as many along time.
         max_width: mel bands or frames; widths are uniform from 1.
@@ -52,7 +50,7 @@ class SpecAugment(Augmentation):
 class PatchAugment(Augmentation):
     """Replace square patches by patches from elsewhere in the same spectrogram (paper, section 4.5: 5 of 10 x 10).
 
-    Equal to `patch_augment` of `quaclrs.augment.spectrogram` for the same positions.
+    A patch is always taken from another position of the spectrogram as it was, never from one that was replaced.
 
     Args:
         n_patches: patches to replace.

@@ -16,18 +16,9 @@ from typing import Any
 import yaml
 
 from ..errors import QuaclrsError, first_line_of
-from .variants import VARIANTS
+from .variants import ORIGINAL, VARIANTS
 
 _SHIPPED = files(__package__) / "policies"
-
-#: How a variant of the paper is written in a policy.
-_AUGMENTATION_OF_KIND = {
-    "noise": "gaussian_noise",
-    "timestretch": "time_stretch",
-    "pitchshift": "pitch_shift",
-    "specaugment": "spec_augment",
-    "patchaugment": "patch_augment",
-}
 
 
 @dataclass(frozen=True)
@@ -108,14 +99,8 @@ def policy_from_dict(values: Any, name: str = "given") -> Policy:
 
 
 def variant_policy(name: str) -> Policy:
-    """One of the paper's twelve variants by name, as `make_variant` makes them of clips no longer than the window.
-
-    `ClipTransform` cuts longer ones to the window first, which `make_variant` does after stretch and shift.
-    """
-    variant = VARIANTS[name]
-    if variant.kind == "original":
-        return Policy()
-    return Policy({_AUGMENTATION_OF_KIND[variant.kind]: dict(variant.parameters)}, salt=name)
+    """One of the paper's twelve variants by name."""
+    return Policy(VARIANTS[name], salt="" if name == ORIGINAL else name)
 
 
 def with_background(policy: Policy, recordings: str | None) -> Policy:

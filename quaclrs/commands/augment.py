@@ -38,7 +38,6 @@ def run_augment(options: argparse.Namespace) -> int:
     """Write the picture and say where."""
     if options.seed < 0:
         raise QuaclrsError(f"--seed is {options.seed}; it must be 0 or more")
-    from ..augment.variants import VARIANTS, make_variant
     from ..evaluation.figures.spectrograms import spectrogram_grid_figure
     from ..evaluation.figures.style import save_figure
     from ..models import LogMelConfig
@@ -46,13 +45,22 @@ def run_augment(options: argparse.Namespace) -> int:
     front_end = LogMelConfig()
     waveform = read_sound(options.file).mono(front_end.sampling_rate)
     if options.policy is None:
-        spectrograms = {name: make_variant(name, waveform, "clip", options.seed) for name in VARIANTS}
+        spectrograms = _variants_of(waveform, options.seed, front_end)
     else:
         spectrograms = _draws_of(options.policy, waveform, options.seed, front_end)
     output = Path(options.output or picture_beside(options.file, _ENDING))
     save_figure(spectrogram_grid_figure(spectrograms, front_end.duration, front_end), output)
     print(f"{options.file}: {len(spectrograms)} spectrograms in {output}")
     return 0
+
+
+def _variants_of(waveform: np.ndarray, seed: int, front_end: LogMelConfig) -> dict[str, np.ndarray]:
+    """The sound under each of the paper's variants, one log-mel each."""
+    from ..augment import VARIANTS, VariantLogMel, copy_id
+    from ..models import LogMelSpectrogram
+
+    make = VariantLogMel(LogMelSpectrogram(front_end), seed)
+    return {name: make(waveform, copy_id("clip", name)).numpy() for name in VARIANTS}
 
 
 def _draws_of(policy: str, waveform: np.ndarray, seed: int, front_end: LogMelConfig) -> dict[str, np.ndarray]:

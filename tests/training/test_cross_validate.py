@@ -253,7 +253,7 @@ def test_the_papers_protocol_carries_its_warning_wherever_its_figures_go(sample_
     arguments = [word for name, value in SMALLEST.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     status = main([
         "--dataset", str(sample_dataset), "--output-dir", str(tmp_path / "cv"), "--protocol", "paper",
-        "--folds", "2", *arguments,
+        "--fill-per-fold", "0", "--folds", "2", *arguments,
     ])  # fmt: skip
     assert status == 0
     _, result = capsys.readouterr().out.split("Protocol paper, fold 2 of 10 only")

@@ -223,7 +223,7 @@ def test_the_paper_protocol_deals_by_fold_paper_and_warns_in_every_output(sample
     status = main([
         "--dataset", str(sample_dataset), "--test-fold", "2", "--output-dir", str(tmp_path / "run"),
         "--protocol", "paper", "--backbone", "mobilenetv3_small_050", "--image-size", "32", "--epochs", "1",
-        "--max-clips-per-class", "3",
+        "--max-clips-per-class", "3", "--fill-per-fold", "0",
     ])  # fmt: skip
     assert status == 0
     printed = capsys.readouterr().out

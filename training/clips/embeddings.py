@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import broadcast_object_list, gather_object, send_to_device
 from huggingface_hub.constants import HF_HOME
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
@@ -47,8 +47,8 @@ def embed_clips(
         encoder: on the accelerator's device.
         clips: rows of a loaded data set.
         clip_ids: of these rows.
-        transform: what makes `input_values` of them; one without draws, or whose draws `settings` describe.
-        settings: what beside encoder, front end and clip an embedding depends on: the data set, a cut.
+        transform: what makes model input of them; one without draws, or whose draws `settings` describe.
+        settings: what beside encoder, front end and clip an embedding depends on: the data set, a cut, copies.
 
     Returns:
         float32 (clips, hidden_size) on the CPU, in the order of the rows.
@@ -89,21 +89,23 @@ def embed_split(
         cut: whether its clips are cut at random by the run's seed.
     """
     settings = {"data": splits.fingerprint, "decoded": config.decode_once, "cut": config.seed if cut else None}
+    settings["copies"] = config.seed if split.variants else None
     embeddings = embed_clips(accelerator, encoder, split.clips, split.clip_ids, split.transform, settings)
     return stored(split, "embeddings", embeddings)
 
 
 @torch.inference_mode()
 def _embed(accelerator: Accelerator, encoder: QuaclrsModel, rows: Any) -> torch.Tensor:
-    def collate(batch: list[dict[str, Any]]) -> torch.Tensor:
-        values = torch.stack([torch.as_tensor(row["input_values"]) for row in batch])
-        return torch.cat([values, values[:1].expand(_BATCH - len(values), -1)])
+    def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        name = "input_features" if "input_features" in batch[0] else "input_values"
+        values = torch.stack([torch.as_tensor(row[name]) for row in batch])
+        return {name: torch.cat([values, values[:1].expand(_BATCH - len(values), *values.shape[1:])])}
 
     share = range(accelerator.process_index, len(rows), accelerator.num_processes)
     embeddings = []
-    for values in DataLoader(rows.select(share), batch_size=_BATCH, collate_fn=collate):
+    for batch in DataLoader(rows.select(share), batch_size=_BATCH, collate_fn=collate):
         with accelerator.autocast():
-            embeddings.append(encoder(values.to(accelerator.device)).pooler_output.float().cpu())
+            embeddings.append(encoder(**send_to_device(batch, accelerator.device)).pooler_output.float().cpu())
     own = torch.cat(embeddings)[: len(share)] if embeddings else torch.zeros(0, encoder.hidden_size)
     return gather_shares(accelerator, own, len(rows))
 

@@ -12,20 +12,16 @@ import torch
 from datasets import Dataset, Value
 from torch.utils.data import DataLoader
 
-from quaclrs.augment import AugmentedLogMel
+from quaclrs.augment import ORIGINAL, AugmentedLogMel, VariantLogMel, parent_and_variant
 from quaclrs.data import class_names, is_synthetic, load_urbansound13, plan_folds
 from quaclrs.evaluation.shortcuts import RandomLength
 from quaclrs.folds import SPLITS, FoldPlan
-from quaclrs.transforms import (
-    ClipTransform,
-    FeatureExtractor,
-    collate_clips,
-    decode_once,
-    transform_clips,
-)
+from quaclrs.models import LogMelConfig, LogMelSpectrogram, QuaclrsFeatureExtractor
+from quaclrs.transforms import ClipTransform, collate_clips, decode_once, transform_clips
 
 from ..runs.config import TrainingConfig
 from ..runs.sampling import EpochSampler
+from .copies import choose_copies, with_copies
 from .few_labels import keep_labelled
 
 
@@ -34,6 +30,7 @@ class Split:
     """Clips of one split: `dataset` yields what `transform` makes of `clips`; `rows` has all that is known of them.
 
     `labels` has the class of every clip, also of those that training is not told of (`labelled`: whether it is).
+    `variants` makes the log-mels of a split that holds augmented copies.
     """
 
     dataset: Any
@@ -42,6 +39,7 @@ class Split:
     rows: Dataset
     labels: np.ndarray
     labelled: np.ndarray
+    variants: VariantLogMel | None = None
     collate: Callable[[Any], Any] = collate_clips
 
     def __len__(self) -> int:
@@ -68,14 +66,15 @@ class Split:
         )
 
     def plain(self) -> Split:
-        """The same clips as they are, without augmentation."""
-        return self._seen_by(ClipTransform(self.transform.feature_extractor))
+        """The same clips as they are, without augmentation; copies are what they are copies for."""
+        return self._seen_by()
 
     def cut_at_random(self, seed: int) -> Split:
         """The same clips, each cut to a random 1 to 2.9 s: what a model knows when length tells it nothing."""
-        return self._seen_by(ClipTransform(self.transform.feature_extractor, augment=RandomLength(), seed=seed))
+        return self._seen_by(augment=RandomLength(), seed=seed)
 
-    def _seen_by(self, transform: ClipTransform) -> Split:
+    def _seen_by(self, **options: Any) -> Split:
+        transform = ClipTransform(self.transform.feature_extractor, variants=self.variants, **options)
         return dataclasses.replace(self, dataset=transform_clips(self.clips, transform), transform=transform)
 
 
@@ -99,7 +98,7 @@ class Splits:
 
 def load_splits(
     config: TrainingConfig,
-    feature_extractor: FeatureExtractor,
+    feature_extractor: QuaclrsFeatureExtractor,
     views: Sequence[AugmentedLogMel] = (),
     unlabelled: int | None = None,
     keep_back: bool = True,
@@ -107,7 +106,8 @@ def load_splits(
     """Load the data set and split it by the run's fold and protocol.
 
     Few labels and `max_clips_per_class` thin the training split only: validation and test stay whole, so scores stay
-    comparable.
+    comparable. With `fill_per_fold` all three hold augmented copies (`clip_id` is `CLIP#VARIANT`). Views, where they
+    are given, are drawn of a copy's original, and differ from those of other copies.
 
     Args:
         config: of the run.
@@ -119,9 +119,15 @@ def load_splits(
     Raises:
         QuaclrsError: as `load_urbansound13` and `FoldPlan.for_fold`.
     """
-    dataset = load_urbansound13(config.dataset)
+    dataset = originals = load_urbansound13(config.dataset)
+    names = class_names(originals)
+    variants, short, used = None, "", ""
+    if config.fill_per_fold:
+        classes, folds = [names[label] for label in originals["label"][:]], originals["fold_paper"][:]
+        copies, short = choose_copies(originals["clip_id"][:], classes, folds, config.fill_per_fold)
+        dataset = with_copies(originals, copies)
+        variants = VariantLogMel(LogMelSpectrogram(LogMelConfig.from_dict(feature_extractor.log_mel)), config.seed)
     plan = plan_folds(dataset, config.test_fold, config.protocol)
-    names = class_names(dataset)
     labels = np.asarray(dataset["label"][:])
     rows = {split: getattr(plan, split) for split in SPLITS}
     if not keep_back:
@@ -134,7 +140,10 @@ def load_splits(
         config.label_fraction,
         config.seed,
     )
-    audio = decode_once(dataset, feature_extractor.sampling_rate) if config.decode_once else dataset
+    audio = dataset
+    if config.decode_once:
+        audio = decode_once(originals, feature_extractor.sampling_rate)
+        audio = with_copies(audio, copies) if config.fill_per_fold else audio
     if unlabelled is None:
         rows["train"] = labelled
     elif len(labelled) < len(rows["train"]):
@@ -143,11 +152,13 @@ def load_splits(
         audio = audio.remove_columns("label").add_column("label", told.tolist(), feature=Value("int64"))
     if config.max_clips_per_class:
         rows["train"] = thin_by_class(rows["train"], labels, config.max_clips_per_class, config.seed)
+    if len(rows["train"]) != len(plan.train):
+        used = f"{len(rows['train'])} of the clips to train on are used"
     random_placement = any(view.policy.random_placement for view in views)
 
     def make(split: str, indices: np.ndarray) -> Split:
         clips = audio.select(indices)
-        transform = ClipTransform(feature_extractor)
+        transform = ClipTransform(feature_extractor, variants=variants)
         if split == "train" and views:
             transform = ClipTransform(
                 feature_extractor,
@@ -165,18 +176,17 @@ def load_splits(
             rows=dataset.select(indices).select_columns(described),
             labels=labels[indices],
             labelled=np.isin(indices, labelled) | (split != "train"),
+            variants=variants,
         )
 
+    is_copy = [parent_and_variant(clip_id)[1] != ORIGINAL for clip_id in dataset["clip_id"][:]] if variants else []
     return Splits(
         **{split: make(split, indices) for split, indices in rows.items()},
         plan=plan,
         class_names=names,
-        synthetic=is_synthetic(dataset),
-        description=plan.describe([names[label] for label in labels])
-        + (
-            "" if len(rows["train"]) == len(plan.train) else f"\n{len(rows['train'])} of the clips to train on are used"
-        ),
-        fingerprint=dataset._fingerprint,
+        synthetic=is_synthetic(originals),
+        description="\n".join(filter(None, [plan.describe([names[label] for label in labels], is_copy), short, used])),
+        fingerprint=originals._fingerprint,
     )
 
 

@@ -53,5 +53,7 @@ def log_mels_of(split: Split, front_end: LogMelSpectrogram, num_workers: int) ->
         num_workers: processes that decode.
     """
     loader = DataLoader(split.dataset, batch_size=_BATCH, num_workers=num_workers, collate_fn=split.collate)
-    made = [front_end(batch["input_values"]).half() for batch in loader]
+    made = [
+        (batch["input_features"] if split.variants else front_end(batch["input_values"])).half() for batch in loader
+    ]
     return torch.cat(made) if made else torch.zeros(0)

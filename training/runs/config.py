@@ -19,6 +19,9 @@ SCHEDULES = ("cosine", "linear", "polynomial", "constant", STEP, PLATEAU)
 TRACKERS = ("none", "tensorboard", "trackio", "wandb")
 ALL_RECORDINGS = "all"
 
+#: Rows of every class in every fold in the runs of the paper's authors (section 3: 58,000 in all).
+PAPER_FILL = 449
+
 
 @dataclass
 class TrainingConfig:
@@ -34,8 +37,14 @@ class TrainingConfig:
     protocol: FoldProtocol = option(
         "strict", "strict: no recording in two splits; paper: as the paper dealt, optimistic", PROTOCOLS
     )
+    fill_per_fold: int | None = option(
+        None,
+        "with --protocol paper: rows of every class in every fold, filled up by augmented copies, in all three splits "
+        "(449, as the paper's authors, where absent); self-supervised views are drawn of the originals; 0: no copies",
+        at_least=0,
+    )
     max_clips_per_class: int | None = option(
-        None, "keep at most this many training clips a class, drawn by seed", above=0
+        None, "keep at most this many training clips a class, copies among them, drawn by seed", above=0
     )
     labelled_recordings: str = option(
         ALL_RECORDINGS, "training recordings a class whose labels are known: a number or all"
@@ -60,7 +69,7 @@ class TrainingConfig:
     augment: str = option("default", "policy of training: a name, one of the paper's variants, or a .yaml file")
     augment_on: Literal["device", "worker", "none"] | None = option(
         None,
-        "device, worker (DataLoader processes) or none; device, and none for linear_probe and paper, where absent",
+        "device, worker (DataLoader processes) or none; device, and none for linear_probe or copies, where absent",
         ("device", "worker", "none"),
     )
     background_noise: str | None = option(None, "folder of recordings for a policy with background_noise")
@@ -116,6 +125,7 @@ class TrainingConfig:
                 )
             if self.label_fraction < 1:
                 raise QuaclrsError("--labelled-recordings and --label-fraction exclude each other; give one")
+        self._settle_copies()
         try:
             spec = find_backbone(self.backbone)
         except BackboneError as error:
@@ -127,6 +137,16 @@ class TrainingConfig:
             raise QuaclrsError(f"--warmup-epochs has no use with --lr-scheduler {PLATEAU}; leave one out")
         if self.warmup_epochs is None:
             self.warmup_epochs = 0.0 if self.lr_scheduler == PLATEAU else 1.0
+
+    def _settle_copies(self) -> None:
+        if self.protocol != "paper":
+            if self.fill_per_fold is not None:
+                raise QuaclrsError("--fill-per-fold is for --protocol paper: elsewhere clips are never copied")
+            return
+        if self.fill_per_fold is None:
+            self.fill_per_fold = PAPER_FILL
+        if self.fill_per_fold and (self.labelled_recordings != ALL_RECORDINGS or self.label_fraction < 1):
+            raise QuaclrsError("few labels are counted in recordings, not in copies; pass --fill-per-fold 0")
 
 
 def model_folder_of(run: str) -> Path:

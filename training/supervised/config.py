@@ -53,7 +53,7 @@ class SupervisedConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.augment_on is None:
-            self.augment_on = "none" if self.mode == "linear_probe" or self.protocol == "paper" else "device"
+            self.augment_on = "none" if self.mode == "linear_probe" or self.fill_per_fold else "device"
         if self.class_weights is None:
             self.class_weights = "none" if self.balanced_sampler else "inverse"
         self.learning_rate = self.learning_rate or LEARNING_RATE_OF_MODE[self.mode]
@@ -79,6 +79,11 @@ class SupervisedConfig(TrainingConfig):
                     raise QuaclrsError(
                         f"{flag_of(name)} has no use with --mode linear_probe, which trains only the head"
                     )
+        if self.fill_per_fold and self.augment_on != "none":
+            raise QuaclrsError(
+                f"--augment-on {self.augment_on}: under --protocol paper copies are the augmentation; leave it out, or "
+                "pass --fill-per-fold 0"
+            )
         if self.augment_on == "none":
             for name in ("background_noise", "mixup_alpha"):
                 if getattr(self, name):

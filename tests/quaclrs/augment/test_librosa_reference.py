@@ -1,4 +1,4 @@
-"""Waveform augmentations against librosa, spectra and power ratios, on made and on real sound."""
+"""Stretch and shift of waveforms against librosa and spectra, on made and on real sound."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from quaclrs.augment import add_gaussian_noise, pitch_shift, time_stretch
+from quaclrs.augment.librosa_reference import pitch_shift, time_stretch
 from quaclrs.errors import QuaclrsError
 
 RATE = 48_000
@@ -67,30 +67,8 @@ def test_clips_shorter_than_a_window_are_stretched_and_shifted_without_a_warning
             assert np.isfinite(shifted).all()
 
 
-@pytest.mark.parametrize("snr_db", [5.0, 15.0, 0.0, -3.0])
-@pytest.mark.parametrize("samples", [1, 2_400, 192_000])
-def test_noise_has_the_asked_ratio_to_the_clip(snr_db, samples):
-    clip = 0.3 * tone(300, 4.0)[100 : 100 + samples]
-    noisy = add_gaussian_noise(clip, snr_db, np.random.default_rng(3))
-    noise = noisy.astype(np.float64) - clip
-    assert noisy.dtype == np.float32
-    assert 10 * np.log10(np.mean(clip.astype(np.float64) ** 2) / np.mean(noise**2)) == pytest.approx(snr_db, abs=0.01)
-
-
-def test_noise_is_white_gaussian_and_differs_from_draw_to_draw():
-    clip = tone(300, 4.0)
-    generator = np.random.default_rng(0)
-    first, second = (add_gaussian_noise(clip, 5.0, generator) - clip for _ in range(2))
-    assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
-    standard = first / first.std()
-    assert np.mean(np.abs(standard) < 1) == pytest.approx(0.6827, abs=0.01)
-    power = np.abs(np.fft.rfft(first)[:96_000].reshape(3, -1)) ** 2  # low, middle and high third of the band
-    np.testing.assert_allclose(power.mean(axis=1) / power.mean(), 1, atol=0.03)
-
-
-def test_silence_stays_silent_under_every_augmentation():
+def test_silence_stays_silent():
     silence = np.zeros(RATE, dtype=np.float32)
-    assert not add_gaussian_noise(silence, 5.0, np.random.default_rng(0)).any()
     assert not time_stretch(silence, 0.8).any()
     assert not pitch_shift(silence, RATE, 2).any()
 
@@ -101,7 +79,6 @@ def test_a_misshapen_waveform_is_refused(shape):
     for call in (
         lambda: time_stretch(waveform, 0.8),
         lambda: pitch_shift(waveform, RATE, 2),
-        lambda: add_gaussian_noise(waveform, 5.0, np.random.default_rng(0)),
     ):
         with pytest.raises(QuaclrsError, match="at least one sample"):
             call()
