@@ -122,7 +122,7 @@ class FoldPlan:
         for name, members in (*((name, [name]) for name in classes), ("all", classes)):
             lines.append(f"{name:<18}" + "".join(f"{count(split, members):>14}" for split in SPLITS))
         if len(self.excluded):
-            lines.append(f"{len(self.excluded)} rows in no split: recordings held out in another fold, or their copies")
+            lines.append(f"{len(self.excluded)} clips in no split: recordings held out in another fold")
         if self.protocol == "paper":
             lines.append(f"warning: {PAPER_PROTOCOL_WARNING}")
         return "\n".join(lines)

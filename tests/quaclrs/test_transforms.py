@@ -11,7 +11,7 @@ from datasets import IterableDataset
 from torch.utils.data import DataLoader
 
 from quaclrs import LogMelSpectrogram, QuaclrsFeatureExtractor, load_urbansound13
-from quaclrs.augment import AugmentedLogMel, Draws, Policy, clip_key
+from quaclrs.augment import AugmentedLogMel, Draws, Policy, VariantLogMel, clip_key
 from quaclrs.errors import QuaclrsError
 from quaclrs.transforms import ClipTransform, collate_clips, decode_once, transform_clips
 
@@ -220,3 +220,22 @@ def test_clips_decoded_once_are_the_same_to_the_bit(sample_dataset):
 def test_an_impossible_choice_is_refused_by_name(options, says):
     with pytest.raises(QuaclrsError, match=says):
         ClipTransform(QuaclrsFeatureExtractor(), **options)
+
+
+def test_copies_are_made_of_their_clips_and_do_not_depend_on_batches_workers_or_epochs(sample_dataset):
+    variants = ["", "#noise_5dB", "#timestretch_1.2", "#pitchshift_-2", "#specaugment_0", "#patchaugment_1"]
+    clips = load_urbansound13(sample_dataset).select(range(0, 360, 30)).flatten_indices()
+    ids = [f"{clip_id}{variants[i % 6]}" for i, clip_id in enumerate(clips["clip_id"])]
+    copies = clips.remove_columns("clip_id").add_column("clip_id", ids)
+    make = VariantLogMel(LogMelSpectrogram(), seed=3)
+    transform = ClipTransform(QuaclrsFeatureExtractor(), variants=make)
+    expected = []
+    for row in copies:
+        waveform, _ = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
+        expected.append(make(waveform, row["clip_id"]))
+    for epoch, options in enumerate(({"batch_size": 4}, {"batch_size": 5, "num_workers": 2})):
+        transform.set_epoch(epoch)
+        batches = list(DataLoader(transform_clips(copies, transform), **options))
+        assert set(batches[0]) == {"input_features", "labels"}
+        made = torch.cat([batch["input_features"] for batch in batches])
+        torch.testing.assert_close(made, torch.stack(expected), atol=1e-6, rtol=0)

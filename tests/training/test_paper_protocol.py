@@ -91,7 +91,7 @@ def test_the_run_trains_validates_and_tests_on_copies_and_warns(run, sample_data
     assert Counter(row["label"] for row in rows) == dict.fromkeys(CLASS_NAMES, 6)
     assert {row["fold"] for row in rows} == {"2"}
     assert any("optimistic" in warning for warning in metrics["warnings"])
-    assert metrics["augment"] == "none"
+    assert metrics["augment"] == "copies"
     correct = [max(CLASS_NAMES, key=lambda name: float(row[name])) == row["label"] for row in rows]
     assert metrics["accuracy"] == pytest.approx(np.mean(correct))
 

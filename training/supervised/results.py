@@ -43,7 +43,7 @@ def measure(
     names, best = splits.class_names, best_epoch(session.history)
     cut = few_of(figures(splits.test, probabilities["test_cut"], names))
     run = describe_run(session, splits, epochs=len(session.history))
-    run["augment"] = "none" if config.augment_on == "none" else config.augment
+    run["augment"] = "copies" if config.fill_per_fold else "none" if config.augment_on == "none" else config.augment
     return RunMetrics(
         **run,
         figures=figures(splits.test, probabilities["test"], names),
