@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import QuaclrsError, first_line_of
-from ..evaluation.reports.tables import percent
 from ..files import written
 from .onnx import INT8, WAVEFORM, load_onnx_classifier
 
@@ -74,8 +73,8 @@ def quantize_export(
     if accuracy.float32 - accuracy.int8 > LARGEST_LOSS:
         (folder / INT8).unlink()
         raise QuaclrsError(
-            f"int8 labels {percent(accuracy.int8)} of {len(clips)} clips rightly and float32 "
-            f"{percent(accuracy.float32)}: it is not kept; the float32 graph is"
+            f"int8 labels {accuracy.int8:.1%} of {len(clips)} clips rightly and float32 "
+            f"{accuracy.float32:.1%}: it is not kept; the float32 graph is"
         )
     return accuracy
 

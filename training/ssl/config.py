@@ -72,7 +72,7 @@ class SSLConfig(TrainingConfig):
         if self.init_from:
             self.pad_mode = self.pad_mode or pad_mode_of(self.init_from)
         for name, value in preset.items():
-            if name not in ("method", "batch_size") and getattr(self, name) is None:
+            if getattr(self, name) is None:
                 setattr(self, name, value)
         super().__post_init__()
         options = {**_parse_options(preset.get("method_options") or {}), **_parse_options(given or {})}
