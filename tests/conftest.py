@@ -7,11 +7,36 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 # Of several test processes each takes one thread, and so do the commands that its tests start.
 if "PYTEST_XDIST_WORKER" in os.environ:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold long tests, so that no process is left alone with one in the end."""
+    long_files = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("weekly")}
+    items.sort(key=lambda item: item.path not in long_files)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Makes a folder that all test processes read: the first that asks makes it, the others wait."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def make(name: str, write: Callable[[Path], None]) -> Path:
+        folder, unfinished = root / name, root / f"{name}.unfinished"
+        with FileLock(root / f"{name}.lock"):
+            if not folder.exists():
+                write(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -38,17 +63,21 @@ def expect_one_error_line(capsys: pytest.CaptureFixture[str]) -> Callable[[str],
 
 
 @pytest.fixture(scope="session")
-def sample_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded sample, synthesised and built by the command that the README names: a folder for load_dataset."""
+def sample_dataset(made_once) -> Path:
+    """The embedded sample, synthesised and built by the command that the README names: a folder for load_dataset.
+
+    Its recordings lie in `UrbanSound8K` and `sireNNet`. Do not write into it.
+    """
     from dataset_builder.__main__ import main
 
-    folder = tmp_path_factory.mktemp("sample") / "sample"
-    assert main(["sample", "--output", str(folder)]) == 0
-    return folder
+    def write(folder: Path) -> None:
+        assert main(["sample", "--output", str(folder)]) == 0
+
+    return made_once("sample", write)
 
 
 @pytest.fixture(scope="session")
-def tiny_classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_classifier_folder(made_once) -> Path:
     """A saved classifier of the 13 classes, random weights, with its feature extractor; do not write into it."""
     import torch
 
@@ -69,10 +98,12 @@ def tiny_classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for _ in range(20):
             model(input_features=torch.rand(8, 128, 376))
     torch.nn.init.normal_(model.classifier.weight, std=0.3)
-    folder = tmp_path_factory.mktemp("tiny_classifier")
-    model.save_pretrained(folder)
-    QuaclrsFeatureExtractor(log_mel=front_end).save_pretrained(folder)
-    return folder
+
+    def write(folder: Path) -> None:
+        model.save_pretrained(folder)
+        QuaclrsFeatureExtractor(log_mel=front_end).save_pretrained(folder)
+
+    return made_once("tiny_classifier", write)
 
 
 @pytest.fixture

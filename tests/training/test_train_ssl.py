@@ -242,8 +242,13 @@ def test_a_batch_larger_than_the_split_is_one_line(sample_dataset, tmp_path, exp
     expect_one_error_line("--batch-size is 1000")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["simclr", "swav", "barlow_twins"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("swav", marks=pytest.mark.slow),
+        *(pytest.param(name, marks=pytest.mark.weekly) for name in ("simclr", "barlow_twins")),
+    ],
+)
 def test_two_processes_train_one_encoder(method, sample_dataset, tmp_path):
     options = {**SMALLEST, "method": method, "dataset": sample_dataset, "output_dir": tmp_path / "run", "epochs": 1}
     options["batch_size"] = 8

@@ -255,8 +255,13 @@ def test_a_subset_of_real_clips_is_grouped_as_direct_correlation_says(class_name
     assert_same_groups(subset, group_recordings(subset), highest)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("class_name", ["ambulance", "firetruck", "traffic", "police"])
+@pytest.mark.parametrize(
+    "class_name",
+    [
+        pytest.param("police", marks=pytest.mark.slow),
+        *(pytest.param(name, marks=pytest.mark.weekly) for name in ("ambulance", "firetruck", "traffic")),
+    ],
+)
 def test_all_real_clips_are_grouped_as_direct_correlation_says(class_name):
     _, clips = siren_clips(class_name)
     assert_same_groups(clips, group_recordings(clips), highest_correlations(clips))

@@ -78,8 +78,10 @@ def share_near(heat: np.ndarray, start: float) -> float:
     return heat[:, (seconds >= start - 0.25) & (seconds <= start + SECONDS + 0.25)].sum() / heat.sum()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("backbone", sorted(TRAINING))
+@pytest.mark.parametrize(
+    "backbone",
+    [pytest.param(n, marks=pytest.mark.slow if n == "resnet18" else pytest.mark.weekly) for n in sorted(TRAINING)],
+)
 def test_sixty_percent_of_the_heat_lie_within_a_quarter_of_a_second_of_the_only_event(backbone):
     generator = np.random.default_rng(0)
     classifier = train_briefly(backbone, generator)

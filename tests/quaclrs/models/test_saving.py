@@ -36,8 +36,8 @@ from quaclrs.models import (
         ("resnetblur18", 32),  # blur filters that no checkpoint holds
         ("swin_tiny_patch4_window7_224", 224),  # position tables that no checkpoint holds
         pytest.param("alexnet", 64, marks=pytest.mark.slow),
-        pytest.param("vgg16", 32, marks=pytest.mark.slow),
-        pytest.param("convnext_tiny", 32, marks=pytest.mark.slow),
+        pytest.param("vgg16", 32, marks=pytest.mark.weekly),
+        pytest.param("convnext_tiny", 32, marks=pytest.mark.weekly),
         pytest.param("swinv2_cr_tiny_224", 224, marks=pytest.mark.slow),
         pytest.param("eva02_tiny_patch14_224", 224, marks=pytest.mark.slow),
     ],

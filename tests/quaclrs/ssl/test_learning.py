@@ -39,8 +39,10 @@ def neighbours_of_the_class(encoder: QuaclrsModel, folder: Path, dataset) -> flo
     return float((votes.argmax(axis=1) == labels).mean())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(name, marks=pytest.mark.slow if name == "simclr" else pytest.mark.weekly) for name in METHODS],
+)
 def test_neighbours_are_more_often_of_one_class_than_before_training(method, sample_dataset, tmp_path):
     config = SSLConfig(
         method=method,

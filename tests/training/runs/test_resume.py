@@ -137,7 +137,11 @@ def draw_kills(seed: int, processes: int) -> list[tuple[dict[str, Any], int]]:
 
 @pytest.mark.parametrize(
     ("processes", "workers"),
-    [(1, 0), *(pytest.param(*numbers, marks=pytest.mark.slow) for numbers in ((1, 2), (2, 0), (2, 2)))],
+    [
+        (1, 0),
+        pytest.param(2, 2, marks=pytest.mark.slow),
+        *(pytest.param(*numbers, marks=pytest.mark.weekly) for numbers in ((1, 2), (2, 0))),
+    ],
 )
 def test_a_run_killed_five_times_equals_one_never_interrupted(
     uninterrupted, sample_dataset, tmp_path, processes, workers
