@@ -7,7 +7,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class QuaclrsError(ValueError):
@@ -15,7 +15,7 @@ class QuaclrsError(ValueError):
 
 
 def first_line_of(error: BaseException) -> str:
-    """What an error of another library says, without what it adds in further lines; its type where it says nothing."""
+    """First line of another library's error message; the name of its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -33,7 +33,7 @@ def report_user_errors(main: Callable[..., int]) -> Callable[..., int]:
     """
 
     @functools.wraps(main)
-    def wrapper(*args, **kwargs) -> int:
+    def wrapper(*args: Any, **kwargs: Any) -> int:
         try:
             return main(*args, **kwargs)
         except QuaclrsError as error:

@@ -28,7 +28,7 @@ WaveformAugmentation = Callable[[np.ndarray, int, np.random.Generator], np.ndarr
 
 
 class FeatureExtractor(Protocol):
-    """What `ClipTransform` needs of a feature extractor: rate and length, and a call that makes `input_values`."""
+    """A feature extractor as `ClipTransform` needs it: rate and length, and a call that makes `input_values`."""
 
     @property
     def sampling_rate(self) -> int: ...
@@ -99,11 +99,11 @@ class ClipTransform:
 
     @property
     def draws(self) -> bool:
-        """Whether anything is random."""
+        """True where anything is random."""
         return self.crop == "random" or self.augment is not None or self._keyed or self.variants is not None
 
     def columns_of(self, available: Sequence[str]) -> list[str]:
-        """Those columns of a data set that it needs."""
+        """Columns of a data set that it needs, among those available."""
         wanted = [_PCM if _PCM in available else "audio", "label", *(["clip_id"] if self.draws else [])]
         return [name for name in wanted if name in available]
 
@@ -111,7 +111,7 @@ class ClipTransform:
         """Begin an epoch: draws change with it. Reaches workers that are running already."""
         self._epoch.set(epoch)
 
-    def __call__(self, rows: dict[str, list]) -> dict[str, Any]:
+    def __call__(self, rows: dict[str, list[Any]]) -> dict[str, Any]:
         batch = self._load(rows)
         if self._keyed:
             batch["clip_key"] = np.array([clip_key(name) for name in rows["clip_id"]])
@@ -119,7 +119,7 @@ class ClipTransform:
             batch |= self._load_partners(batch)
         return self._see(batch) if self.views else batch
 
-    def _load(self, rows: dict[str, list]) -> dict[str, Any]:
+    def _load(self, rows: dict[str, list[Any]]) -> dict[str, Any]:
         rate = self.feature_extractor.sampling_rate
         if _PCM in rows:
             clips = [decode_pcm(samples) for samples in rows[_PCM]]
@@ -140,7 +140,7 @@ class ClipTransform:
         return batch
 
     def _load_partners(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """What mixup mixes in; a clip that no view mixes keeps itself for a partner and costs no decoding."""
+        """Load the clips that mixup mixes in; a clip that no view mixes is its own partner and costs no decoding."""
         assert self._partners is not None
         draws = [
             (mixup, Draws(batch["clip_key"], self.seed, self._epoch.get(), view).salted(salt))
@@ -226,7 +226,7 @@ def decode_once(dataset: Dataset, sampling_rate: int) -> Dataset:
         sampling_rate: of the samples, Hz: the front end's.
     """
 
-    def decode(rows: dict[str, list]) -> dict[str, list]:
+    def decode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         clips = [load_audio(audio["bytes"], sampling_rate, name=audio.get("path")) for audio in rows["audio"]]
         return {_PCM: [encode_pcm(clip) for clip in clips]}
 

@@ -1,4 +1,4 @@
-"""Which clips a model is evaluated on, with their labels as classes of the model, and what to say of the choice."""
+"""Choose the clips that a model is evaluated on, and map their labels to its classes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class EvaluationClips:
 
     @property
     def description(self) -> str:
-        """Which clips they are, in words."""
+        """The choice of clips in words."""
         if self.fold is not None:
             return f"{self.split} split of fold {self.fold}, {self.protocol} protocol"
         return "every clip" if self.split is None else f"split {self.split}"
@@ -75,7 +75,7 @@ class EvaluationClips:
 
 
 def choose_clips(
-    path_or_repo: str | os.PathLike,
+    path_or_repo: str | os.PathLike[str],
     model_classes: Sequence[str],
     fold: int | None = None,
     split: str | None = None,
@@ -142,7 +142,9 @@ def listed(names: Collection[str], most: int = 10) -> str:
     return ", ".join(list(names)[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _load_urbansound13(name: str | os.PathLike, fold: int | None, split: str | None, protocol: FoldProtocol) -> Dataset:
+def _load_urbansound13(
+    name: str | os.PathLike[str], fold: int | None, split: str | None, protocol: FoldProtocol
+) -> Dataset:
     try:
         return load_urbansound13(name, fold, split, protocol)
     except QuaclrsError as error:

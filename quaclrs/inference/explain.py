@@ -1,4 +1,4 @@
-"""Where in a sound a classifier heard its answer: Grad-CAM (paper, section 4.7) and integrated gradients.
+"""Show where in a sound a classifier heard its answer: Grad-CAM (paper, section 4.7) and integrated gradients.
 
 Grad-CAM (Selvaraju et al., 2017) is that of the package grad-cam, with activations counted from those of silence, as
 integrated gradients (Sundararajan et al., 2017) count from it: the biases of a network answer to silence too, and would
@@ -48,7 +48,7 @@ _STEPS = 32
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where a class was heard.
+    """A class with the places where it was heard.
 
     Attributes:
         label: the class that is explained.
@@ -169,7 +169,15 @@ class _OfPictures(nn.Module):
 class _FromSilence(GradCAM):
     """Grad-CAM whose activations are counted from those of the batch's last picture."""
 
-    def get_cam_image(self, input_tensor, target_layer, targets, activations, grads, eigen_smooth=False):
+    def get_cam_image(
+        self,
+        input_tensor: torch.Tensor,
+        target_layer: nn.Module,
+        targets: Any,
+        activations: np.ndarray,
+        grads: np.ndarray,
+        eigen_smooth: bool = False,
+    ) -> Any:
         return super().get_cam_image(
             input_tensor, target_layer, targets, activations - activations[-1:], grads, eigen_smooth
         )

@@ -10,7 +10,7 @@ from .configuration_log_mel import LogMelConfig
 
 
 class QuaclrsConfig(PreTrainedConfig):
-    """What `QuaclrsModel` and `QuaclrsForAudioClassification` are built from.
+    """Configuration of `QuaclrsModel` and `QuaclrsForAudioClassification`.
 
     Args:
         backbone (`str`, defaults to `"resnet18"`): one of the paper's seven or any timm architecture.
@@ -31,7 +31,7 @@ class QuaclrsConfig(PreTrainedConfig):
         log_mel: dict[str, Any] | None = None,
         image_mean: list[float] | None = None,
         image_std: list[float] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self.backbone = backbone
         self.log_mel = LogMelConfig.from_dict(log_mel or {}).to_dict()

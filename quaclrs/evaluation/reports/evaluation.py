@@ -1,4 +1,4 @@
-"""What `quaclrs evaluate` says and keeps: Markdown tables, JSON, CSV and figures. Every file is complete or absent."""
+"""Report of `quaclrs evaluate`: Markdown tables, JSON, CSV and figures. Every file is complete or absent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FIGURES_OVER_SNR = {
 
 
 def describe(model: str, dataset: str, clips: EvaluationClips, model_classes: Sequence[str]) -> dict[str, Any]:
-    """What figures must not be read without: model, data set, which clips, which classes, and warnings."""
+    """Model, data set, clips, classes and warnings that belong beside every figure."""
     return {
         "model": model,
         "dataset": dataset,
@@ -83,7 +83,7 @@ def markdown_report(result: Mapping[str, Any]) -> str:
     return "\n\n".join(["\n".join(lines), *tables])
 
 
-def refuse_used_folder(folder: str | os.PathLike) -> None:
+def refuse_used_folder(folder: str | os.PathLike[str]) -> None:
     """Raise a `QuaclrsError` where results would be written over others, a training run's for one."""
     path = Path(folder)
     if path.exists() and not path.is_dir():
@@ -93,7 +93,7 @@ def refuse_used_folder(folder: str | os.PathLike) -> None:
 
 
 def write_evaluation(
-    folder: str | os.PathLike, result: Mapping[str, Any], clips: EvaluationClips, probabilities: np.ndarray
+    folder: str | os.PathLike[str], result: Mapping[str, Any], clips: EvaluationClips, probabilities: np.ndarray
 ) -> None:
     """Write a folder of results.
 
