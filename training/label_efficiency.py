@@ -67,15 +67,11 @@ class LabelEfficiencyConfig:
             if not getattr(self, name):
                 raise QuaclrsError(f"{flag_of(name)} is missing; pass it or set {name} in --config FILE")
         check_options(self)
+        self.amounts = [amount.strip() for amount in self.recordings.split(",")]
         for amount in self.amounts:
             if amount != ALL_RECORDINGS and (not amount.isdecimal() or int(amount) == 0):
                 raise QuaclrsError(f"--recordings holds {amount!r}; give numbers above 0, or all")
         self.all_seeds = parse_numbers("--seeds", self.seeds)
-
-    @property
-    def amounts(self) -> list[str]:
-        """Labelled recordings a class, as text."""
-        return [amount.strip() for amount in self.recordings.split(",")]
 
 
 @report_user_errors
