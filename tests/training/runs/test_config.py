@@ -124,6 +124,7 @@ def supervised(**options) -> SupervisedConfig:
 #: What each number must not be, and what it just may be.
 BOUNDS = {
     "test_fold": ([-1, 1.5], [1]),
+    "fill_per_fold": ([-1, 1.5], [0, 449]),
     "max_clips_per_class": ([0, 1.5], [1]),
     "label_fraction": ([0, 1.01], [0.01, 1]),
     "image_size": ([0, 32.5], [1]),
@@ -152,12 +153,13 @@ BOUNDS = {
 @pytest.mark.parametrize("name", BOUNDS)
 def test_a_number_is_refused_outside_its_bounds_and_taken_within(name):
     refused, taken = BOUNDS[name]
+    beside = {"protocol": "paper"} if name == "fill_per_fold" else {}
     for value in [*refused, float("nan"), float("inf"), True, "3"]:
         with pytest.raises(QuaclrsError, match=f"^--{name.replace('_', '-')} is .*; it must be ") as error:
-            supervised(**{name: value})
+            supervised(**{name: value}, **beside)
         assert repr(value) in str(error.value) or str(value) in str(error.value)
     for value in taken:
-        assert getattr(supervised(**{name: value}), name) == value
+        assert getattr(supervised(**{name: value}, **beside), name) == value
 
 
 def test_every_number_has_bounds():
