@@ -37,8 +37,6 @@ _ON_WAVEFORMS: tuple[type[Augmentation], ...] = (
 _ON_LOG_MELS: tuple[type[Augmentation], ...] = (RandomResizedCrop, SpecAugment, PatchAugment)
 _IN_ORDER: tuple[type[Augmentation], ...] = (Mixup, *_ON_WAVEFORMS, TimeShift, Equalizer, *_ON_LOG_MELS)
 
-_IN_ORDER: tuple[type[Augmentation], ...] = (Mixup, *_ON_WAVEFORMS, TimeShift, Equalizer, *_ON_LOG_MELS)
-
 #: Every augmentation, in the order in which they act: on the waveform, between waveform and log-mel, on the log-mel.
 AUGMENTATIONS: dict[str, type[Augmentation]] = {kind.name: kind for kind in _IN_ORDER}
 
