@@ -148,10 +148,12 @@ def lines_of(package: str, room: str) -> int:
 
 def draw(output: Path) -> None:
     """Draw the packages as houses of layers, each room with its lines of code."""
-    from quaclrs.evaluation.figures.style import OKABE_ITO, empty_figure, save_figure
+    from matplotlib.patches import FancyBboxPatch
 
-    houses = [("dataset_builder", 0.0, 3.6), ("quaclrs", 4.2, 5.6), ("training", 10.4, 3.6)]
-    colours = dict(zip((name for name, _, _ in houses), list(OKABE_ITO.values())[1:4], strict=True))
+    from quaclrs.evaluation.figures.style import BLUE, GREEN, VERMILION, empty_figure, save_figure
+
+    houses = [("dataset_builder", 0.0, 3.2), ("quaclrs", 3.8, 4.8), ("training", 9.2, 5.2)]
+    colours = {"dataset_builder": GREEN, "quaclrs": BLUE, "training": VERMILION}
     figure = empty_figure(14, 7, "constrained")
     axes = figure.add_subplot()
     for package, left, width in houses:
@@ -161,26 +163,20 @@ def draw(output: Path) -> None:
             for place, room in enumerate(rooms):
                 corner = (left + place * share + 0.05, height + 0.08)
                 size = (share - 0.1, 0.84)
-                axes.add_patch(_box(corner, size, colours[package]))
+                style = {"boxstyle": "round,pad=0,rounding_size=0.08", "alpha": 0.35}
+                axes.add_patch(FancyBboxPatch(corner, *size, color=colours[package], **style))
                 lines = lines_of(package, room) if room != "configs" else 0
                 text = room if not lines else f"{room}\n{lines:,} lines"
                 axes.text(corner[0] + size[0] / 2, corner[1] + 0.42, text, ha="center", va="center", fontsize=8)
         axes.text(left + width / 2, len(layers) + 0.15, package, ha="center", fontsize=13, weight="bold")
-    for start, end in (((3.65, 0.5), (4.2, 0.5)), ((10.4, 0.5), (9.85, 0.5))):
+    for start, end in (((3.2, 0.5), (3.8, 0.5)), ((9.2, 0.5), (8.6, 0.5))):
         axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "linewidth": 2})
-    axes.set_xlim(-0.1, 14.1)
-    axes.set_ylim(-0.4, 9)
-    axes.text(7, -0.3, "A room imports only rooms below it. Both wings import the library, and never each other.",
-              ha="center", fontsize=10)  # fmt: skip
+    axes.set_xlim(-0.1, 14.5)
+    axes.set_ylim(-0.5, max(map(len, LAYERS.values())) + 0.8)
+    rule = "A room imports only rooms below it. Both wings import the library, and never each other."
+    axes.text(7.2, -0.35, rule, ha="center", fontsize=10)
     axes.axis("off")
     save_figure(figure, output)
-
-
-def _box(corner: tuple[float, float], size: tuple[float, float], colour: str):  # type: ignore[no-untyped-def]
-    from matplotlib.patches import FancyBboxPatch
-
-    style = "round,pad=0,rounding_size=0.08"
-    return FancyBboxPatch(corner, *size, boxstyle=style, facecolor=colour, alpha=0.35, edgecolor=colour)
 
 
 if __name__ == "__main__":
