@@ -22,7 +22,7 @@ AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aif
 
 #: A file, or the bytes of one.
 ENCODED = (bytes, bytearray, memoryview)
-SoundSource = str | os.PathLike | bytes | bytearray | memoryview
+SoundSource = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 #: Frames that are read at a time, and more than any real file has.
 _BLOCK, _MOST_FRAMES = 1 << 20, 1 << 48

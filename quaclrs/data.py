@@ -25,7 +25,7 @@ STORED_SAMPLING_RATE = LogMelConfig().sampling_rate
 
 
 def load_urbansound13(
-    path_or_repo: str | os.PathLike = DEFAULT_REPO,
+    path_or_repo: str | os.PathLike[str] = DEFAULT_REPO,
     fold: int | None = None,
     split: str | None = None,
     protocol: FoldProtocol = "strict",
@@ -91,7 +91,7 @@ def class_names(dataset: Dataset) -> list[str]:
 
 
 def _load(
-    path_or_repo: str | os.PathLike, config: str = "default", split: str | None = None, streaming: bool = False
+    path_or_repo: str | os.PathLike[str], config: str = "default", split: str | None = None, streaming: bool = False
 ) -> Any:
     from datasets import Audio, load_dataset
 

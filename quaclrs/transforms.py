@@ -111,7 +111,7 @@ class ClipTransform:
         """Begin an epoch: draws change with it. Reaches workers that are running already."""
         self._epoch.set(epoch)
 
-    def __call__(self, rows: dict[str, list]) -> dict[str, Any]:
+    def __call__(self, rows: dict[str, list[Any]]) -> dict[str, Any]:
         batch = self._load(rows)
         if self._keyed:
             batch["clip_key"] = np.array([clip_key(name) for name in rows["clip_id"]])
@@ -119,7 +119,7 @@ class ClipTransform:
             batch |= self._load_partners(batch)
         return self._see(batch) if self.views else batch
 
-    def _load(self, rows: dict[str, list]) -> dict[str, Any]:
+    def _load(self, rows: dict[str, list[Any]]) -> dict[str, Any]:
         rate = self.feature_extractor.sampling_rate
         if _PCM in rows:
             clips = [decode_pcm(samples) for samples in rows[_PCM]]
@@ -226,7 +226,7 @@ def decode_once(dataset: Dataset, sampling_rate: int) -> Dataset:
         sampling_rate: of the samples, Hz: the front end's.
     """
 
-    def decode(rows: dict[str, list]) -> dict[str, list]:
+    def decode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         clips = [load_audio(audio["bytes"], sampling_rate, name=audio.get("path")) for audio in rows["audio"]]
         return {_PCM: [encode_pcm(clip) for clip in clips]}
 

@@ -87,7 +87,7 @@ class BackgroundNoise(_Noise):
 
     def __init__(
         self,
-        recordings: str | os.PathLike | Any = None,
+        recordings: str | os.PathLike[str] | Any = None,
         snr_db: Range = (0.0, 20.0),
         split: NoiseSplit = "train",
         max_minutes: float = 10.0,

@@ -82,7 +82,7 @@ def split_sources(sources: Sequence[str], categories: Sequence[str]) -> dict[str
     return sides
 
 
-def find_noise(recordings: str | os.PathLike | Any, split: NoiseSplit = "all") -> list[NoiseRecording]:
+def find_noise(recordings: str | os.PathLike[str] | Any, split: NoiseSplit = "all") -> list[NoiseRecording]:
     """List the background recordings of one side.
 
     Args:

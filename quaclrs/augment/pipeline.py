@@ -35,6 +35,7 @@ _ON_WAVEFORMS: tuple[type[Augmentation], ...] = (
     RandomCut,
 )
 _ON_LOG_MELS: tuple[type[Augmentation], ...] = (RandomResizedCrop, SpecAugment, PatchAugment)
+_IN_ORDER: tuple[type[Augmentation], ...] = (Mixup, *_ON_WAVEFORMS, TimeShift, Equalizer, *_ON_LOG_MELS)
 
 _IN_ORDER: tuple[type[Augmentation], ...] = (Mixup, *_ON_WAVEFORMS, TimeShift, Equalizer, *_ON_LOG_MELS)
 

@@ -48,7 +48,7 @@ class Policy:
         return {"random_placement": self.random_placement, "salt": self.salt, **augmentations}
 
 
-def load_policies(name_or_file: str | os.PathLike, views: int = 1) -> list[Policy]:
+def load_policies(name_or_file: str | os.PathLike[str], views: int = 1) -> list[Policy]:
     """The policies of the views of a clip.
 
     Args:

@@ -75,7 +75,7 @@ class EvaluationClips:
 
 
 def choose_clips(
-    path_or_repo: str | os.PathLike,
+    path_or_repo: str | os.PathLike[str],
     model_classes: Sequence[str],
     fold: int | None = None,
     split: str | None = None,
@@ -142,7 +142,9 @@ def listed(names: Collection[str], most: int = 10) -> str:
     return ", ".join(list(names)[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _load_urbansound13(name: str | os.PathLike, fold: int | None, split: str | None, protocol: FoldProtocol) -> Dataset:
+def _load_urbansound13(
+    name: str | os.PathLike[str], fold: int | None, split: str | None, protocol: FoldProtocol
+) -> Dataset:
     try:
         return load_urbansound13(name, fold, split, protocol)
     except QuaclrsError as error:

@@ -24,7 +24,7 @@ LabelMap = Mapping[str, str | None]
 NO_LABEL = "(no label)"
 
 
-def load_label_map(file: str | os.PathLike) -> LabelMap:
+def load_label_map(file: str | os.PathLike[str]) -> LabelMap:
     """Read a label map from JSON (a file that ends in .json) or YAML: one `their_label: our_label` or `: null` a line.
 
     Numbers as their labels stand for the same digits as text. Labels that the map does not name are left out too.
@@ -51,13 +51,13 @@ def load_label_map(file: str | os.PathLike) -> LabelMap:
     return {str(theirs): ours for theirs, ours in values.items()}
 
 
-def is_folder_of_sounds(path_or_repo: str | os.PathLike) -> bool:
+def is_folder_of_sounds(path_or_repo: str | os.PathLike[str]) -> bool:
     """Whether it is a folder that holds sound files as they are, and no table of a data set."""
     folder = Path(path_or_repo)
     return folder.is_dir() and not any(folder.rglob("*.parquet")) and bool(find_audio_files(folder))
 
 
-def load_foreign_dataset(path_or_repo: str | os.PathLike, split: str | None = None) -> tuple[Dataset, str | None]:
+def load_foreign_dataset(path_or_repo: str | os.PathLike[str], split: str | None = None) -> tuple[Dataset, str | None]:
     """Load clips of any classes, their audio still encoded.
 
     Args:

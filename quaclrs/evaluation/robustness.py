@@ -18,7 +18,7 @@ import torch
 
 from ..augment.draws import Draws, clip_key
 from ..augment.noise import BackgroundNoise, GaussianNoise
-from ..inference.pytorch import AudioClassifier
+from ..inference.classifier import AudioClassifier
 from .metrics import classification_metrics
 
 #: The signal-to-noise ratio of a clip as it is, dB.
@@ -31,7 +31,7 @@ Noise = GaussianNoise | BackgroundNoise
 _MOST_DRAWS = 20
 
 
-def make_noise(kind_or_folder: str | os.PathLike, sampling_rate: int) -> Noise:
+def make_noise(kind_or_folder: str | os.PathLike[str], sampling_rate: int) -> Noise:
     """White Gaussian noise for `gaussian`, or that of the recordings of a folder that no model trains with.
 
     Args:

@@ -169,7 +169,15 @@ class _OfPictures(nn.Module):
 class _FromSilence(GradCAM):
     """Grad-CAM whose activations are counted from those of the batch's last picture."""
 
-    def get_cam_image(self, input_tensor, target_layer, targets, activations, grads, eigen_smooth=False):
+    def get_cam_image(
+        self,
+        input_tensor: torch.Tensor,
+        target_layer: nn.Module,
+        targets: Any,
+        activations: np.ndarray,
+        grads: np.ndarray,
+        eigen_smooth: bool = False,
+    ) -> Any:
         return super().get_cam_image(
             input_tensor, target_layer, targets, activations - activations[-1:], grads, eigen_smooth
         )

@@ -46,7 +46,7 @@ class _LogMelToLogits(nn.Module):
         return self.model(input_features=input_features).logits
 
 
-def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike) -> float:
+def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike[str]) -> float:
     """Write a folder that runs without torch: two graphs, their configuration, a script, the model's licence and card.
 
     `model.onnx` takes waveforms (batch, samples) to probabilities; `classifier.onnx` takes log-mels (batch, mels,

@@ -17,7 +17,7 @@ from .classifier import AudioClassifier
 WAVEFORM, INT8, CLASSIFIER, CONFIG = "model.onnx", "model_int8.onnx", "classifier.onnx", "config.json"
 
 
-def load_onnx_classifier(folder: str | os.PathLike | None, int8: bool = False, threads: int = 0) -> OnnxClassifier:
+def load_onnx_classifier(folder: str | os.PathLike[str] | None, int8: bool = False, threads: int = 0) -> OnnxClassifier:
     """Load a folder that `quaclrs export` wrote.
 
     Args:

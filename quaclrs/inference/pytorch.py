@@ -17,7 +17,7 @@ from ..models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 from .classifier import AudioClassifier, batches, several_sounds
 
 
-def load_classifier(path_or_repo: str | os.PathLike | None = None, device: str | None = None) -> TorchClassifier:
+def load_classifier(path_or_repo: str | os.PathLike[str] | None = None, device: str | None = None) -> TorchClassifier:
     """Load a saved model folder, a repository of the Hub, or the model that comes with the package.
 
     Args:

@@ -32,7 +32,7 @@ class Int8Accuracy:
 
 
 def quantize_export(
-    folder: str | os.PathLike, calibration: np.ndarray, clips: np.ndarray, labels: np.ndarray
+    folder: str | os.PathLike[str], calibration: np.ndarray, clips: np.ndarray, labels: np.ndarray
 ) -> Int8Accuracy:
     """Write `model_int8.onnx` beside an export's `model.onnx`: convolutions and the classifier in 8 bits.
 

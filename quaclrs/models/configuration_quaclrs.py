@@ -31,7 +31,7 @@ class QuaclrsConfig(PreTrainedConfig):
         log_mel: dict[str, Any] | None = None,
         image_mean: list[float] | None = None,
         image_std: list[float] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self.backbone = backbone
         self.log_mel = LogMelConfig.from_dict(log_mel or {}).to_dict()

@@ -24,7 +24,7 @@ class QuaclrsFeatureExtractor(FeatureExtractionMixin):
 
     model_input_names = ["input_values"]  # noqa: RUF012 - the name and form that transformers reads
 
-    def __init__(self, log_mel: dict[str, Any] | None = None, **kwargs) -> None:
+    def __init__(self, log_mel: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.log_mel = LogMelConfig.from_dict(log_mel or {}).to_dict()
 
@@ -48,7 +48,7 @@ class QuaclrsFeatureExtractor(FeatureExtractionMixin):
         raw_speech: Any,
         sampling_rate: int | None = None,
         return_tensors: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> BatchFeature:
         """Prepare one clip or a batch.
 

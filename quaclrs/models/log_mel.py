@@ -6,7 +6,7 @@ This file travels with every pushed model, so it imports nothing from the rest o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -82,7 +82,7 @@ class LogMelSpectrogram(nn.Module):
         self.filterbank.copy_(torch.from_numpy(bank[: c.n_bins]))
         self._bands = None
 
-    def _apply(self, fn, recurse: bool = True) -> LogMelSpectrogram:
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> LogMelSpectrogram:
         # `model.half()` and `model.to(torch.bfloat16)` may move the constants, never round them.
         super()._apply(fn, recurse)
         if self.window.dtype != torch.float32 and not self.window.is_meta:

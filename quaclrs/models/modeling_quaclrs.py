@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -73,7 +75,7 @@ class QuaclrsModel(QuaclrsPreTrainedModel):
         self,
         input_values: torch.Tensor | None = None,
         input_features: torch.Tensor | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> BaseModelOutputWithPooling:
         """Encode a batch.
 
@@ -119,7 +121,7 @@ class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
         input_values: torch.Tensor | None = None,
         input_features: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> SequenceClassifierOutput:
         """Classify a batch.
 

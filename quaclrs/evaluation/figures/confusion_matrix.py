@@ -44,7 +44,7 @@ def confusion_matrix_figure(confusion_matrix: Counts, class_names: Sequence[str]
     axes.set_ylabel("true class (clips)")
     figure.suptitle(title)
     for row, column in np.argwhere(counts > 0).tolist():
-        colour = _text_colour_on(image.to_rgba(image.get_array()[row, column]))
+        colour = _text_colour_on(image.cmap(image.norm(counts[row, column] / counts[row].sum())))
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=9, color=colour)
     _add_bar(figure, image, axes)
     return figure
@@ -112,7 +112,7 @@ def _add_bar(figure: Figure, image: AxesImage, axes: Any, **options: Any) -> Non
     percent_axes(bar.ax.yaxis)
 
 
-def _text_colour_on(background: tuple[float, float, float, float]) -> str:
+def _text_colour_on(background: Sequence[float] | np.ndarray) -> str:
     """Black or white, whichever has the higher contrast ratio on an sRGB background (WCAG 2, relative luminance)."""
     srgb = np.array(background[:3])
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

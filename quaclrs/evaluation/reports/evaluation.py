@@ -83,7 +83,7 @@ def markdown_report(result: Mapping[str, Any]) -> str:
     return "\n\n".join(["\n".join(lines), *tables])
 
 
-def refuse_used_folder(folder: str | os.PathLike) -> None:
+def refuse_used_folder(folder: str | os.PathLike[str]) -> None:
     """Raise a `QuaclrsError` where results would be written over others, a training run's for one."""
     path = Path(folder)
     if path.exists() and not path.is_dir():
@@ -93,7 +93,7 @@ def refuse_used_folder(folder: str | os.PathLike) -> None:
 
 
 def write_evaluation(
-    folder: str | os.PathLike, result: Mapping[str, Any], clips: EvaluationClips, probabilities: np.ndarray
+    folder: str | os.PathLike[str], result: Mapping[str, Any], clips: EvaluationClips, probabilities: np.ndarray
 ) -> None:
     """Write a folder of results.
 
