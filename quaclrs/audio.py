@@ -78,7 +78,7 @@ def read_recording(file: SoundSource, name: str | None = None, longest: float = 
 
 
 def read_blocks(sound: soundfile.SoundFile, name: str, size: int) -> Iterator[np.ndarray]:
-    """What is left of an opened file, piece by piece: float32 (frames, channels) of `size` frames, the last shorter.
+    """Read the rest of an opened file piece by piece: float32 (frames, channels) of `size` frames, the last shorter.
 
     Raises:
         AudioError: the file is damaged, or holds NaN or infinite samples; `name` is what it calls it.
@@ -144,7 +144,7 @@ def _one_line_errors(name: str) -> Iterator[None]:
 
 
 def name_of(file: SoundSource) -> str:
-    """What to call a sound in an error."""
+    """Name of a sound in an error message."""
     return "the audio bytes" if isinstance(file, ENCODED) else os.fspath(file)
 
 
@@ -167,7 +167,7 @@ def encode_pcm(waveform: np.ndarray) -> bytes:
 
 
 def decode_pcm(samples: bytes) -> np.ndarray:
-    """What `encode_pcm` wrote: float32 (samples,)."""
+    """Decode the samples that `encode_pcm` wrote: float32 (samples,)."""
     return np.frombuffer(samples, "<i2").astype(np.float32) * np.float32(1 / 32768)
 
 

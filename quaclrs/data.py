@@ -80,7 +80,7 @@ def complete_folds(dataset: Dataset, protocol: FoldProtocol = "strict") -> tuple
 
 
 def is_synthetic(dataset: Dataset) -> bool:
-    """Whether any clip is of the embedded sample, by its attribution."""
+    """True where any clip is of the embedded sample, by its attribution."""
     known = "attribution" in dataset.column_names
     return known and any(text.startswith("synthesised") for text in dataset.unique("attribution"))
 

@@ -15,7 +15,7 @@ class QuaclrsError(ValueError):
 
 
 def first_line_of(error: BaseException) -> str:
-    """What an error of another library says, without what it adds in further lines; its type where it says nothing."""
+    """First line of another library's error message; the name of its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

@@ -1,4 +1,4 @@
-"""Which folds train, validate and test: the paper's rotation (section 4.6), under the strict or the paper protocol."""
+"""Folds that train, validate and test: the paper's rotation (section 4.6), under the strict or the paper protocol."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _NEVER_PUSHED = (".*", "__pycache__", "*.partial")
 
 @dataclass(frozen=True)
 class PushedFolder:
-    """What a push left on the Hub.
+    """Result of a push to the Hub.
 
     Attributes:
         url: web address of the repository.
@@ -105,7 +105,7 @@ def push_folder(
 
 
 def may_be_repo_id(name: str) -> bool:
-    """Whether a name that is no folder on this machine has the form `namespace/name` and not that of a path."""
+    """True where a name that is not a folder on this machine has the form `namespace/name` and not that of a path."""
     return name.count("/") == 1 and not name.startswith(".") and not Path(name).is_absolute()
 
 
@@ -182,6 +182,6 @@ def _one_line_errors(repo_id: str, what: str, advice: str) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """What an error and, where it has one, its cause say, on one line."""
+    """Messages of an error and, where it has one, of its cause, on one line."""
     own = getattr(error, "server_message", None) or " ".join(str(error).split()) or type(error).__name__
     return f"{own.rstrip('.')}: {_reason(error.__cause__)}" if type(error) is RuntimeError and error.__cause__ else own

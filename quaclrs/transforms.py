@@ -28,7 +28,7 @@ WaveformAugmentation = Callable[[np.ndarray, int, np.random.Generator], np.ndarr
 
 
 class FeatureExtractor(Protocol):
-    """What `ClipTransform` needs of a feature extractor: rate and length, and a call that makes `input_values`."""
+    """A feature extractor as `ClipTransform` needs it: rate and length, and a call that makes `input_values`."""
 
     @property
     def sampling_rate(self) -> int: ...
@@ -99,11 +99,11 @@ class ClipTransform:
 
     @property
     def draws(self) -> bool:
-        """Whether anything is random."""
+        """True where anything is random."""
         return self.crop == "random" or self.augment is not None or self._keyed or self.variants is not None
 
     def columns_of(self, available: Sequence[str]) -> list[str]:
-        """Those columns of a data set that it needs."""
+        """Columns of a data set that it needs, among those available."""
         wanted = [_PCM if _PCM in available else "audio", "label", *(["clip_id"] if self.draws else [])]
         return [name for name in wanted if name in available]
 
@@ -140,7 +140,7 @@ class ClipTransform:
         return batch
 
     def _load_partners(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """What mixup mixes in; a clip that no view mixes keeps itself for a partner and costs no decoding."""
+        """Load the clips that mixup mixes in; a clip that no view mixes is its own partner and costs no decoding."""
         assert self._partners is not None
         draws = [
             (mixup, Draws(batch["clip_key"], self.seed, self._epoch.get(), view).salted(salt))

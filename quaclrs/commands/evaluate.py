@@ -135,7 +135,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _run_warnings(options: argparse.Namespace) -> list[str]:
-    """What the run's folder that a model lies in says against this fold; a model from elsewhere says nothing."""
+    """Warnings of clips that the model may have trained on, as far as its run's folder tells."""
     import yaml
 
     if options.model is None:

@@ -54,7 +54,7 @@ def run_info(options: argparse.Namespace) -> int:
 
 
 def describe_model(model: str | None) -> dict[str, Any]:
-    """What a model's config, weights and card say, without torch.
+    """Read a model's config, weights and card without torch.
 
     Raises:
         QuaclrsError: there is no such model, or it is no QUACLRS classifier.
@@ -94,7 +94,7 @@ def describe_model(model: str | None) -> dict[str, Any]:
 
 
 def _card_of(folder: Path) -> tuple[list[dict[str, Any]], str]:
-    """Results and licence that a card's metadata name; none, and `unknown`, where there is no card that can be read."""
+    """Results and licence in a card's metadata; none, and `unknown`, where no card can be read."""
     from huggingface_hub import ModelCard
 
     try:

@@ -1,4 +1,4 @@
-"""What the commands that hear one sound share: the sound, and where its picture goes."""
+"""Options of commands that hear one sound: the sound, and the place of its picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which clips a model is evaluated on, with their labels as classes of the model, and what to say of the choice."""
+"""Choose the clips that a model is evaluated on, and map their labels to its classes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class EvaluationClips:
 
     @property
     def description(self) -> str:
-        """Which clips they are, in words."""
+        """The choice of clips in words."""
         if self.fold is not None:
             return f"{self.split} split of fold {self.fold}, {self.protocol} protocol"
         return "every clip" if self.split is None else f"split {self.split}"

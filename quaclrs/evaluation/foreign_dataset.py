@@ -52,7 +52,7 @@ def load_label_map(file: str | os.PathLike[str]) -> LabelMap:
 
 
 def is_folder_of_sounds(path_or_repo: str | os.PathLike[str]) -> bool:
-    """Whether it is a folder that holds sound files as they are, and no table of a data set."""
+    """True for a folder of plain sound files without the table of a data set."""
     folder = Path(path_or_repo)
     return folder.is_dir() and not any(folder.rglob("*.parquet")) and bool(find_audio_files(folder))
 

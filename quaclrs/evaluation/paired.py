@@ -1,4 +1,4 @@
-"""Whether one model is better than another on the same clips: a paired bootstrap over recordings."""
+"""Compare two models on the same clips by a paired bootstrap over recordings."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def write_predictions(
 
 @dataclass(frozen=True)
 class Predictions:
-    """What `write_predictions` wrote.
+    """Contents of `predictions.csv`.
 
     Attributes:
         clip_ids: of the clips.

@@ -25,7 +25,7 @@ SHORTCUT_COLUMNS: tuple[str, ...] = ("duration", "original_channels", "original_
 
 
 def shortcut_columns(dataset: Dataset) -> tuple[str, ...]:
-    """Those of `SHORTCUT_COLUMNS` that a data set has, in their order.
+    """Columns among `SHORTCUT_COLUMNS` that a data set has, in their order.
 
     Raises:
         QuaclrsError: it has no column `duration`.

@@ -133,7 +133,7 @@ class AudioClassifier(ABC):
         batch_size: int = 8,
         name: str | None = None,
     ) -> list[Segment]:
-        """What is heard when, in a file of any length: windows are read and classified one batch after the other.
+        """Label a file of any length over time: windows are read and classified one batch after the other.
 
         The scores of a moment are the mean over all windows that hold it; neighbouring moments of one label make a
         segment. Where every sample is zero, or nearly, the label is `silence`.

@@ -1,4 +1,4 @@
-"""Where in a sound a classifier heard its answer: Grad-CAM (paper, section 4.7) and integrated gradients.
+"""Show where in a sound a classifier heard its answer: Grad-CAM (paper, section 4.7) and integrated gradients.
 
 Grad-CAM (Selvaraju et al., 2017) is that of the package grad-cam, with activations counted from those of silence, as
 integrated gradients (Sundararajan et al., 2017) count from it: the biases of a network answer to silence too, and would
@@ -48,7 +48,7 @@ _STEPS = 32
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where a class was heard.
+    """A class with the places where it was heard.
 
     Attributes:
         label: the class that is explained.

@@ -38,7 +38,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Window:
-    """What is classified at once.
+    """A part of a recording that is classified at once.
 
     Attributes:
         start: seconds from the beginning of the recording.
@@ -56,7 +56,7 @@ class Window:
         return len(self.waveform) / self.sampling_rate
 
     def is_silent(self, begin: float, end: float) -> bool:
-        """Whether nothing can be heard between two times, in seconds from the window's start."""
+        """True where nothing can be heard between two times, in seconds from the window's start."""
         heard = self.waveform[round(begin * self.sampling_rate) : round(end * self.sampling_rate)]
         return bool(np.abs(heard).max(initial=0) <= _SILENT_PEAK)
 

@@ -10,7 +10,7 @@ from .configuration_log_mel import LogMelConfig
 
 
 class QuaclrsConfig(PreTrainedConfig):
-    """What `QuaclrsModel` and `QuaclrsForAudioClassification` are built from.
+    """Configuration of `QuaclrsModel` and `QuaclrsForAudioClassification`.
 
     Args:
         backbone (`str`, defaults to `"resnet18"`): one of the paper's seven or any timm architecture.

@@ -16,7 +16,7 @@ from .log_mel import LogMelSpectrogram
 
 
 class QuaclrsPreTrainedModel(PreTrainedModel):
-    """What the QUACLRS models share: their configuration and how weights that no checkpoint holds are made."""
+    """Base of the QUACLRS models: their configuration, and the initialisation of weights that no checkpoint holds."""
 
     config_class = QuaclrsConfig
     base_model_prefix = "quaclrs"

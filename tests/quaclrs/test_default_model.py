@@ -151,5 +151,6 @@ def test_the_wheel_holds_the_package_and_its_model_alone(tmp_path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"quaclrs/default_model/{name}" for name in ("model.safetensors", "LICENSE", "README.md")} <= set(names)
+    assert "quaclrs/py.typed" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"quaclrs"}
     assert wheel.stat().st_size < 12e6

@@ -1,1 +1,1 @@
-"""What is said of results in words and tables."""
+"""Results in words and tables."""

@@ -31,7 +31,7 @@ def describe_folds(protocol: str, folds: Sequence[int], complete_folds: Sequence
 
 
 def classes_of(source: str, classes: int) -> str:
-    """What a source's classes are called: `9 UrbanSound8K classes`, `4 new classes`."""
+    """Name of a source's classes: `9 UrbanSound8K classes`, `4 new classes`."""
     name = {URBANSOUND8K: "UrbanSound8K", SIRENNET: "new"}.get(source, source)
     return f"{classes} {name} class{'' if classes == 1 else 'es'}"
 

@@ -1,4 +1,4 @@
-"""What `quaclrs evaluate` says and keeps: Markdown tables, JSON, CSV and figures. Every file is complete or absent."""
+"""Report of `quaclrs evaluate`: Markdown tables, JSON, CSV and figures. Every file is complete or absent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FIGURES_OVER_SNR = {
 
 
 def describe(model: str, dataset: str, clips: EvaluationClips, model_classes: Sequence[str]) -> dict[str, Any]:
-    """What figures must not be read without: model, data set, which clips, which classes, and warnings."""
+    """Model, data set, clips, classes and warnings that belong beside every figure."""
     return {
         "model": model,
         "dataset": dataset,

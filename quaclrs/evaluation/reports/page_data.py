@@ -1,4 +1,4 @@
-"""What a finished run or cross-validation left on disk, as a report needs it."""
+"""Read the folder of a finished run or cross-validation for a report."""
 
 from __future__ import annotations
 
