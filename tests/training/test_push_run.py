@@ -24,6 +24,7 @@ from transformers import pipeline
 import quaclrs.models
 from quaclrs import load_urbansound13
 from quaclrs.audio import load_audio
+from quaclrs.evaluation.run_metrics import RunMetrics
 from training.push import default_repo_id, main, read_run, write_repository
 from training.runs.card import CardContext
 from training.ssl.config import SSLConfig
@@ -169,7 +170,8 @@ def test_without_a_right_token_nothing_is_published_and_one_line_says_so(hub_sta
 
 def test_the_cards_results_are_those_of_the_run_as_the_hub_reads_them(run, tmp_path):
     metrics = json.loads((run / "metrics.json").read_text())
-    write_model_card(tmp_path, read_run(run).config, {**metrics, "synthetic": False}, CardContext("ns/name", run))
+    real = RunMetrics.from_dict({**metrics, "synthetic": False})
+    write_model_card(tmp_path, read_run(run).config, real, CardContext("ns/name", run))
     card = ModelCard.load(tmp_path / "README.md")
     found = {result.metric_type: result for result in card.data.eval_results}
     assert found["accuracy"].metric_value == pytest.approx(metrics["accuracy"], abs=1e-4)
@@ -190,7 +192,7 @@ def test_the_cards_results_are_those_of_the_run_as_the_hub_reads_them(run, tmp_p
 @pytest.mark.parametrize("changed", [{"synthetic": True}, {"synthetic": False, "protocol": "paper"}])
 def test_figures_that_are_not_strict_ones_on_real_recordings_are_no_results_of_the_data_set(changed, run, tmp_path):
     metrics = {**json.loads((run / "metrics.json").read_text()), **changed}
-    write_model_card(tmp_path, read_run(run).config, metrics)
+    write_model_card(tmp_path, read_run(run).config, RunMetrics.from_dict(metrics))
     card = ModelCard.load(tmp_path / "README.md")
     assert card.data.eval_results is None
     assert (card.data.license == "apache-2.0") == ("synthetic" in card.data.tags) == changed["synthetic"]
@@ -212,7 +214,8 @@ def test_a_test_of_robustness_and_examples_go_into_the_card(run, tmp_path):
     robustness = {"noise": "gaussian", "seed": 3, "conditions": conditions}
     (tmp_path / "robustness.json").write_text(json.dumps(robustness))
     context = CardContext("ns/name", run, evaluation=tmp_path, examples=("examples/a.wav",))
-    write_model_card(tmp_path, read_run(run).config, json.loads((run / "metrics.json").read_text()), context)
+    metrics = RunMetrics.from_dict(json.loads((run / "metrics.json").read_text()))
+    write_model_card(tmp_path, read_run(run).config, metrics, context)
     card = ModelCard.load(tmp_path / "README.md")
     text = re.sub(" +", " ", card.text)  # columns line up
     assert "| clean | 50.0% | 25.0% |" in text and "| 0.0 | 12.5% | 10.0% |" in text
