@@ -108,9 +108,7 @@ def _load(
     columns = set(first.column_names or ())
     missing = sorted({"audio", "label", "clip_id", "source", "recording_id", "fold"} - columns)
     if missing:
-        raise QuaclrsError(
-            f"data set {name} has no column {', '.join(missing)}; build it with python -m dataset_builder build, of audio"
-        )
+        raise QuaclrsError(f"data set {name} has no column {', '.join(missing)}; run python -m dataset_builder build")
     return dataset.cast_column("audio", Audio(decode=False))
 
 
