@@ -54,8 +54,8 @@ def build_urbansound13(reports: list[SourceReport], output: Path, config: BuildC
         names, set_of_clip = class_names_of(reports), shard_sets(clips)
         features, written = make_features(names, config.kind), set()
         (folder / "data").mkdir()
-        for variants in VARIANTS_OF_KIND.get(config.kind, [None]):
-            draw = variants and partial(picture_rows, variants=variants)
+        for variants in VARIANTS_OF_KIND[config.kind]:
+            draw = partial(picture_rows, variants=variants) if variants else None
             rows = transcode_clips(clips, names, ordered_map, draw)
             for shard_set, rows_of_set in groupby(rows, lambda row: shard_set_of(row["clip_id"], set_of_clip)):
                 _write_shards(folder / "data", shard_set.name, rows_of_set, features, config)

@@ -33,8 +33,6 @@ def load_urbansound13(
 ) -> Any:
     """Load the data set with its audio still encoded, so that neither torchcodec nor FFmpeg is needed.
 
-    A data set of pictures (`--config spectrogram` or `augmented`) is for `datasets.load_dataset`.
-
     Args:
         path_or_repo: a folder that the builder wrote, or a repository id on the Hub.
         fold: test fold; without it all clips come as one `Dataset`.
@@ -108,8 +106,6 @@ def _load(
         ) from error
     first = dataset if split else next(iter(dataset.values()))
     columns = set(first.column_names or ())
-    if "image" in columns:
-        raise QuaclrsError(f"data set {name} holds pictures, not audio; give one that was built with --config audio")
     missing = sorted({"audio", "label", "clip_id", "source", "recording_id", "fold"} - columns)
     if missing:
         raise QuaclrsError(f"data set {name} has no column {', '.join(missing)}; run python -m dataset_builder build")

@@ -21,8 +21,12 @@ CONTENT_OF_KIND = {
     "augmented": "a picture of one of the paper's twelve variants of a clip, as training draws it by seed 0",
 }
 
-#: Variants whose pictures a build makes of every clip, in turn: copies have files of their own.
-VARIANTS_OF_KIND = {"spectrogram": [(ORIGINAL,)], "augmented": [(ORIGINAL,), COPIES]}
+#: Variants whose pictures a build makes of every clip, in turn: copies have files of their own. None keeps the audio.
+VARIANTS_OF_KIND: dict[str, list[tuple[str, ...] | None]] = {
+    "audio": [None],
+    "spectrogram": [(ORIGINAL,)],
+    "augmented": [(ORIGINAL,), COPIES],
+}
 
 
 def picture_rows(row: dict[str, Any], variants: tuple[str, ...]) -> list[dict[str, Any]]:
