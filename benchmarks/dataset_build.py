@@ -12,11 +12,16 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from dataset_builder.recordings.grouping import group_recordings
+from dataset_builder.sources.inputs import SOURCES
+from quaclrs.audio import encode_flac, read_recording
+from quaclrs.data import STORED_SAMPLING_RATE
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 
 
@@ -79,16 +84,9 @@ def _memory(pid: int, proportional: bool) -> tuple[float, float]:
     return resident, unshared
 
 
-def time_stages(urbansound8k: Path | None, sirennet: Path | None) -> dict[str, float]:
+def time_stages(folders: Mapping[str, Path]) -> dict[str, float]:
     """Seconds of processor time that decoding, resampling, encoding and grouping take, one thread, all clips once."""
-    from dataset_builder.recordings.grouping import group_recordings
-    from dataset_builder.sources.sirennet import scan_sirennet
-    from dataset_builder.sources.urbansound8k import scan_urbansound8k
-    from quaclrs.audio import encode_flac, read_recording
-    from quaclrs.data import STORED_SAMPLING_RATE
-
-    scans = ((scan_urbansound8k, urbansound8k), (scan_sirennet, sirennet))
-    clips = [clip for scan, folder in scans if folder is not None for clip in scan(folder).clips]
+    clips = [clip for source in SOURCES if source.name in folders for clip in source.scan(folders[source.name]).clips]
     seconds: dict[str, float] = defaultdict(float)
     to_group: dict[str, list] = defaultdict(list)
     for clip in clips:
@@ -115,15 +113,15 @@ def time_stages(urbansound8k: Path | None, sirennet: Path | None) -> dict[str, f
 @report_user_errors
 def main(arguments: list[str] | None = None) -> int:
     parser = CommandParser(prog="python -m benchmarks.dataset_build", description=__doc__.splitlines()[0])
-    parser.add_argument("--urbansound8k", type=Path, metavar="DIR")
-    parser.add_argument("--sirennet", type=Path, metavar="DIR")
+    for source in SOURCES:
+        parser.add_argument(f"--{source.name}", type=Path, metavar="DIR")
     parser.add_argument("--num-proc", type=int, nargs="+", default=[1, 2], metavar="N", help="default: 1 2")
     options = parser.parse_args(arguments)
-    given = {"--urbansound8k": options.urbansound8k, "--sirennet": options.sirennet}
-    sources = [word for name, folder in given.items() if folder is not None for word in (name, str(folder))]
-    if not sources:
-        raise QuaclrsError("no source given; pass --urbansound8k DIR, --sirennet DIR or both")
-    stages = time_stages(options.urbansound8k, options.sirennet)
+    folders = {source.name: getattr(options, source.name) for source in SOURCES if getattr(options, source.name)}
+    if not folders:
+        raise QuaclrsError(f"no source given; pass {' or '.join(f'--{source.name} DIR' for source in SOURCES)}")
+    sources = [word for name, folder in folders.items() for word in (f"--{name}", str(folder))]
+    stages = time_stages(folders)
     clips = stages.pop("clips")
     total = sum(stages.values())
     print(

@@ -1,4 +1,4 @@
-"""Command line of the builder: `python -m dataset_builder build ...`, `... sample ...` and `... push ...`."""
+"""Command line of the builder: `python -m dataset_builder build`, `sample`, `leaks` and `push`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.labels import SIRENNET, URBANSOUND8K
 
 from .push import add_push_command
+from .recordings.leaks import add_leaks_command
 from .sources.inputs import Inputs, add_input_options, read_inputs, scan_inputs
 from .table.pictures import CONTENT_OF_KIND
 
@@ -31,6 +33,7 @@ def make_parser() -> CommandParser:
     sample.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder for sample and data set")
     sample.add_argument("--seed", type=int, default=0, metavar="N", help="another seed is another sample (default 0)")
     sample.set_defaults(run=run_sample)
+    add_leaks_command(commands)
     add_push_command(commands)
     return parser
 
@@ -61,7 +64,7 @@ def run_sample(options: argparse.Namespace) -> int:
     with written_at_once(options.output) as folder:
         print(f"synthesising the sample (seed {options.seed}); it proves plumbing, not accuracy")
         write_sample(folder, seed=options.seed)
-        reports = scan_inputs(Inputs(urbansound8k=folder, sirennet=folder))
+        reports = scan_inputs(Inputs({URBANSOUND8K: folder, SIRENNET: folder}))
         figures = build_urbansound13(reports, folder / "built")
         for item in (folder / "built").iterdir():
             item.rename(folder / item.name)

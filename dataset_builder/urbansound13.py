@@ -20,18 +20,18 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.files import written
 from quaclrs.labels import CLASS_NAMES
 
-from .card.card import write_card
-from .recordings.dealing import assign_recordings_and_folds
+from .card.readme import write_card
+from .recordings.assignment import assign_recordings_and_folds
+from .recordings.broken import leave_out_broken
 from .recordings.duplicates import leave_out_duplicates
-from .sources.broken import leave_out_broken
-from .sources.fingerprint import fingerprint
-from .sources.inputs import Inputs, scan_inputs
-from .sources.source import SourceClip, SourceReport, class_names_of
+from .recordings.workers import OrderedMap, map_in_this_process, workers
+from .sources.files import fingerprint
+from .sources.inputs import SOURCES, Inputs, scan_inputs
+from .sources.report import SourceClip, SourceReport, class_names_of
 from .table.pictures import VARIANTS_OF_KIND, picture_rows
 from .table.rows import BuildConfig, make_features
-from .table.shards import shard_set_of, shard_sets
+from .table.shards import by_shard, shard_set_of, shard_sets
 from .table.transcode import transcode_clip, transcode_clips
-from .table.workers import OrderedMap, map_in_this_process, workers
 
 
 def build_urbansound13(reports: list[SourceReport], output: Path, config: BuildConfig | None = None) -> dict[str, Any]:
@@ -75,7 +75,8 @@ def check_and_deal(
     for report in reports:
         if report.duplicates:
             print(f"{report.source}: {len(report.duplicates)} exact duplicates left out; the data card lists them")
-    return reports, assign_recordings_and_folds([clip for report in reports for clip in report.clips], ordered_map)
+    clips = assign_recordings_and_folds([clip for report in reports for clip in report.clips], ordered_map)
+    return reports, by_shard(clips)
 
 
 def _write_shards(
@@ -138,6 +139,11 @@ class UrbanSound13Config(datasets.BuilderConfig):
     keep_siren: bool = False
     skip_broken: bool = False
 
+    def given(self) -> dict[str, str]:
+        """Name of each source that is given -> where it lies."""
+        places = {source.name: getattr(self, source.name) for source in SOURCES}
+        return {name: place for name, place in places.items() if place is not None}
+
 
 class UrbanSound13(datasets.ArrowBasedBuilder):
     """The data set as a `datasets` builder, from recordings on this machine: the rows that the Parquet folder holds.
@@ -171,7 +177,7 @@ class UrbanSound13(datasets.ArrowBasedBuilder):
         c = self.config
         extras = c.extras or {}
         self._build_config = BuildConfig(skip_broken=c.skip_broken)
-        sources = [source for source in (c.urbansound8k, c.sirennet, *extras.values()) if source is not None]
+        sources = [*c.given().values(), *extras.values()]
         # The cache folder is named after `hash` when this returns: changed recordings must not give the old rows.
         self.hash = fingerprint([*sources, __version__])
         names = sorted({*CLASS_NAMES, *extras, *(["siren"] if c.keep_siren else [])})
@@ -182,10 +188,11 @@ class UrbanSound13(datasets.ArrowBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         c = self.config
-        if c.urbansound8k is None and c.sirennet is None and not c.extras:
+        given = c.given()
+        if not given and not c.extras:
             raise QuaclrsError("no source given; pass urbansound8k=FOLDER, sirennet=FOLDER or extras={NAME: FOLDER}")
         extras = {name: Path(folder) for name, folder in (c.extras or {}).items()}
-        reports = scan_inputs(Inputs(c.urbansound8k, c.sirennet, extras, c.keep_siren))
+        reports = scan_inputs(Inputs(given, extras, c.keep_siren))
         _, clips = check_and_deal(reports, self._build_config)
         return [datasets.SplitGenerator(name="train", gen_kwargs={"clips": clips})]
 

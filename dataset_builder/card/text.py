@@ -8,7 +8,7 @@ from quaclrs.evaluation.reports.tables import markdown_table
 from quaclrs.folds import folds_of_recordings
 from quaclrs.labels import SIRENNET, URBANSOUND8K
 
-from ..sources.source import SourceReport
+from ..sources.report import SourceReport
 from ..table.pictures import CONTENT_OF_KIND
 from .class_pictures import PICTURE_NAME
 

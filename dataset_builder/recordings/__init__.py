@@ -1,1 +1,1 @@
-"""Which clips belong together: recordings, seams, duplicates, and the search for leaks."""
+"""From clips to recordings and folds: broken and equal clips left out, recordings found and dealt, leaks looked for."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -11,8 +10,8 @@ import numpy as np
 
 from quaclrs.labels import URBANSOUND8K
 
-from ..sources.source import SourceReport
-from ..table.folds import natural_order
+from ..sources.report import SourceReport
+from .folds import natural_order
 
 
 def leave_out_duplicates(reports: Sequence[SourceReport]) -> list[SourceReport]:
@@ -47,7 +46,7 @@ def leave_out_duplicates(reports: Sequence[SourceReport]) -> list[SourceReport]:
 
 
 def pcm_fingerprint(waveform: np.ndarray, rate: int) -> bytes:
-    """What two clips share exactly when they decode to the same sound.
+    """Hash that two clips share exactly when they decode to the same sound.
 
     Args:
         waveform: float (channels, samples) as decoded, neither mixed nor resampled.
@@ -64,7 +63,7 @@ def pcm_fingerprint(waveform: np.ndarray, rate: int) -> bytes:
 
 
 def find_exact_duplicates(fingerprints: Mapping[str, bytes]) -> dict[str, str]:
-    """Which clips to leave out because another one holds the same samples.
+    """Find the clips to leave out because another one holds the same samples.
 
     Of equal clips the first in natural order of the ids is kept (`sound_2` before `sound_10`), whatever the order in
     which they are given, also when they bear different class names: see `conflicting_labels`.
@@ -75,11 +74,9 @@ def find_exact_duplicates(fingerprints: Mapping[str, bytes]) -> dict[str, str]:
     Returns:
         Clip_id of a duplicate -> clip_id of the one that is kept, in natural order.
     """
-    clips_of: dict[bytes, list[str]] = defaultdict(list)
-    for clip_id in sorted(fingerprints, key=natural_order):
-        clips_of[fingerprints[clip_id]].append(clip_id)
-    kept_of = {duplicate: kept for kept, *duplicates in clips_of.values() for duplicate in duplicates}
-    return {clip_id: kept_of[clip_id] for clip_id in sorted(kept_of, key=natural_order)}
+    kept: dict[bytes, str] = {}
+    in_order = sorted(fingerprints, key=natural_order)
+    return {c: first for c in in_order if (first := kept.setdefault(fingerprints[c], c)) != c}
 
 
 def conflicting_labels(duplicates: Mapping[str, str], label_of_clip: Mapping[str, str]) -> dict[str, str]:

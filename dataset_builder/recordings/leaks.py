@@ -6,19 +6,18 @@ of what the Parquet files hold. It costs a few minutes for 500 clips and grows w
 
 from __future__ import annotations
 
+import argparse
 import io
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import scipy.fft
 import soundfile
 import soxr
 
-from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.errors import QuaclrsError
 from quaclrs.labels import URBANSOUND8K
 
 #: How a correlation is scaled to [0, 1]; see `CrossFoldCorrelations`.
@@ -112,6 +111,8 @@ def highest_correlations(
 
 
 def _read_clips(folder: Path, rate: int) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
+    import pyarrow.parquet as pq
+
     files = sorted((folder / "data").glob("*.parquet"))
     if not files:
         raise QuaclrsError(f"{folder} holds no data/*.parquet; give a folder that python -m dataset_builder wrote")
@@ -207,17 +208,20 @@ def _running_energy(waveforms: list[np.ndarray], size: int) -> np.ndarray:
     return energy
 
 
-@report_user_errors
-def main(arguments: list[str] | None = None) -> int:
+def add_leaks_command(commands: argparse._SubParsersAction) -> None:
+    """Add `leaks` to the commands of `python -m dataset_builder`; `options.run(options)` runs it."""
+    leaks = commands.add_parser("leaks", help="correlate the clips of a built data set across its folds")
+    leaks.add_argument("dataset", type=Path, metavar="DIR", help="folder of a built data set")
+    leaks.add_argument("--sampling-rate", type=int, default=LeakCheck.sampling_rate, metavar="HZ")
+    leaks.add_argument("--threshold", type=float, default=LeakCheck.threshold, metavar="X")
+    leaks.add_argument("--measure", choices=MEASURES, action="append", help="one measure, may be repeated")
+    leaks.add_argument("--shortest-overlap", type=float, default=LeakCheck.shortest_overlap, metavar="SECONDS")
+    leaks.add_argument("--show", type=int, default=5, metavar="N", help="pairs that are printed a measure")
+    leaks.set_defaults(run=run_leaks)
+
+
+def run_leaks(options: argparse.Namespace) -> int:
     """Print the highest pairs by each measure; status 1 if one exceeds the threshold."""
-    parser = CommandParser(prog="python -m dataset_builder.recordings.leaks", description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", type=Path, metavar="DIR", help="folder of a built data set")
-    parser.add_argument("--sampling-rate", type=int, default=LeakCheck.sampling_rate, metavar="HZ")
-    parser.add_argument("--threshold", type=float, default=LeakCheck.threshold, metavar="X")
-    parser.add_argument("--measure", choices=MEASURES, action="append", help="one measure, may be repeated")
-    parser.add_argument("--shortest-overlap", type=float, default=LeakCheck.shortest_overlap, metavar="SECONDS")
-    parser.add_argument("--show", type=int, default=5, metavar="N", help="pairs that are printed a measure")
-    options = parser.parse_args(arguments)
     measures = tuple(options.measure or MEASURES)
     check = LeakCheck(options.sampling_rate, options.threshold, measures, options.shortest_overlap)
     correlations = cross_fold_correlations(options.dataset, check)
@@ -233,7 +237,3 @@ def main(arguments: list[str] | None = None) -> int:
         for correlation, first, second in pairs[: options.show]:
             print(f"  {correlation:.3f}  {first}  {second}")
     return 1 if leaks else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -50,19 +50,6 @@ class RemoteArchive:
         return self.address.split("?")[0].rsplit("/", 1)[-1]
 
 
-URBANSOUND8K_ARCHIVE = RemoteArchive(
-    name="UrbanSound8K",
-    address="https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz",
-    option="--urbansound8k",
-    md5="9aa69802bbf37fb986f71ec1483a196e",
-)
-SIRENNET_ARCHIVE = RemoteArchive(
-    name="sireNNet",
-    address="https://prod-dcd-datasets-cache-zipfiles.s3.eu-west-1.amazonaws.com/j4ydzzv4kb-1.zip",
-    option="--sirennet",
-)
-
-
 class _Dropped(Exception):
     """A connection that failed in a way that may pass."""
 
@@ -155,9 +142,8 @@ def _fetch_once(archive: RemoteArchive, partial: Path) -> None:
     request = urllib.request.Request(archive.address, headers={"User-Agent": "quaclrs", "Accept-Encoding": "identity"})
     if start:
         request.add_header("Range", f"bytes={start}-")
-        if (
-            etag_file.is_file()
-        ):  # a file that was replaced on the server is sent whole, not glued to the old one's start
+        # A file that was replaced on the server is sent whole, not glued to the start of the old one.
+        if etag_file.is_file():
             request.add_header("If-Range", etag_file.read_text(encoding="utf-8"))
     with _open(archive, request) as response:
         first, total = _extent(response, start)

@@ -5,23 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 
-from ..table.folds import deal_paper_folds, deal_strict_folds
-from .source import (
-    SYNTHETIC_ATTRIBUTION,
-    SYNTHETIC_LICENCE,
-    SYNTHETIC_MARKER,
-    SourceClip,
-    SourceReport,
-    find_clips,
-    read_table,
-    refuse_doubled_names,
-)
+from .files import find_clips, read_table, refuse_doubled_names
+from .report import SYNTHETIC_PROVENANCE, SourceClip, SourceReport, is_synthetic
 
 EXTRA = "extra"
 
@@ -80,10 +71,9 @@ def _scan_class(label: str, folder: Path) -> tuple[list[SourceClip], bool]:
         raise QuaclrsError(f"{folder} holds no sound file; check --extra {label}={folder}")
     refuse_doubled_names(folder, paths)
     facts = _read_facts(folder, paths)
-    synthetic = (folder / SYNTHETIC_MARKER).is_file()
-    licence, attribution = "unknown", "a recording of one's own, added by --extra"
-    if synthetic:
-        licence, attribution = SYNTHETIC_LICENCE, SYNTHETIC_ATTRIBUTION
+    synthetic = is_synthetic(folder)
+    own = ("unknown", "a recording of one's own, added by --extra")
+    licence, attribution = SYNTHETIC_PROVENANCE if synthetic else own
     clips = []
     for path in paths:
         of_clip = facts.get(path, ClipFacts())
@@ -97,9 +87,10 @@ def _scan_class(label: str, folder: Path) -> tuple[list[SourceClip], bool]:
                 attribution=of_clip.attribution or attribution,
                 recording_id=f"{EXTRA}/{of_clip.recording_id}" if of_clip.recording_id else None,
                 fold=of_clip.fold,
+                fold_paper=of_clip.fold,
             )
         )
-    return _deal_known_recordings(clips), synthetic
+    return clips, synthetic
 
 
 def _read_facts(folder: Path, paths: list[Path]) -> dict[Path, ClipFacts]:
@@ -134,28 +125,14 @@ def _read_fold(place: str, cell: str) -> int | None:
     return int(cell)
 
 
-def _deal_known_recordings(clips: list[SourceClip]) -> list[SourceClip]:
-    """Deal named recordings to folds where none are given, and fill in the paper's folds."""
-    if clips[0].recording_id is None:
-        return clips
-    paper = deal_paper_folds(clip.clip_id for clip in clips)
-    if clips[0].fold is not None:
-        return [replace(clip, fold_paper=clip.fold) for clip in clips]
-    clips_of_recording: dict[str, list[str]] = defaultdict(list)
-    for clip in clips:
-        clips_of_recording[str(clip.recording_id)].append(clip.clip_id)
-    strict = deal_strict_folds(clips_of_recording)
-    return [replace(clip, fold=strict[str(clip.recording_id)], fold_paper=paper[clip.clip_id]) for clip in clips]
-
-
 def _refuse_split_recordings(clips: list[SourceClip]) -> None:
     places: dict[str, set[tuple[int, str]]] = defaultdict(set)
     for clip in clips:
-        if clip.recording_id is not None and clip.fold is not None:
-            places[clip.recording_id].add((clip.fold, clip.label))
+        if clip.recording_id is not None:
+            places[clip.recording_id].add((clip.fold or 0, clip.label))
     for recording, found in sorted(places.items()):
-        if len({fold for fold, _ in found}) > 1:
-            where = ", ".join(f"fold {fold} ({label})" for fold, label in sorted(found))
+        if len({fold or label for fold, label in found}) > 1:  # each class without folds is dealt on its own
+            where = ", ".join(f"fold {fold} ({label})" if fold else label for fold, label in sorted(found))
             raise QuaclrsError(
                 f"recording_id {recording.removeprefix(EXTRA + '/')} lies in {where}: a model would be tested on what "
                 "it trained on; give its clips one fold in metadata.csv"

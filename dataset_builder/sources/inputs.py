@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from quaclrs.errors import QuaclrsError
+from quaclrs.labels import SIRENNET, URBANSOUND8K
 
 from .archives import md5_of, unpack_once
-from .download import (
-    SIRENNET_ARCHIVE,
-    URBANSOUND8K_ARCHIVE,
-    RemoteArchive,
-    default_cache_dir,
-    download,
-)
+from .download import RemoteArchive, default_cache_dir, download
 from .extra import scan_extras
-from .sirennet import scan_sirennet
-from .source import SourceReport
-from .urbansound8k import scan_urbansound8k
+from .report import SourceReport
+from .sirennet import SIRENNET_ARCHIVE, scan_sirennet
+from .urbansound8k import URBANSOUND8K_ARCHIVE, scan_urbansound8k
 
 DOWNLOAD = "download"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published data set that the builder reads.
+
+    Args:
+        name: of its option, and of the column `source`.
+        scan: a folder -> its clips.
+        archive: what `download` fetches.
+        forms: in which it may be given, for `--help`.
+        settings: fields of `Inputs` that `scan` takes by keyword.
+    """
+
+    name: str
+    scan: Callable[..., SourceReport]
+    archive: RemoteArchive
+    forms: str
+    settings: tuple[str, ...] = ()
+
+
+SOURCES = (
+    Source(
+        URBANSOUND8K,
+        scan_urbansound8k,
+        URBANSOUND8K_ARCHIVE,
+        "folder with metadata/ and audio/fold1…10, UrbanSound8K.tar.gz",
+        settings=("keep_siren",),
+    ),
+    Source(SIRENNET, scan_sirennet, SIRENNET_ARCHIVE, "folder with ambulance/, firetruck/, …, a zip of it"),
+)
 
 
 @dataclass(frozen=True)
@@ -30,35 +56,24 @@ class Inputs:
     """What to build of.
 
     Args:
-        urbansound8k: a folder, the tar.gz (or another tar, or a zip), the word `download`, or None to go without.
-        sirennet: likewise.
+        given: name of a source -> a folder, its tar.gz (or another tar, or a zip), or the word `download`.
         extras: class name -> folder of recordings of one's own.
         keep_siren: keep UrbanSound8K's `siren` as a class.
         cache_dir: where downloads and unpacked archives are kept.
-        urbansound8k_archive, sirennet_archive: what `download` fetches.
     """
 
-    urbansound8k: str | Path | None = None
-    sirennet: str | Path | None = None
-    extras: dict[str, Path] = field(default_factory=dict)
+    given: Mapping[str, str | Path] = field(default_factory=dict)
+    extras: Mapping[str, Path] = field(default_factory=dict)
     keep_siren: bool = False
     cache_dir: Path = field(default_factory=default_cache_dir)
-    urbansound8k_archive: RemoteArchive = URBANSOUND8K_ARCHIVE
-    sirennet_archive: RemoteArchive = SIRENNET_ARCHIVE
 
 
 def add_input_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `read_inputs` reads."""
-    parser.add_argument(
-        "--urbansound8k",
-        metavar="DIR|FILE|download",
-        help="folder with metadata/ and audio/fold1…10, UrbanSound8K.tar.gz, or the word download",
-    )
-    parser.add_argument(
-        "--sirennet",
-        metavar="DIR|FILE|download",
-        help="folder with ambulance/, firetruck/, …, a zip of it, or the word download",
-    )
+    for source in SOURCES:
+        parser.add_argument(
+            f"--{source.name}", metavar="DIR|FILE|download", help=f"{source.forms}, or the word download"
+        )
     parser.add_argument(
         "--extra",
         action="append",
@@ -70,6 +85,7 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache-dir",
         type=Path,
+        default=default_cache_dir(),
         metavar="DIR",
         help="for downloads and unpacked archives (default: quaclrs in $HF_HOME or ~/.cache)",
     )
@@ -81,33 +97,28 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
     Raises:
         QuaclrsError: no source is named, or an `--extra` is not NAME=DIR or repeats a name.
     """
-    if options.urbansound8k is None and options.sirennet is None and not options.extra:
-        raise QuaclrsError("no source given; pass --urbansound8k DIR, --sirennet DIR or both, or --extra NAME=DIR")
-    return Inputs(
-        options.urbansound8k,
-        options.sirennet,
-        _read_extras(options.extra),
-        options.keep_siren,
-        options.cache_dir or default_cache_dir(),
-    )
+    given = {source.name: getattr(options, source.name) for source in SOURCES}
+    given = {name: place for name, place in given.items() if place is not None}
+    if not given and not options.extra:
+        published = ", ".join(f"--{source.name} DIR" for source in SOURCES)
+        raise QuaclrsError(f"no source given; pass one or more of {published} and --extra NAME=DIR")
+    return Inputs(given, _read_extras(options.extra), options.keep_siren, options.cache_dir)
 
 
-def scan_inputs(inputs: Inputs) -> list[SourceReport]:
+def scan_inputs(inputs: Inputs, sources: Sequence[Source] = SOURCES) -> list[SourceReport]:
     """Find the clips of all sources, and print how many there are, what is missing and what to know of each.
 
     Raises:
         QuaclrsError: a source is not there, or is not what it should be.
     """
+    # Scanned first, as a mistake in it shows at once and a download takes long.
+    extras = [scan_extras(inputs.extras)] if inputs.extras else []
     reports = []
-    if inputs.extras:  # first, as a mistake in it shows at once and a download takes long
-        reports.append(scan_extras(inputs.extras))
-    if inputs.urbansound8k is not None:
-        folder = locate(inputs.urbansound8k, inputs.urbansound8k_archive, inputs.cache_dir)
-        reports.insert(0, scan_urbansound8k(folder, inputs.keep_siren))
-    if inputs.sirennet is not None:
-        folder = locate(inputs.sirennet, inputs.sirennet_archive, inputs.cache_dir)
-        reports.append(scan_sirennet(folder))
-    for report in reports:
+    for source in sources:
+        if source.name in inputs.given:
+            folder = locate(inputs.given[source.name], source.archive, inputs.cache_dir)
+            reports.append(source.scan(folder, **{name: getattr(inputs, name) for name in source.settings}))
+    for report in (reports := reports + extras):
         print(f"{report.source}: {len(report.clips)} clips found, {report.missing.total()} missing")
         if report.missing:
             print(report.describe_missing())

@@ -7,17 +7,15 @@ from pathlib import Path
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import SIRENNET, SIRENNET_CLASSES
 
-from .source import (
-    SYNTHETIC_ATTRIBUTION,
-    SYNTHETIC_LICENCE,
-    SYNTHETIC_MARKER,
-    SourceClip,
-    SourceReport,
-    find_clips,
-    find_root,
-    refuse_doubled_names,
-)
+from .download import RemoteArchive
+from .files import find_clips, find_root, refuse_doubled_names
+from .report import SYNTHETIC_PROVENANCE, SourceClip, SourceReport, is_synthetic
 
+SIRENNET_ARCHIVE = RemoteArchive(
+    name="sireNNet",
+    address="https://prod-dcd-datasets-cache-zipfiles.s3.eu-west-1.amazonaws.com/j4ydzzv4kb-1.zip",
+    option="--sirennet",
+)
 #: Clips of each class in the published sireNNet (Mendeley Data j4ydzzv4kb, version 1); only these bear its licence.
 SIRENNET_PUBLISHED_COUNTS = {"ambulance": 400, "firetruck": 400, "police": 454, "traffic": 421}
 
@@ -33,18 +31,18 @@ def scan_sirennet(folder: Path) -> SourceReport:
     """
     usual = folder / "sireNNet"
     root = find_root(usual if usual.is_dir() else folder, _has_class_folder, "--sirennet")
-    synthetic = (root / SYNTHETIC_MARKER).is_file()
+    synthetic = is_synthetic(root)
     paths = {label: find_clips(root / label) for label in SIRENNET_CLASSES}
     counts = {label: len(found) for label, found in paths.items()}
     if not any(counts.values()):
         raise QuaclrsError(f"{root} holds no clip in {', '.join(SIRENNET_CLASSES)}; check --sirennet")
-    licence, attribution = "unknown", "siren clips of unstated origin: not the published sireNNet"
-    if synthetic:
-        licence, attribution = SYNTHETIC_LICENCE, SYNTHETIC_ATTRIBUTION
-    elif counts == SIRENNET_PUBLISHED_COUNTS:
-        licence, attribution = "CC BY 4.0", "sireNNet (Shah and Singh, 2023), Mendeley Data j4ydzzv4kb, version 1"
     report = SourceReport(SIRENNET, [], synthetic)
-    if licence == "unknown":
+    if synthetic:
+        provenance = SYNTHETIC_PROVENANCE
+    elif counts == SIRENNET_PUBLISHED_COUNTS:
+        provenance = ("CC BY 4.0", "sireNNet (Shah and Singh, 2023), Mendeley Data j4ydzzv4kb, version 1")
+    else:
+        provenance = ("unknown", "siren clips of unstated origin: not the published sireNNet")
         found_counts = ", ".join(f"{label} {count}" for label, count in counts.items())
         published = ", ".join(str(count) for count in SIRENNET_PUBLISHED_COUNTS.values())
         report.notes.append(
@@ -54,7 +52,7 @@ def scan_sirennet(folder: Path) -> SourceReport:
     for label, found in paths.items():
         refuse_doubled_names(root / label, found)
         report.clips += [
-            SourceClip(f"{SIRENNET}/{label}/{p.stem}", p, label, SIRENNET, licence, attribution) for p in found
+            SourceClip(f"{SIRENNET}/{label}/{path.stem}", path, label, SIRENNET, *provenance) for path in found
         ]
         lacking = SIRENNET_PUBLISHED_COUNTS[label] - counts[label]
         if lacking > 0 and not synthetic:

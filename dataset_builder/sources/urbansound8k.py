@@ -8,17 +8,16 @@ from pathlib import Path
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import URBANSOUND8K, URBANSOUND8K_CLASSES
 
-from .source import (
-    SYNTHETIC_ATTRIBUTION,
-    SYNTHETIC_LICENCE,
-    SYNTHETIC_MARKER,
-    SourceClip,
-    SourceReport,
-    find_clips,
-    find_root,
-    read_table,
-)
+from .download import RemoteArchive
+from .files import find_clips, find_root, read_table
+from .report import SYNTHETIC_PROVENANCE, SourceClip, SourceReport, is_synthetic
 
+URBANSOUND8K_ARCHIVE = RemoteArchive(
+    name="UrbanSound8K",
+    address="https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz",
+    option="--urbansound8k",
+    md5="9aa69802bbf37fb986f71ec1483a196e",
+)
 #: UrbanSound8K's ten classes in the order of its `classID`, 0 to 9.
 OFFICIAL_CLASSES = (
     "air_conditioner",
@@ -37,7 +36,7 @@ OFFICIAL_FOLD_COUNTS = (873, 888, 925, 990, 936, 823, 838, 806, 816, 837)
 #: Recordings (fsID) that the official metadata puts into two folds, each time as another class.
 KNOWN_SPLIT_RECORDINGS = {"77751": (2, 7), "106905": (1, 8), "132016": (1, 4), "176638": (1, 4), "180937": (1, 9)}
 
-_COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
+METADATA_COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
 
 
 def scan_urbansound8k(folder: Path, keep_siren: bool = False) -> SourceReport:
@@ -58,8 +57,8 @@ def scan_urbansound8k(folder: Path, keep_siren: bool = False) -> SourceReport:
     metadata = root / "metadata" / "UrbanSound8K.csv"
     if not metadata.is_file():
         raise QuaclrsError(f"{metadata} does not exist; give --urbansound8k a folder with metadata/ and audio/")
-    synthetic = (root / SYNTHETIC_MARKER).is_file()
-    rows = read_table(metadata, _COLUMNS)
+    synthetic = is_synthetic(root)
+    rows = read_table(metadata, METADATA_COLUMNS)
     report = SourceReport(URBANSOUND8K, [], synthetic, notes=check_metadata(metadata, rows, synthetic))
     files = {(path.parent.name, path.stem): path for path in find_clips(root / "audio")}
     wanted = {*URBANSOUND8K_CLASSES, "siren"} if keep_siren else set(URBANSOUND8K_CLASSES)
@@ -148,14 +147,15 @@ def _check_row(place: str, row: dict[str, str]) -> None:
 
 
 def _clip(row: dict[str, str], path: Path, synthetic: bool) -> SourceClip:
-    attribution = f"freesound.org sound {row['fsID']}, from UrbanSound8K (Salamon, Jacoby and Bello, 2014)"
+    origin = f"freesound.org sound {row['fsID']}, from UrbanSound8K (Salamon, Jacoby and Bello, 2014)"
+    licence, attribution = SYNTHETIC_PROVENANCE if synthetic else ("CC BY-NC 3.0", origin)
     return SourceClip(
         clip_id=f"{URBANSOUND8K}/{Path(row['slice_file_name']).stem}",
         path=path,
         label=row["class"],
         source=URBANSOUND8K,
-        licence=SYNTHETIC_LICENCE if synthetic else "CC BY-NC 3.0",
-        attribution=SYNTHETIC_ATTRIBUTION if synthetic else attribution,
+        licence=licence,
+        attribution=attribution,
         recording_id=f"{URBANSOUND8K}/{row['fsID']}",
         fold=int(row["fold"]),
         fold_paper=int(row["fold"]),

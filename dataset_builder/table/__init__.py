@@ -1,1 +1,1 @@
-"""The table that is built: rows, folds, shards and the processes that fill it."""
+"""The table that is built: rows, pictures, shards, and the transcoding that fills it."""

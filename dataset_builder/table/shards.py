@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from quaclrs.augment import ORIGINAL, parent_and_variant
 from quaclrs.folds import FoldPlan, folds_of_recordings
 
-from ..sources.source import SourceClip
+from ..sources.report import SourceClip
 
 
 @dataclass(frozen=True, order=True)
@@ -50,6 +50,12 @@ def shard_set_of(clip_id: str, sets: Mapping[str, ShardSet]) -> ShardSet:
     """The shard set of a clip, or of an augmented copy, from those of all clips."""
     parent, variant = parent_and_variant(clip_id)
     return replace(sets[parent], copies=variant != ORIGINAL)
+
+
+def by_shard(clips: Sequence[SourceClip]) -> list[SourceClip]:
+    """The clips in the order of their rows: by shard set, then by id."""
+    sets = shard_sets(clips)
+    return sorted(clips, key=lambda clip: (sets[clip.clip_id], clip.clip_id))
 
 
 def files_of_split(split: str, sets: Sequence[ShardSet], plan: FoldPlan) -> list[str]:

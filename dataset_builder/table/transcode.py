@@ -11,8 +11,8 @@ from tqdm.auto import tqdm
 from quaclrs.audio import encode_flac, read_recording
 from quaclrs.data import STORED_SAMPLING_RATE
 
-from ..sources.source import SourceClip
-from .workers import OrderedMap, map_in_this_process
+from ..recordings.workers import OrderedMap, map_in_this_process
+from ..sources.report import SourceClip
 
 _CLIPS_PER_TASK = 16
 

@@ -13,13 +13,12 @@ import scipy.signal
 import soundfile
 import soxr
 
-from dataset_builder.__main__ import main as build
+from dataset_builder.__main__ import main
 from dataset_builder.recordings.leaks import (
     MEASURES,
     LeakCheck,
     cross_fold_correlations,
     highest_correlations,
-    main,
 )
 from quaclrs.errors import QuaclrsError
 
@@ -67,7 +66,7 @@ def test_leaks_of_every_kind_are_caught_and_a_copy_in_the_same_fold_is_none(tmp_
             ("a/whole", "a/copy"), ("a/whole", "a/late"), ("a/copy", "a/late")
         }  # fmt: skip
     assert not any({"b/one", "b/same fold"} == set(pair) for pair in of_measure["whole"])
-    assert main([str(folder)]) == 1
+    assert main(["leaks", str(folder)]) == 1
     printed = capsys.readouterr().out
     assert "whole: 1 pairs above 0.9" in printed
     assert "overlap: 3 pairs above 0.9" in printed
@@ -75,7 +74,7 @@ def test_leaks_of_every_kind_are_caught_and_a_copy_in_the_same_fold_is_none(tmp_
 
 def test_a_data_set_without_leaks_passes(tmp_path, capsys):
     clips = [(f"a/{seed}", 1 + seed % 3, recording(seed)) for seed in range(6)]
-    assert main([str(write_dataset(tmp_path / "sound", clips))]) == 0
+    assert main(["leaks", str(write_dataset(tmp_path / "sound", clips))]) == 0
     assert "6 clips, 12 pairs in different folds" in capsys.readouterr().out
 
 
@@ -113,7 +112,7 @@ def test_correlations_equal_the_sum_over_products_at_each_lag():
 
 
 def test_a_folder_that_holds_no_data_set_is_refused_in_one_line(tmp_path, capsys):
-    assert main([str(tmp_path)]) == 2
+    assert main(["leaks", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert str(tmp_path) in error
     assert error.count("\n") == 1
@@ -129,7 +128,7 @@ def test_the_sample_does_not_leak(sample_dataset: Path):
 
 @pytest.mark.slow
 def test_no_two_real_clips_of_different_folds_correlate_above_09(shared_data: Path, tmp_path: Path):
-    assert build(["build", "--sirennet", str(shared_data), "--output", str(tmp_path / "built")]) == 0
+    assert main(["build", "--sirennet", str(shared_data), "--output", str(tmp_path / "built")]) == 0
     found = cross_fold_correlations(tmp_path / "built", LeakCheck(sampling_rate=4000))
     assert len(found.clip_ids) == 518 - 4  # exact duplicates are kept once
     for measure in MEASURES:

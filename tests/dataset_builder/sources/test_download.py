@@ -12,13 +12,9 @@ from pathlib import Path
 import pytest
 from archive_server import ArchiveServer
 
-from dataset_builder.sources.download import (
-    SIRENNET_ARCHIVE,
-    URBANSOUND8K_ARCHIVE,
-    RemoteArchive,
-    default_cache_dir,
-    download,
-)
+from dataset_builder.sources.download import RemoteArchive, default_cache_dir, download
+from dataset_builder.sources.sirennet import SIRENNET_ARCHIVE
+from dataset_builder.sources.urbansound8k import URBANSOUND8K_ARCHIVE
 from quaclrs.errors import QuaclrsError
 
 CONTENT = random.Random(0).randbytes(1_000_000)

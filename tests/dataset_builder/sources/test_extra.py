@@ -13,6 +13,7 @@ import soundfile
 from test_build import build, rows_of, write_noise, write_sirennet
 
 from dataset_builder.__main__ import main
+from dataset_builder.recordings.assignment import assign_recordings_and_folds
 from dataset_builder.sources.extra import scan_extras
 from quaclrs import load_urbansound13
 from quaclrs.errors import QuaclrsError
@@ -76,9 +77,8 @@ def test_without_recording_ids_copies_share_a_recording_and_recordings_are_dealt
 def test_given_recordings_are_kept_and_dealt_whole(tmp_path):
     saws = write_class(tmp_path / "saws", 24)
     write_table(saws, *({"file": name, "recording_id": f"saw{i // 2}"} for i, name in enumerate(files_of(saws))))
-    report = scan_extras({"saw": saws})
     folds_of = defaultdict(set)
-    for clip in report.clips:
+    for clip in assign_recordings_and_folds(scan_extras({"saw": saws}).clips):
         folds_of[clip.recording_id].add(clip.fold)
         assert 1 <= clip.fold_paper <= 10
     assert set(folds_of) == {f"extra/saw{i}" for i in range(12)}

@@ -16,10 +16,10 @@ from archive_server import ArchiveServer
 from test_build import build, rows_of, write_sirennet, write_urbansound8k
 
 from dataset_builder.__main__ import main
-from dataset_builder.sources.download import SIRENNET_ARCHIVE, URBANSOUND8K_ARCHIVE
-from dataset_builder.sources.inputs import Inputs, scan_inputs
-from dataset_builder.sources.source import SourceReport, class_names_of
-from dataset_builder.sources.urbansound8k import check_metadata, scan_urbansound8k
+from dataset_builder.sources.inputs import SOURCES, Inputs, scan_inputs
+from dataset_builder.sources.report import SourceReport, class_names_of
+from dataset_builder.sources.sirennet import SIRENNET_ARCHIVE
+from dataset_builder.sources.urbansound8k import URBANSOUND8K_ARCHIVE, check_metadata, scan_urbansound8k
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 
@@ -201,7 +201,7 @@ def test_equal_clips_of_urbansound8k_are_all_kept(small, tmp_path):
 @pytest.mark.parametrize("inside", ["UrbanSound8K", "a/b/UrbanSound8K", "."])
 def test_urbansound8k_is_read_from_its_tar_wherever_it_lies_in_it(small, tmp_path, inside, capsys):
     archive = pack_tar(small, tmp_path / "UrbanSound8K.tar.gz", inside)
-    (report,) = scan_inputs(Inputs(urbansound8k=str(archive), cache_dir=tmp_path / "cache"))
+    (report,) = scan_inputs(Inputs({"urbansound8k": str(archive)}, cache_dir=tmp_path / "cache"))
     assert [clip.clip_id for clip in report.clips] == [clip.clip_id for clip in scan_urbansound8k(small).clips]
     assert "9aa69802bbf37fb986f71ec1483a196e" in capsys.readouterr().out  # it is not the published archive
 
@@ -212,7 +212,7 @@ def test_sirennet_is_read_from_a_zip_with_hidden_files_of_macos_in_it(tmp_path):
     archive = pack_zip(new, tmp_path / "sirens.zip", "An emergency vehicle data set/sireNNet")
     with zipfile.ZipFile(archive, "a") as zipped:
         zipped.writestr("__MACOSX/traffic/._sound_1.wav", b"resource fork")
-    (report,) = scan_inputs(Inputs(sirennet=archive, cache_dir=tmp_path / "cache"))
+    (report,) = scan_inputs(Inputs({"sirennet": archive}, cache_dir=tmp_path / "cache"))
     assert Counter(clip.label for clip in report.clips) == {"ambulance": 2, "traffic": 3}
 
 
@@ -221,19 +221,18 @@ def test_both_sources_are_downloaded_unpacked_once_and_built_of(small, tmp_path,
     old_tar = pack_tar(small, tmp_path / "o.tgz", "UrbanSound8K").read_bytes()
     new_zip = pack_zip(new, tmp_path / "n.zip", "sireNNet").read_bytes()
     with ArchiveServer(old_tar, drops=[len(old_tar) // 2]) as old_server, ArchiveServer(new_zip) as new_server:
-        inputs = Inputs(
-            urbansound8k="download",
-            sirennet="download",
-            cache_dir=tmp_path / "cache",
-            urbansound8k_archive=replace(
+        inputs = Inputs({"urbansound8k": "download", "sirennet": "download"}, cache_dir=tmp_path / "cache")
+        archives = (
+            replace(
                 URBANSOUND8K_ARCHIVE,
                 address=f"{old_server.address}/UrbanSound8K.tar.gz",
                 md5=hashlib.md5(old_tar).hexdigest(),
                 pause=0,
             ),
-            sirennet_archive=replace(SIRENNET_ARCHIVE, address=f"{new_server.address}/j4ydzzv4kb-1.zip"),
+            replace(SIRENNET_ARCHIVE, address=f"{new_server.address}/j4ydzzv4kb-1.zip"),
         )
-        first, second = scan_inputs(inputs), scan_inputs(inputs)
+        here = [replace(source, archive=archive) for source, archive in zip(SOURCES, archives, strict=True)]
+        first, second = scan_inputs(inputs, here), scan_inputs(inputs, here)
         assert [len(server.requests) for server in (old_server, new_server)] == [2, 1]
     assert [len(report.clips) for report in first] == [3, 4]
     assert first == second

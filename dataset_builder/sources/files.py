@@ -1,77 +1,16 @@
-"""What every source of clips gives to the builder: its clips, and what is missing, broken or noteworthy about it."""
+"""The files of a source: its root folder, its clips, its tables, and whether any has changed since it was read last."""
 
 from __future__ import annotations
 
 import csv
-from collections import Counter, defaultdict
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 from quaclrs.audio import find_audio_files
 from quaclrs.errors import QuaclrsError
-from quaclrs.labels import CLASS_NAMES
-
-#: The embedded sample puts a file of this name into its folders; what is built from them says that it is synthetic.
-SYNTHETIC_MARKER = "SYNTHETIC.md"
-SYNTHETIC_LICENCE = "Apache-2.0"
-SYNTHETIC_ATTRIBUTION = "synthesised by quaclrs, not a recording: it proves plumbing, not accuracy"
-
-
-@dataclass(frozen=True)
-class SourceClip:
-    """A clip on disk before it is decoded. Clips that come without recording and fold get them later, by content."""
-
-    clip_id: str
-    path: Path
-    label: str
-    source: str
-    licence: str
-    attribution: str
-    recording_id: str | None = None
-    fold: int | None = None
-    fold_paper: int | None = None
-    start: float | None = None
-    end: float | None = None
-    salience: int | None = None
-
-
-@dataclass
-class SourceReport:
-    """What a source holds: its clips, and the clips that should be there but are not.
-
-    Attributes:
-        source: `urbansound8k`, `sirennet` or `extra`.
-        clips: what is built.
-        synthetic: whether the folder says that it was synthesised.
-        missing: (class, fold or "") -> number of clips.
-        notes: lines to print: what a reader must know about this source.
-        broken: clip_id -> reason, of the clips that cannot be decoded and were left out of `clips`.
-        fingerprints: clip_id -> hash of the decoded samples, of `clips`, once they have been decoded.
-        duplicates: clip_id -> clip_id that is kept, of the clips that were left out as another holds their samples.
-    """
-
-    source: str
-    clips: list[SourceClip]
-    synthetic: bool = False
-    missing: Counter[tuple[str, str]] = field(default_factory=Counter)
-    notes: list[str] = field(default_factory=list)
-    broken: dict[str, str] = field(default_factory=dict)
-    fingerprints: dict[str, bytes] = field(default_factory=dict, repr=False)
-    duplicates: dict[str, str] = field(default_factory=dict)
-
-    def describe_missing(self) -> str:
-        """One line a class with the missing clips by fold; empty where nothing is missing."""
-        by_class: dict[str, list[str]] = defaultdict(list)
-        for (label, fold), count in sorted(self.missing.items(), key=lambda item: (item[0][0], int(item[0][1] or 0))):
-            by_class[label].append(f"fold {fold}: {count}" if fold else str(count))
-        return "\n".join(f"  {label:<18}{', '.join(folds)}" for label, folds in by_class.items())
-
-
-def class_names_of(reports: Iterable[SourceReport]) -> list[str]:
-    """The 13 classes, whether or not clips of them were found, and every further class of the reports, sorted."""
-    return sorted({*CLASS_NAMES, *(clip.label for report in reports for clip in report.clips)})
 
 
 def find_root(folder: Path, is_root: Callable[[Path], bool], option: str, depth: int = 3) -> Path:
@@ -141,3 +80,20 @@ def read_table(path: Path, wanted: Iterable[str]) -> list[dict[str, str]]:
     if missing := sorted(set(wanted) - columns):
         raise QuaclrsError(f"{path} has no column {', '.join(missing)}; add it or restore the original file")
     return rows
+
+
+def fingerprint(sources: Iterable[str | Path]) -> str:
+    """Hash of name, size and time of change of every file of some sources, none of which is opened.
+
+    Args:
+        sources: folders, archives, or words such as `download`, which count as they are.
+    """
+    digest = hashlib.sha256()
+    for source in sources:
+        path = Path(source)
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            facts = file.stat() if file.is_file() else None
+            state = (facts.st_size, facts.st_mtime_ns) if facts else ()
+            digest.update(repr((file.as_posix(), state)).encode())
+    return digest.hexdigest()[:16]

@@ -21,7 +21,7 @@ from quaclrs.augment import ORIGINAL, parent_and_variant
 from quaclrs.folds import SPLITS, FoldPlan, find_complete_folds
 from quaclrs.models import LogMelConfig
 
-from ..sources.source import SourceReport
+from ..sources.report import SourceReport
 from ..table.rows import BuildConfig
 from ..table.shards import ShardSet, files_of_split
 from .class_pictures import draw_classes

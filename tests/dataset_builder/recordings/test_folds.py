@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builder.table.folds import deal_paper_folds, deal_strict_folds
+from dataset_builder.recordings.folds import deal_paper_folds, deal_strict_folds
 from quaclrs.errors import QuaclrsError
 
 
@@ -83,7 +83,7 @@ def test_fewer_recordings_than_folds_take_a_fold_each():
 
 def test_folds_are_the_same_in_a_process_with_another_hash_seed():
     groups = recordings_of_sizes([1 + i % 3 for i in range(25)])
-    command = f"from dataset_builder.table.folds import deal_strict_folds; print(deal_strict_folds({groups!r}))"
+    command = f"from dataset_builder.recordings.folds import deal_strict_folds; print(deal_strict_folds({groups!r}))"
     root = Path(__file__).parents[3]
     environment = {**os.environ, "PYTHONHASHSEED": "12345"}
     run = subprocess.run([sys.executable, "-c", command], cwd=root, env=environment, capture_output=True, text=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from test_build import build, rows_of, write_sirennet, write_urbansound8k
 
-from dataset_builder.sources.broken import leave_out_broken
+from dataset_builder.recordings.broken import leave_out_broken
 from dataset_builder.sources.sirennet import scan_sirennet
 from dataset_builder.sources.urbansound8k import scan_urbansound8k
 

@@ -12,9 +12,9 @@ from tqdm.auto import tqdm
 from quaclrs.audio import AudioError, read_recording
 from quaclrs.errors import QuaclrsError
 
-from ..recordings.duplicates import pcm_fingerprint
-from ..table.workers import OrderedMap, map_in_this_process
-from .source import SourceReport
+from ..sources.report import SourceReport
+from .duplicates import pcm_fingerprint
+from .workers import OrderedMap, map_in_this_process
 
 _CLIPS_PER_TASK = 64
 
