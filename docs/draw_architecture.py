@@ -28,8 +28,8 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     ),
     "dataset_builder": (
         ("sources", "sample"),
-        ("table",),
         ("recordings",),
+        ("table",),
         ("card",),
         ("urbansound13", "push"),
         ("__main__",),
