@@ -139,8 +139,7 @@ def draw_kills(seed: int, processes: int) -> list[tuple[dict[str, Any], int]]:
     ("processes", "workers"),
     [
         (1, 0),
-        pytest.param(2, 2, marks=pytest.mark.slow),
-        *(pytest.param(*numbers, marks=pytest.mark.weekly) for numbers in ((1, 2), (2, 0))),
+        *(pytest.param(*numbers, marks=pytest.mark.weekly) for numbers in ((1, 2), (2, 0), (2, 2))),
     ],
 )
 def test_a_run_killed_five_times_equals_one_never_interrupted(
