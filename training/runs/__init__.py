@@ -1,1 +1,1 @@
-"""What every run has around its own learning: options, session, folder, checkpoints, metrics, and the queue of runs."""
+"""The parts of every run around its own learning: options, session, folder, checkpoints, metrics, queue."""

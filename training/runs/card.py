@@ -37,7 +37,7 @@ DATASET_REPO = "quaclrs/urbansound13"
 
 @dataclass(frozen=True)
 class CardContext:
-    """What a card says beside the run's options and figures.
+    """Facts for a card beside the run's options and figures.
 
     Attributes:
         repo_id: what the model is loaded by.
@@ -139,7 +139,7 @@ def class_table(per_class: Mapping[str, Mapping[str, Any]], counts: Mapping[str,
 
 
 def without_local_paths(config: Config) -> Config:
-    """The same options with nothing of where files lie on this machine: their names alone. What is published has it."""
+    """The same options for publishing: files by their names alone, without the folders of this machine."""
     local: dict[str, Any] = {
         name: Path(value).name
         for name in _PATHS

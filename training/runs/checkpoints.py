@@ -116,7 +116,7 @@ class Termination:
         self._received = True
 
     def requested(self, accelerator: Accelerator) -> bool:
-        """Whether any process was told to end. All must ask at the same step: several of them agree on the answer."""
+        """True once any process was told to end. All must ask at the same step: they agree on the answer."""
         if accelerator.num_processes == 1:
             return self._received
         told = torch.tensor(float(self._received), device=accelerator.device)

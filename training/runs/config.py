@@ -1,4 +1,4 @@
-"""Options of a training run. What supervised and self-supervised training share comes first."""
+"""Options that supervised and self-supervised training share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAPER_FILL = 449
 
 @dataclass
 class TrainingConfig:
-    """What every training run is told: data, network, optimiser, and how it runs."""
+    """Options of every training run: data, network, optimiser, and how it runs."""
 
     #: Options without which nothing can begin, and the module that trains by them.
     required: ClassVar[tuple[str, ...]] = ("dataset", "test_fold", "output_dir")

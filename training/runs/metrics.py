@@ -47,7 +47,7 @@ def shortcut_control(splits: Splits, seed: int) -> dict[str, float | None]:
 
 
 def data_warnings(config: TrainingConfig, splits: Splits) -> list[str]:
-    """What makes every figure on these clips optimistic or meaningless."""
+    """Reasons why every figure on these clips is optimistic or meaningless."""
     warnings = [PAPER_PROTOCOL_WARNING] if config.protocol == "paper" else []
     return [*warnings, SYNTHETIC_WARNING] if splits.synthetic else warnings
 

@@ -1,4 +1,4 @@
-"""What a user sees of an epoch while it runs, and where its time went."""
+"""The progress bar of an epoch, its sums, and where its time went."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class EpochProgress:
 
     @property
     def at_refresh(self) -> bool:
-        """Whether this is a step after which the host may wait for the device."""
+        """True after a step at which the host may wait for the device."""
         return self.steps % self._log_every == 0
 
     @property

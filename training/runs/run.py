@@ -56,7 +56,7 @@ class Run:
         return parse_config(self.kind, self.arguments[1:])
 
     def is_finished(self) -> bool:
-        """Whether the folder holds the result of just these options."""
+        """True where the folder holds the result of just these options."""
         found = all((self.path / name).is_file() for name in (METRICS_FILE, "config.yaml"))
         return found and not RunFolder(self.path).options_that_differ(self.config)
 
@@ -80,5 +80,5 @@ class Run:
         return subprocess.run(command, stdout=2, check=False, env=environment_of_job(jobs)).returncode
 
     def results(self) -> RunMetrics:
-        """What a finished run measured."""
+        """The metrics of a finished run."""
         return RunMetrics.read(self.path)

@@ -13,7 +13,7 @@ _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("tracki
 
 
 def check_tracker(name: str) -> str | None:
-    """What `Accelerator(log_with=...)` takes: the tracker, or None for `none`.
+    """The tracker as `Accelerator(log_with=...)` takes it: None for `none`.
 
     Raises:
         QuaclrsError: its package is not installed.

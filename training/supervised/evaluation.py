@@ -22,7 +22,7 @@ _INPUTS = ("input_values", "input_features", "embeddings")
 
 
 def inputs_of(batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """What a batch holds for the network, by the names of its arguments."""
+    """The inputs of the network in a batch, by the names of its arguments."""
     return {name: batch[name] for name in _INPUTS if name in batch}
 
 
@@ -64,7 +64,7 @@ def best_epoch(history: list[dict[str, Any]]) -> int:
 
 
 def is_patience_over(patience: int, history: list[dict[str, Any]]) -> bool:
-    """Whether so many epochs went by without a better validation accuracy; never with a patience of 0."""
+    """True once so many epochs brought no better validation accuracy; never with a patience of 0."""
     return bool(patience and history and len(history) - best_epoch(history) >= patience)
 
 

@@ -70,7 +70,7 @@ def write_release_card(
 
 
 def _origin(config: SupervisedConfig) -> str:
-    """What the network was before, and what became of its weights."""
+    """The network as it was before, and what became of its weights."""
     if config.initial_weights == "random":
         return f"`{config.backbone}`, trained from random weights"
     known = "AudioSet" if config.backbone in AUDIO_BACKBONES else "ImageNet"
