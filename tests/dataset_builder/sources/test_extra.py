@@ -215,7 +215,7 @@ def test_a_model_trained_with_a_14th_class_predicts_it(sample_dataset, tmp_path,
         epochs=1,
         batch_size=16,
     )
-    metrics = train(config)
+    metrics = train(config).to_dict()
     assert metrics["per_class"]["whistle"]["support"] == 4
     assert 0 <= metrics["accuracy_extra"] <= 1
     saved = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
