@@ -140,8 +140,8 @@ class UrbanSound13Config(datasets.BuilderConfig):
     skip_broken: bool = False
 
     def given(self) -> dict[str, str]:
-        """Name of each source that is given -> where it lies."""
-        places = {source.name: getattr(self, source.name) for source in SOURCES}
+        """Name of each source that is given -> where it lies; one without a field here is of the command line alone."""
+        places = {source.name: getattr(self, source.name, None) for source in SOURCES}
         return {name: place for name, place in places.items() if place is not None}
 
 

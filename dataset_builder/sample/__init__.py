@@ -8,8 +8,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from dataset_builder.sample.writer import write_sirennet, write_urbansound8k
 from quaclrs.errors import QuaclrsError
+
+from .writer import write_sirennet, write_urbansound8k
 
 __all__ = ["write_sample"]
 

@@ -9,23 +9,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from dataset_builder.sample.clips import clips_of_class, generator
-from dataset_builder.sample.recordings import Recording
 from quaclrs.labels import SIRENNET_CLASSES, URBANSOUND8K_CLASSES
 
-#: UrbanSound8K's own numbers; 8 is its siren, which UrbanSound13 leaves out.
-CLASS_IDS = {
-    "air_conditioner": 0,
-    "car_horn": 1,
-    "children_playing": 2,
-    "dog_bark": 3,
-    "drilling": 4,
-    "engine_idling": 5,
-    "gun_shot": 6,
-    "jackhammer": 7,
-    "street_music": 9,
-}
-CSV_COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
+from ..sources.report import SYNTHETIC_MARKER
+from ..sources.urbansound8k import METADATA_COLUMNS, OFFICIAL_CLASSES
+from .recordings import Recording, clips_of_class, generator
+
 FOLDS = 10
 CLIPS_OF_FOLD = (2, 1)  # clips cut from each of a class's recordings in a fold of UrbanSound8K
 CLIPS_OF_SIREN = (2,) * 15 + (3,)  # clips cut from each of a class's recordings in sireNNet
@@ -44,7 +33,7 @@ def write_urbansound8k(root: Path, seed: int, classes: Sequence[str] = URBANSOUN
     ids = generator(seed).permutation(np.arange(10_000, 250_000))
     rows: list[tuple] = []
     for class_name in classes:
-        class_id = CLASS_IDS[class_name]
+        class_id = OFFICIAL_CLASSES.index(class_name)
         recordings = clips_of_class(seed, class_name, CLIPS_OF_FOLD * FOLDS, overlap=0.0)
         for number, (recording, bounds) in enumerate(recordings):
             fold = number // len(CLIPS_OF_FOLD) + 1
@@ -55,8 +44,10 @@ def write_urbansound8k(root: Path, seed: int, classes: Sequence[str] = URBANSOUN
                 _write_clip(root / "audio" / f"fold{fold}" / name, recording, start, end)
                 times = (round(start / recording.format.rate, 6), round(end / recording.format.rate, 6))
                 rows.append((name, fs_id, *times, salience, fold, class_id, class_name))
-    _write_metadata(root / "metadata" / "UrbanSound8K.csv", sorted(rows))
-    (root / "SYNTHETIC.md").write_text(NOTICE, encoding="utf-8")
+    (root / "metadata").mkdir()
+    with (root / "metadata" / "UrbanSound8K.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([METADATA_COLUMNS, *sorted(rows)])
+    (root / SYNTHETIC_MARKER).write_text(NOTICE, encoding="utf-8")
 
 
 def write_sirennet(root: Path, seed: int, classes: Sequence[str] = SIRENNET_CLASSES) -> None:
@@ -66,18 +57,10 @@ def write_sirennet(root: Path, seed: int, classes: Sequence[str] = SIRENNET_CLAS
         for recording, bounds in clips_of_class(seed, class_name, CLIPS_OF_SIREN, overlap=1.0):
             for start, end in bounds:
                 _write_clip(root / class_name / f"sound_{next(numbers)}.wav", recording, start, end)
-    (root / "SYNTHETIC.md").write_text(NOTICE, encoding="utf-8")
+    (root / SYNTHETIC_MARKER).write_text(NOTICE, encoding="utf-8")
 
 
 def _write_clip(path: Path, recording: Recording, start: int, end: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     form = recording.format
     soundfile.write(path, recording.waveform[start:end], form.rate, subtype=form.encoding)
-
-
-def _write_metadata(path: Path, rows: list[tuple]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(CSV_COLUMNS)
-        table.writerows(rows)
