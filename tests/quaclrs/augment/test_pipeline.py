@@ -212,6 +212,7 @@ def test_an_accelerator_gives_the_log_mels_of_the_cpu(front_end):
     assert (made - expected).abs().quantile(0.999) < 1e-3
 
 
+@pytest.mark.weekly
 def test_two_thousand_batches_leave_memory_where_it_was(shared_data):
     (street,) = load_policies("street")
     policy = with_background(Policy({**street.augmentations, **EVERYTHING}, True), str(shared_data / "noise"))
