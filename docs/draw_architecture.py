@@ -27,8 +27,8 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("cli",),
     ),
     "dataset_builder": (
-        ("sources", "sample"),
-        ("recordings",),
+        ("sources",),
+        ("recordings", "sample"),
         ("table",),
         ("card",),
         ("urbansound13", "push"),
