@@ -35,6 +35,7 @@ class LeakCheck:
     template_duration: float = 0.75
     template_hop: float = 0.375
     silence_db: float = -40.0  # quieter stretches, relative to the clip's mean power, say nothing
+    within_class: bool = False  # compare clips of one class only: a third of the pairs of four classes
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.measures) - set(MEASURES)):
@@ -77,8 +78,11 @@ def cross_fold_correlations(dataset_folder: Path, check: LeakCheck | None = None
         QuaclrsError: the folder holds no data set.
     """
     check = check or LeakCheck()
-    clip_ids, folds, waveforms = _read_clips(Path(dataset_folder), check.sampling_rate)
-    return CrossFoldCorrelations(clip_ids, folds, highest_correlations(waveforms, check, folds[:, None] != folds))
+    clip_ids, folds, labels, waveforms = _read_clips(Path(dataset_folder), check.sampling_rate)
+    wanted = folds[:, None] != folds
+    if check.within_class:
+        wanted &= labels[:, None] == labels
+    return CrossFoldCorrelations(clip_ids, folds, highest_correlations(waveforms, check, wanted))
 
 
 def highest_correlations(
@@ -110,23 +114,25 @@ def highest_correlations(
     return highest
 
 
-def _read_clips(folder: Path, rate: int) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
+def _read_clips(folder: Path, rate: int) -> tuple[list[str], np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Ids, folds, labels and waveforms of all clips but UrbanSound8K's."""
     import pyarrow.parquet as pq
 
     files = sorted((folder / "data").glob("*.parquet"))
     if not files:
         raise QuaclrsError(f"{folder} holds no data/*.parquet; give a folder that python -m dataset_builder wrote")
-    clip_ids, folds, waveforms = [], [], []
+    clip_ids, folds, labels, waveforms = [], [], [], []
     for file in files:
         if "source" not in pq.read_schema(file).names:
             raise QuaclrsError(f"{file} has no column source; give a folder that python -m dataset_builder wrote")
-        columns = ["clip_id", "fold", "audio"]
+        columns = ["clip_id", "fold", "label", "audio"]
         for row in pq.read_table(file, columns=columns, filters=[("source", "!=", URBANSOUND8K)]).to_pylist():
             samples, stored_rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
             waveforms.append(soxr.resample(samples, stored_rate, rate).astype(np.float32))
             clip_ids.append(row["clip_id"])
             folds.append(row["fold"])
-    return clip_ids, np.array(folds, dtype=np.int64), waveforms
+            labels.append(row["label"])
+    return clip_ids, np.array(folds, dtype=np.int64), np.array(labels, dtype=np.int64), waveforms
 
 
 def _tiles(order: np.ndarray, size: int = 32) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -142,32 +148,57 @@ def _correlate(first: list[np.ndarray], second: list[np.ndarray], check: LeakChe
     found = {name: np.zeros((len(first), len(second)), dtype=np.float32) for name in check.measures}
     longest_first, longest = max(map(len, first)), max(map(len, second))
     size = scipy.fft.next_fast_len(longest_first + longest, real=True)
-    spectra = scipy.fft.rfft(_stacked(second, size))
+    spectra = scipy.fft.rfft(_stacked(second, size)).conj()
     energy = _running_energy(second, longest)
     lags = np.arange(-longest + 1, longest_first)  # sample t of `first` meets sample t - lag of `second`
-    ends = np.array([len(x) for x in second])
+    overlaps: dict[int, _Overlaps] = {}  # most clips have one length, so most share their overlaps
     for i, x in enumerate(first):
         if {"whole", "overlap"} & set(found):
-            cross = scipy.fft.irfft(spectra.conj() * scipy.fft.rfft(x, size), size)
-            cross = np.abs(cross[:, lags])  # a negative index is a negative lag: the transform is circular
+            cross = np.abs(scipy.fft.irfft(spectra * scipy.fft.rfft(x, size), size))
+            cross = np.roll(cross, longest - 1, axis=1)[:, : len(lags)]  # a negative lag lies at the end
         if "whole" in found:
             scale = np.sqrt(float((x.astype(np.float64) ** 2).sum()) * energy[:, -1])
             found["whole"][i] = np.minimum(cross.max(axis=1) / np.maximum(scale, 1e-12), 1.0)
         if "overlap" in found:
-            own = _running_energy([x], len(x))[0]
-            starts = np.clip(lags, 0, len(x))
-            stops = np.clip(ends[:, None] + lags, starts, len(x))
-            mine = own[stops] - own[starts]
-            theirs = np.take_along_axis(energy, np.clip(stops - lags, 0, longest), 1)
-            theirs -= np.take_along_axis(energy, np.broadcast_to(np.clip(starts - lags, 0, longest), stops.shape), 1)
-            quiet = (stops - starts) * 10 ** (check.silence_db / 10)
-            known = stops - starts >= min(check.shortest_overlap * check.sampling_rate, len(x))
-            known &= (mine > quiet * own[-1] / len(x)) & (theirs > quiet * energy[:, -1:] / ends[:, None])
-            scaled = np.where(known, cross / np.sqrt(np.maximum(mine * theirs, 1e-12)), 0.0)
-            found["overlap"][i] = np.minimum(scaled.max(axis=1), 1.0)
+            if len(x) not in overlaps:
+                overlaps[len(x)] = _Overlaps(len(x), [len(y) for y in second], energy, lags, check)
+            found["overlap"][i] = np.minimum((cross * overlaps[len(x)].scales(x)).max(axis=1), 1.0)
         if "template" in found:
             found["template"][i] = _template_correlations(x, second, check)
     return found
+
+
+class _Overlaps:
+    """What clips of one length share with other clips at each lag, and how much energy lies in it."""
+
+    def __init__(self, length: int, others: list[int], energy: np.ndarray, lags: np.ndarray, check: LeakCheck) -> None:
+        self.quiet = 10 ** (check.silence_db / 10)
+        lengths, self.length_of = np.unique(others, return_inverse=True)
+        self.starts = np.clip(lags, 0, length)
+        self.stops = np.clip(lengths[:, None] + lags, self.starts, length)  # (lengths, lags)
+        self.shared = self.stops - self.starts
+        shared, stops = self.shared[self.length_of], self.stops[self.length_of]
+        theirs = np.take_along_axis(energy, np.clip(stops - lags, 0, energy.shape[1] - 1), 1)
+        theirs -= np.take_along_axis(
+            energy, np.broadcast_to(np.clip(self.starts - lags, 0, energy.shape[1] - 1), stops.shape), 1
+        )
+        known = shared >= min(check.shortest_overlap * check.sampling_rate, length)
+        known &= theirs > self.quiet * shared * energy[:, -1:] / np.asarray(others)[:, None]
+        self.scale_of_others = _inverse_roots(theirs, known)
+
+    def scales(self, x: np.ndarray) -> np.ndarray:
+        """What the products of a clip of this length are multiplied by, (others, lags); 0 where they say nothing."""
+        own = _running_energy([x], len(x))[0]
+        mine = own[self.stops] - own[self.starts]
+        return (
+            _inverse_roots(mine, mine > self.quiet * self.shared * own[-1] / len(x))[self.length_of]
+            * self.scale_of_others
+        )
+
+
+def _inverse_roots(energies: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """One over the root of each energy, float32; 0 where it is not known."""
+    return np.where(known, 1 / np.sqrt(np.maximum(energies, 1e-12)), 0.0).astype(np.float32)
 
 
 def _template_correlations(x: np.ndarray, others: list[np.ndarray], check: LeakCheck) -> np.ndarray:
@@ -185,12 +216,12 @@ def _template_correlations(x: np.ndarray, others: list[np.ndarray], check: LeakC
     under = energy[:, window:] - energy[:, :-window]
     ends = np.array([len(other) for other in others])
     quiet = window * 10 ** (check.silence_db / 10) * energy[:, -1] / ends
-    scale = np.where(under > quiet[:, None], np.sqrt(np.maximum(under, 1e-12)), np.inf).astype(np.float32)
+    scale = _inverse_roots(under, under > quiet[:, None])
     spectra = scipy.fft.rfft(_stacked(others, size))
     best = np.zeros(len(others), dtype=np.float32)
     for template in templates:
         cross = np.abs(scipy.fft.irfft(spectra * template, size)[:, : scale.shape[1]])
-        best = np.maximum(best, (cross / scale).max(axis=1))
+        best = np.maximum(best, (cross * scale).max(axis=1))
     return np.minimum(best, 1.0)
 
 
@@ -216,6 +247,7 @@ def add_leaks_command(commands: argparse._SubParsersAction) -> None:
     leaks.add_argument("--threshold", type=float, default=LeakCheck.threshold, metavar="X")
     leaks.add_argument("--measure", choices=MEASURES, action="append", help="one measure, may be repeated")
     leaks.add_argument("--shortest-overlap", type=float, default=LeakCheck.shortest_overlap, metavar="SECONDS")
+    leaks.add_argument("--within-class", action="store_true", help="compare clips of one class only, which is faster")
     leaks.add_argument("--show", type=int, default=5, metavar="N", help="pairs that are printed a measure")
     leaks.set_defaults(run=run_leaks)
 
@@ -223,10 +255,12 @@ def add_leaks_command(commands: argparse._SubParsersAction) -> None:
 def run_leaks(options: argparse.Namespace) -> int:
     """Print the highest pairs by each measure; status 1 if one exceeds the threshold."""
     measures = tuple(options.measure or MEASURES)
-    check = LeakCheck(options.sampling_rate, options.threshold, measures, options.shortest_overlap)
+    check = LeakCheck(
+        options.sampling_rate, options.threshold, measures, options.shortest_overlap, within_class=options.within_class
+    )
     correlations = cross_fold_correlations(options.dataset, check)
     count = len(correlations.clip_ids)
-    compared = int(np.triu(correlations.folds[:, None] != correlations.folds, 1).sum())
+    compared = int(np.isfinite(correlations.highest[measures[0]]).sum()) // 2
     print(f"{count} clips, {compared} pairs in different folds, at {check.sampling_rate} Hz")
     leaks = 0
     for measure in measures:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from built_pictures import KINDS, build, write_sources
 
-from dataset_builder.sample import write_sample
+from dataset_builder.__main__ import main
 
 
 @pytest.fixture(scope="session")
-def sample_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the embedded sample (seed 0): `UrbanSound8K` and `sireNNet`."""
-    folder = tmp_path_factory.mktemp("sample")
-    write_sample(folder)
-    return folder
+def sample_sources(sample_dataset: Path) -> Path:
+    """Folder with the embedded sample (seed 0): `UrbanSound8K` and `sireNNet`. Do not write into it."""
+    return sample_dataset
+
+
+@pytest.fixture(scope="session")
+def real_dataset(shared_data: Path, made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """The data set built of all real recordings. Do not write into it."""
+
+    def write(folder: Path) -> None:
+        sources = ["--urbansound8k", str(shared_data), "--sirennet", str(shared_data)]
+        assert main(["build", *sources, "--output", str(folder), "--num-proc", "2"]) == 0
+
+    return made_once("real_dataset", write)
 
 
 @pytest.fixture(scope="session")

@@ -33,13 +33,13 @@ def recording(seed: int, seconds: float = 3.0) -> np.ndarray:
 
 
 def write_dataset(folder: Path, clips: list[tuple[str, int, np.ndarray]], source: str = "sirennet") -> Path:
-    """Clips as (clip_id, fold, waveform at 48 kHz)."""
+    """Clips as (clip_id, fold, waveform at 48 kHz); the class is the first letter of the id."""
     rows = []
     for clip_id, fold, waveform in clips:
         buffer = io.BytesIO()
         soundfile.write(buffer, waveform, RATE, format="FLAC", subtype="PCM_16")
         audio = {"bytes": buffer.getvalue(), "path": None}
-        rows.append({"audio": audio, "clip_id": clip_id, "source": source, "fold": fold})
+        rows.append({"audio": audio, "clip_id": clip_id, "source": source, "fold": fold, "label": ord(clip_id[0])})
     (folder / "data").mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows), folder / "data" / "fold01-00000.parquet")
     return folder
@@ -66,6 +66,8 @@ def test_leaks_of_every_kind_are_caught_and_a_copy_in_the_same_fold_is_none(tmp_
             ("a/whole", "a/copy"), ("a/whole", "a/late"), ("a/copy", "a/late")
         }  # fmt: skip
     assert not any({"b/one", "b/same fold"} == set(pair) for pair in of_measure["whole"])
+    assert main(["leaks", str(folder), "--within-class", "--measure", "whole"]) == 1
+    assert "6 clips, 3 pairs in different folds" in capsys.readouterr().out
     assert main(["leaks", str(folder)]) == 1
     printed = capsys.readouterr().out
     assert "whole: 1 pairs above 0.9" in printed
@@ -127,9 +129,9 @@ def test_the_sample_does_not_leak(sample_dataset: Path):
 
 
 @pytest.mark.slow
-def test_no_two_real_clips_of_different_folds_correlate_above_09(shared_data: Path, tmp_path: Path):
-    assert main(["build", "--sirennet", str(shared_data), "--output", str(tmp_path / "built")]) == 0
-    found = cross_fold_correlations(tmp_path / "built", LeakCheck(sampling_rate=4000))
+@pytest.mark.parametrize("within_class", [True, pytest.param(False, marks=pytest.mark.weekly)])
+def test_no_two_real_clips_of_different_folds_correlate_above_09(real_dataset: Path, within_class: bool):
+    found = cross_fold_correlations(real_dataset, LeakCheck(sampling_rate=4000, within_class=within_class))
     assert len(found.clip_ids) == 518 - 4  # exact duplicates are kept once
     for measure in MEASURES:
         assert found.pairs(measure, least=0.9) == []
