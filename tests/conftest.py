@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,21 +25,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
-    """Makes a folder that all test processes read: the first that asks makes it, the others wait."""
-    root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
+def made_once(pytestconfig: pytest.Config) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Makes a folder that all test processes read: the first that asks makes it, the others wait.
+
+    It stays in pytest's cache until a line of the library or the builder changes, so a second run of tests begins at
+    once. `pytest --cache-clear` makes everything anew.
+    """
+    cache = Path(pytestconfig.cache.mkdir("quaclrs"))
+    root = cache / _digest_of_sources()
+    root.mkdir(exist_ok=True)
+    for folder in cache.iterdir():
+        if folder != root and time.time() - folder.stat().st_mtime > 3600:  # a younger one may be in use
+            shutil.rmtree(folder, ignore_errors=True)
 
     def make(name: str, write: Callable[[Path], None]) -> Path:
         folder, unfinished = root / name, root / f"{name}.unfinished"
         with FileLock(root / f"{name}.lock"):
             if not folder.exists():
+                shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
                 write(unfinished)
                 unfinished.rename(folder)
         return folder
 
     return make
+
+
+def _digest_of_sources() -> str:
+    """Name of everything that decides over what `made_once` makes."""
+    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    for package in ("quaclrs", "dataset_builder", "tests"):
+        for file in sorted((root / package).rglob("*.py")):
+            if package != "tests" or file.name == "conftest.py":
+                digest.update(str(file.relative_to(root)).encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @pytest.fixture(scope="session")

@@ -27,10 +27,11 @@ class QuickstartConfig:
     output_dir: Path = Path("runs/quickstart")
     seed: int = 0
     test_fold: int = 1
-    backbone: str = "resnet18"
+    backbone: str = "mobilenetv3_small_050"
     image_size: int = 96
-    epochs: int = 20
+    epochs: int = 12
     batch_size: int = 16
+    learning_rate: float = 3e-3
     example_clips: int = 3
 
 
@@ -65,6 +66,8 @@ def run(config: QuickstartConfig) -> int:
         image_size=config.image_size,
         epochs=config.epochs,
         batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        decode_once=True,
         seed=config.seed,
     )
     metrics = train(training)

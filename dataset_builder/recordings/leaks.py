@@ -35,7 +35,7 @@ class LeakCheck:
     template_duration: float = 0.75
     template_hop: float = 0.375
     silence_db: float = -40.0  # quieter stretches, relative to the clip's mean power, say nothing
-    within_class: bool = False  # compare clips of one class only: a third of the pairs of four classes
+    classes: tuple[str, ...] = ()  # whose clips are compared; all without any
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.measures) - set(MEASURES)):
@@ -78,11 +78,8 @@ def cross_fold_correlations(dataset_folder: Path, check: LeakCheck | None = None
         QuaclrsError: the folder holds no data set.
     """
     check = check or LeakCheck()
-    clip_ids, folds, labels, waveforms = _read_clips(Path(dataset_folder), check.sampling_rate)
-    wanted = folds[:, None] != folds
-    if check.within_class:
-        wanted &= labels[:, None] == labels
-    return CrossFoldCorrelations(clip_ids, folds, highest_correlations(waveforms, check, wanted))
+    clip_ids, folds, waveforms = _read_clips(Path(dataset_folder), check)
+    return CrossFoldCorrelations(clip_ids, folds, highest_correlations(waveforms, check, folds[:, None] != folds))
 
 
 def highest_correlations(
@@ -114,25 +111,31 @@ def highest_correlations(
     return highest
 
 
-def _read_clips(folder: Path, rate: int) -> tuple[list[str], np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Ids, folds, labels and waveforms of all clips but UrbanSound8K's."""
+def _read_clips(folder: Path, check: LeakCheck) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
+    """Ids, folds and waveforms of the clips that are compared: never UrbanSound8K's."""
     import pyarrow.parquet as pq
+    from datasets import Features
 
     files = sorted((folder / "data").glob("*.parquet"))
     if not files:
         raise QuaclrsError(f"{folder} holds no data/*.parquet; give a folder that python -m dataset_builder wrote")
-    clip_ids, folds, labels, waveforms = [], [], [], []
+    clip_ids, folds, waveforms = [], [], []
     for file in files:
-        if "source" not in pq.read_schema(file).names:
+        schema = pq.read_schema(file)
+        if "source" not in schema.names:
             raise QuaclrsError(f"{file} has no column source; give a folder that python -m dataset_builder wrote")
-        columns = ["clip_id", "fold", "label", "audio"]
-        for row in pq.read_table(file, columns=columns, filters=[("source", "!=", URBANSOUND8K)]).to_pylist():
+        chosen = [("source", "!=", URBANSOUND8K)]
+        if check.classes:
+            names = Features.from_arrow_schema(schema)["label"].names
+            if unknown := sorted(set(check.classes) - set(names)):
+                raise QuaclrsError(f"--class {unknown[0]} is no class of {folder}; choose among {', '.join(names)}")
+            chosen.append(("label", "in", [names.index(name) for name in check.classes]))
+        for row in pq.read_table(file, columns=["clip_id", "fold", "audio"], filters=chosen).to_pylist():
             samples, stored_rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
-            waveforms.append(soxr.resample(samples, stored_rate, rate).astype(np.float32))
+            waveforms.append(soxr.resample(samples, stored_rate, check.sampling_rate).astype(np.float32))
             clip_ids.append(row["clip_id"])
             folds.append(row["fold"])
-            labels.append(row["label"])
-    return clip_ids, np.array(folds, dtype=np.int64), np.array(labels, dtype=np.int64), waveforms
+    return clip_ids, np.array(folds, dtype=np.int64), waveforms
 
 
 def _tiles(order: np.ndarray, size: int = 32) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -247,7 +250,9 @@ def add_leaks_command(commands: argparse._SubParsersAction) -> None:
     leaks.add_argument("--threshold", type=float, default=LeakCheck.threshold, metavar="X")
     leaks.add_argument("--measure", choices=MEASURES, action="append", help="one measure, may be repeated")
     leaks.add_argument("--shortest-overlap", type=float, default=LeakCheck.shortest_overlap, metavar="SECONDS")
-    leaks.add_argument("--within-class", action="store_true", help="compare clips of one class only, which is faster")
+    leaks.add_argument(
+        "--class", dest="classes", action="append", metavar="NAME", help="clips of this class only, may be repeated"
+    )
     leaks.add_argument("--show", type=int, default=5, metavar="N", help="pairs that are printed a measure")
     leaks.set_defaults(run=run_leaks)
 
@@ -256,7 +261,11 @@ def run_leaks(options: argparse.Namespace) -> int:
     """Print the highest pairs by each measure; status 1 if one exceeds the threshold."""
     measures = tuple(options.measure or MEASURES)
     check = LeakCheck(
-        options.sampling_rate, options.threshold, measures, options.shortest_overlap, within_class=options.within_class
+        options.sampling_rate,
+        options.threshold,
+        measures,
+        options.shortest_overlap,
+        classes=tuple(options.classes or ()),
     )
     correlations = cross_fold_correlations(options.dataset, check)
     count = len(correlations.clip_ids)

@@ -266,10 +266,12 @@ def test_the_sample_has_13_classes_in_each_of_10_complete_folds(sample_dataset):
     assert 380 <= sum(counts.values()) <= 440
 
 
-def test_the_real_recordings_build_with_folds_1_to_3_complete_and_no_recording_in_two_folds(shared_data, real_dataset):
+def test_the_real_recordings_build_with_folds_1_to_3_complete_and_no_recording_in_two_folds(
+    real_urbansound8k, real_dataset
+):
     clips = load_urbansound13(real_dataset)
-    metadata = list(csv.DictReader((shared_data / "UrbanSound8K" / "metadata" / "UrbanSound8K.csv").open()))
-    on_disk = {p.stem for p in (shared_data / "UrbanSound8K" / "audio").glob("fold*/*")}
+    metadata = list(csv.DictReader((real_urbansound8k / "metadata" / "UrbanSound8K.csv").open()))
+    on_disk = {p.stem for p in (real_urbansound8k / "audio").glob("fold*/*")}
     expected = Counter(
         row["class"] for row in metadata if Path(row["slice_file_name"]).stem in on_disk and row["class"] != "siren"
     )

@@ -132,7 +132,12 @@ def test_the_front_ends_parameters_are_one_class_that_can_be_had_without_torch()
 
 
 @pytest.mark.parametrize(
-    "first", ["import quaclrs.auto", "from quaclrs import QuaclrsConfig", "from quaclrs.models import QuaclrsModel"]
+    "first",
+    [
+        "from quaclrs import QuaclrsConfig",
+        pytest.param("import quaclrs.auto", marks=pytest.mark.weekly),
+        pytest.param("from quaclrs.models import QuaclrsModel", marks=pytest.mark.weekly),
+    ],
 )
 def test_the_auto_classes_load_a_model_once_the_package_or_one_of_its_classes_is_imported(
     first: str, tiny_classifier_folder: Path

@@ -16,6 +16,7 @@ import yaml
 from ...errors import QuaclrsError
 from ..metrics import FIGURE_NAMES
 from ..result_files import Predictions, read_predictions
+from ..run_metrics import METRICS_FILE, RunMetrics
 from .tables import percent, percent_range
 
 
@@ -91,44 +92,44 @@ def read_report_data(folder: Path) -> ReportData:
     Raises:
         QuaclrsError: it holds no finished result.
     """
-    for name, read in (("summary.json", _cross_validation), ("metrics.json", _run)):
-        if (folder / name).is_file():
-            try:
-                return read(folder, json.loads((folder / name).read_text(encoding="utf-8")))
-            except (KeyError, TypeError, AttributeError, ValueError, yaml.YAMLError, OSError) as error:
-                if isinstance(error, QuaclrsError):
-                    raise
-                raise QuaclrsError(f"{folder} cannot be read as a result ({error}); train it anew") from error
+    try:
+        if (folder / "summary.json").is_file():
+            return _cross_validation(folder, json.loads((folder / "summary.json").read_text(encoding="utf-8")))
+        if (folder / METRICS_FILE).is_file():
+            return _run(folder, RunMetrics.read(folder))
+    except (KeyError, TypeError, AttributeError, ValueError, yaml.YAMLError, OSError) as error:
+        if isinstance(error, QuaclrsError):
+            raise
+        raise QuaclrsError(f"{folder} cannot be read as a result ({error}); train it anew") from error
     raise QuaclrsError(f"{folder} holds no finished run or cross-validation; give the --output-dir of one that ended")
 
 
-def _run(folder: Path, metrics: dict[str, Any]) -> ReportData:
+def _run(folder: Path, metrics: RunMetrics) -> ReportData:
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    method = metrics.get("method")
     # A self-supervised encoder is judged by the linear probe on it, whose predictions the run keeps.
-    figures = metrics["evaluations"]["linear"] if method else metrics
+    figures = metrics.of()
     with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
         history = tuple(csv.DictReader(file))
-    if method:
+    if metrics.method:
         history = tuple({**row, "validation_accuracy": row["knn_accuracy"], "train_accuracy": None} for row in history)
-    clips = metrics["clips_test"] if method else metrics["clips"]
     options = shlex.quote(str(folder / "config.yaml"))
-    module = "training.train_ssl" if method else "training.train_supervised"
+    module = "training.train_ssl" if metrics.method else "training.train_supervised"
+    facts = {
+        "protocol": f"{metrics.protocol}: test fold {metrics.test_fold}, validation fold {metrics.validation_fold}; "
+        f"{metrics.clips_train:,} clips to train on, {metrics.clips_validation:,} to validate, "
+        f"{metrics.tested_clips:,} to test",
+        "training": f"{metrics.epochs} epochs, seed {metrics.seed}, views and augmentation {metrics.augment}, "
+        f"{metrics.image_size} pixels, {metrics.train_seconds / 60:.1f} minutes on {metrics.device}",
+    }
+    if metrics.method:
+        facts["figures are of"] = "a logistic regression on the frozen encoder; curves are of k-NN"
     return ReportData(
         folder=folder,
-        title=f"{metrics['backbone']}, {method or metrics['mode']}, tested on fold {metrics['test_fold']}",
-        facts={
-            "protocol": f"{metrics['protocol']}: test fold {metrics['test_fold']}, validation fold "
-            f"{metrics['validation_fold']}; {metrics['clips_train']:,} clips to train on, "
-            f"{metrics['clips_validation']:,} to validate, {clips:,} to test",
-            "training": f"{metrics['epochs']} epochs, seed {metrics['seed']}, views and augmentation "
-            f"{metrics['augment']}, {metrics['image_size']} pixels, {metrics['train_seconds'] / 60:.1f} minutes on "
-            f"{metrics['device']}",
-            **({"figures are of": "a logistic regression on the frozen encoder; curves are of k-NN"} if method else {}),
-        },
-        warnings=tuple(metrics["warnings"]),
+        title=f"{metrics.backbone}, {metrics.method or metrics.mode}, tested on fold {metrics.test_fold}",
+        facts=facts,
+        warnings=tuple(metrics.warnings),
         figures={name: percent(figures.get(key)) for name, key in FIGURE_NAMES.items()},
-        controls={name: percent(control["accuracy"]) for name, control in metrics["controls"].items()},
+        controls={name: percent(control["accuracy"]) for name, control in metrics.controls.items()},
         per_class=figures["per_class"],
         confusion_matrix=figures["confusion_matrix"],
         predictions=read_predictions(folder / "predictions.csv"),

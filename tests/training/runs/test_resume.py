@@ -176,7 +176,7 @@ def test_sigterm_saves_amid_an_epoch_and_the_resumed_run_equals_one_never_interr
     assert_same_results(folder, uninterrupted(1))
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_sigterm_to_one_of_two_processes_stops_both_at_the_same_step(uninterrupted, sample_dataset, tmp_path):
     folder = tmp_path / "run"
     arguments = arguments_for(sample_dataset, folder, 2)

@@ -51,10 +51,8 @@ def results_of(folder: Path) -> dict:
     }
 
 
-@pytest.mark.parametrize(
-    "method",
-    ["swav", *(pytest.param(m, marks=pytest.mark.weekly) for m in ("moco", "dino"))],
-)
+@pytest.mark.weekly
+@pytest.mark.parametrize("method", ["swav", "moco", "dino"])
 def test_a_killed_and_resumed_run_equals_one_never_interrupted(method, sample_dataset, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finished = launch(arguments_for(method, sample_dataset, whole), 1, "training.train_ssl")

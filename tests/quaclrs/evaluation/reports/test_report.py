@@ -38,7 +38,8 @@ def run(sample_dataset, tmp_path) -> Path:
         "backbone": "resnet18", "mode": "scratch", "protocol": "strict", "test_fold": 2, "validation_fold": 1,
         "clips_train": 318, "clips_validation": 41, "epochs": 2, "seed": 0, "augment": "default", "image_size": 32,
         "train_seconds": 60.0, "device": "cpu", "warnings": ["synthesised <clips>"],
-        "controls": {"length alone": {"accuracy": 0.25}},
+        "controls": {"length alone": {"accuracy": 0.25}}, "synthetic": False, "num_processes": 1, "seconds": 70.0,
+        "mixed_precision": "no", "train_clips_per_second": 10.6, "peak_memory_bytes": 1_000_000_000,
     }  # fmt: skip
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "config.yaml").write_text(yaml.safe_dump({"dataset": str(sample_dataset), "test_fold": 2}))
