@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import warm_python
 import yaml
 from hub_repository import Blob, Commit, Refusal, Repo
 
@@ -84,9 +84,7 @@ class HubStandIn:
         hub = {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
         hub |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
         hub |= {"HF_TOKEN": token} if token else {}
-        return subprocess.run(
-            [sys.executable, *arguments], env=kept | hub | environment, capture_output=True, text=True, timeout=300
-        )
+        return warm_python.run(arguments, env=kept | hub | environment)
 
 
 class _Answers(BaseHTTPRequestHandler):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import warm_python
 from transformers import pipeline
 
 from quaclrs.cli import main
@@ -147,9 +148,7 @@ def test_a_child_process_without_ffmpeg_labels_a_file_and_prints_nothing_else_on
     environment = {**os.environ, "PATH": str(tmp_path), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command = ["predict", str(clips["noise"]), str(clips["broken"]), "--model", str(tiny_classifier_folder), "--json"]
 
-    child = subprocess.run(
-        [sys.executable, "-m", "quaclrs.cli", *command], capture_output=True, text=True, env=environment, timeout=120
-    )
+    child = warm_python.run(["-m", "quaclrs.cli", *command], env=environment)
 
     assert child.returncode == 2
     (line,) = child.stdout.splitlines()

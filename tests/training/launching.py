@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import warm_python
+
 ROOT = Path(__file__).parents[2]
 TRAINER = "training.train_supervised"
 
@@ -37,12 +39,9 @@ def launch(
     ] if processes > 1 else []  # fmt: skip
     paths = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"  # a script's own folder is not the clone
     ours = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    command, everything = [*launcher, *program, *map(str, arguments)], {**os.environ, **ours, **(environment or {})}
+    if processes == 1:
+        return warm_python.run(command, env=everything, cwd=ROOT)
     return subprocess.run(
-        [sys.executable, *launcher, *program, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        env={**os.environ, **ours, **(environment or {})},
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False, env=everything
     )

@@ -1,10 +1,8 @@
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm_python
 
 from training.quickstart import main
 
@@ -14,14 +12,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_quickstart_learns_the_sample_and_leaves_model_figures_and_plots(tmp_path):
     """At least 60 % on a held-out fold of 13 classes: chance is 8 %, a random network's k-NN about 45 %."""
-    result = subprocess.run(
-        [sys.executable, "-m", "training.quickstart", "--output-dir", str(tmp_path / "quickstart")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
-    )
+    result = warm_python.run(["-m", "training.quickstart", "--output-dir", str(tmp_path / "quickstart")], cwd=ROOT)
     assert result.returncode == 0, result.stderr[-2000:]
     metrics = json.loads((tmp_path / "quickstart" / "run" / "metrics.json").read_text())
     assert metrics["accuracy"] >= 0.60

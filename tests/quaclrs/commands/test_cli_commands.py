@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import warm_python
 from safetensors.numpy import load_file
 
 from quaclrs import QuaclrsError, load_classifier
@@ -58,9 +57,8 @@ def test_a_folder_is_labelled_file_by_file_in_the_order_of_paths(folder, tiny_cl
 
 
 def test_standard_input_is_labelled_as_the_file_that_it_comes_from(folder, tiny_classifier_folder):
-    command = [sys.executable, "-m", "quaclrs.cli", "predict", "-", "--model", str(tiny_classifier_folder), "--json"]
-    with (folder / "a.flac").open("rb") as sound:
-        child = subprocess.run(command, stdin=sound, capture_output=True, text=True, timeout=120)
+    command = ["-m", "quaclrs.cli", "predict", "-", "--model", str(tiny_classifier_folder), "--json"]
+    child = warm_python.run(command, stdin=folder / "a.flac")
     assert child.returncode == 0, child.stderr
     answer = json.loads(child.stdout)
     assert answer["file"] == "-"
@@ -125,9 +123,8 @@ def test_the_table_counts_minutes_and_seconds():
 
 
 def test_a_timeline_of_standard_input_is_that_of_the_file(recording, tiny_classifier_folder, capsys):
-    command = [sys.executable, "-m", "quaclrs.cli", "timeline", "-", "--model", str(tiny_classifier_folder), "--json"]
-    with recording.open("rb") as sound:
-        child = subprocess.run(command, stdin=sound, capture_output=True, text=True, timeout=120)
+    command = ["-m", "quaclrs.cli", "timeline", "-", "--model", str(tiny_classifier_folder), "--json"]
+    child = warm_python.run(command, stdin=recording)
     assert child.returncode == 0, child.stderr
     assert run("timeline", recording, "--model", tiny_classifier_folder, "--json") == 0
     ours, theirs = json.loads(child.stdout), json.loads(capsys.readouterr().out)

@@ -8,14 +8,13 @@ import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import warm_python
 from transformers import pipeline
 
 from quaclrs import load_urbansound13
@@ -224,13 +223,7 @@ def test_a_child_process_prints_one_object_on_stdout_and_nothing_on_a_stderr_tha
     command = ["--model", str(tiny_classifier_folder), "--dataset", str(siren_folder), "--json"]
     mapped = [*command, "--label-map", str(siren_folder / "map.yaml"), "--noise", "gaussian", "--snr", "0"]
 
-    child = subprocess.run(
-        [sys.executable, "-m", "quaclrs.cli", "evaluate", *mapped],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=120,
-    )
+    child = warm_python.run(["-m", "quaclrs.cli", "evaluate", *mapped], env=environment)
 
     assert child.returncode == 0, child.stderr
     assert json.loads(child.stdout)["clips"] == 5

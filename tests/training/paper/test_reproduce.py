@@ -1,13 +1,11 @@
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+import warm_python
 from fake_training import FakeSupervisedTraining
 
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
@@ -271,12 +269,10 @@ def test_a_local_file_reaches_its_runs_which_are_not_taken_for_those_of_the_hub(
 @pytest.mark.slow
 def test_real_runs_fill_a_table_and_are_found_finished_by_the_next_command(sample_dataset, tmp_path):
     small = ["--epochs", "1", "--image-size", "48", "--max-clips-per-class", "4", "--folds", "1", "--json"]
-    command = [sys.executable, "-m", "training.reproduce", "table8", "--backbones", "resnet18", *small]
+    command = ["-m", "training.reproduce", "table8", "--backbones", "resnet18", *small]
     command += ["--dataset", str(sample_dataset), "--output-dir", str(tmp_path)]
-    first, second = (
-        subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-        for _ in range(2)
-    )
+    first, second = (warm_python.run(command) for _ in range(2))
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     cells = [cell for cell in json.loads(first.stdout)[0]["cells"] if cell["backbone"] == "resnet18"]
     assert cells[0]["ours"] == f"{13 * (512 + 1):,}"
     assert all(cell["values"][0]["value"] > 0 and cell["clips_train"] == 52 for cell in cells)

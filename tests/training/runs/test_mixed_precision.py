@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from launching import launch
 from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
@@ -24,16 +22,12 @@ ROOT = Path(__file__).parents[3]
 
 def test_a_run_in_bfloat16_says_so_and_saves_its_weights_in_float32(sample_dataset, tiny_classifier_folder, tmp_path):
     folder = tmp_path / "run"
-    result = subprocess.run(
-        [
-            sys.executable, "-m", "training.train_supervised", "--mixed-precision", "bf16",
-            "--dataset", str(sample_dataset), "--test-fold", "2", "--output-dir", str(folder),
-            "--backbone", "mobilenetv3_small_050", "--image-size", "96", "--epochs", "1", "--batch-size", "13",
-            "--max-clips-per-class", "2", "--mode", "finetune", "--init-from", str(tiny_classifier_folder),
-        ],
-        cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
-        env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    arguments = [
+        "--mixed-precision", "bf16", "--dataset", str(sample_dataset), "--test-fold", "2", "--output-dir", str(folder),
+        "--backbone", "mobilenetv3_small_050", "--image-size", "96", "--epochs", "1", "--batch-size", "13",
+        "--max-clips-per-class", "2", "--mode", "finetune", "--init-from", str(tiny_classifier_folder),
+    ]  # fmt: skip
+    result = launch(arguments, processes=1)
     assert result.returncode == 0, result.stderr[-2000:]
     for file in ("environment.json", "metrics.json"):
         assert json.loads((folder / file).read_text())["mixed_precision"] == "bf16"

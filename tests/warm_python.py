@@ -1,0 +1,153 @@
+"""Child processes of Python that begin with the large libraries imported: `run([...])` in place of `subprocess.run`.
+
+Importing PyTorch and its company takes longer than most of what the tests' commands do. A server imports them once and
+forks a child for each command. The Hugging Face libraries read their environment when they are first imported, so a
+command with a Hub or a cache of its own imports them itself. Where an import is what is tested, start a fresh
+interpreter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+_LIBRARIES = (
+    "torch", "torch._dynamo.convert_frame", "torch.distributed.tensor", "torch.export", "torchvision", "scipy.signal",
+    "sklearn.ensemble", "sklearn.linear_model", "pandas", "pyarrow.parquet", "matplotlib.pyplot", "soundfile", "soxr",
+    "yaml", "PIL.Image",
+)  # fmt: skip
+
+_HUGGING_FACE = (
+    "transformers.modeling_utils",
+    "transformers.pipelines",
+    "datasets",
+    "accelerate",
+    "timm",
+    "librosa.core",
+)
+
+#: Without and with the Hugging Face libraries.
+_servers: dict[bool, subprocess.Popen] = {}
+
+
+def run(
+    arguments: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] = ".",
+    stdin: str | os.PathLike[str] = os.devnull,
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with these arguments, `-m module …`, `-c code …` or a script, and wait for its end.
+
+    Args:
+        arguments: of the interpreter.
+        env: all environment variables; this process's without it.
+        cwd: its working directory.
+        stdin: file that it reads as its standard input.
+
+    Returns:
+        Exit status, negative for a signal, and what it printed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        output, error = Path(folder, "stdout"), Path(folder, "stderr")
+        job = {
+            "arguments": list(map(str, arguments)),
+            "environment": dict(os.environ if env is None else env),
+            "cwd": str(Path(cwd).resolve()),
+            "files": [str(Path(stdin).resolve()), str(output), str(error)],
+        }
+        server = _running_server(with_hugging_face=_of_hub(job["environment"]) == _of_hub(os.environ))
+        assert server.stdin and server.stdout
+        server.stdin.write(json.dumps(job) + "\n")
+        server.stdin.flush()
+        status = int(server.stdout.readline())
+        return subprocess.CompletedProcess(job["arguments"], status, output.read_text(), error.read_text())
+
+
+def _of_hub(environment: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in environment.items() if k.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))}
+
+
+def _running_server(with_hugging_face: bool) -> subprocess.Popen:
+    if with_hugging_face not in _servers:
+        libraries = _LIBRARIES + (_HUGGING_FACE if with_hugging_face else ())
+        command = [sys.executable, __file__, *libraries]
+        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        atexit.register(server.terminate)
+        _servers[with_hugging_face] = server
+    return _servers[with_hugging_face]
+
+
+def _serve(libraries: Sequence[str]) -> None:
+    """Fork a child for each job on standard input and answer with its status."""
+    for name in libraries:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy all that it looks at
+    answers = os.fdopen(os.dup(1), "w")
+    while line := sys.stdin.readline():
+        child = os.fork()
+        if child == 0:
+            answers.close()
+            _end(_status_of(json.loads(line)))
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
+
+
+def _status_of(job: dict[str, Any]) -> int:
+    """Be the process that was asked for; its exit status."""
+    for descriptor, file in enumerate(job["files"]):
+        opened = os.open(file, os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(opened, descriptor)
+    # By the line, so that a child that is killed has said what it said.
+    sys.stdin, sys.stdout = os.fdopen(0, "r", closefd=False), os.fdopen(1, "w", 1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    os.chdir(job["cwd"])
+    added = [path for path in job["environment"].get("PYTHONPATH", "").split(os.pathsep) if path]
+    first, *rest = job["arguments"]
+    sys.path[0:1] = [str(Path(first).parent) if first.endswith(".py") else job["cwd"], *added]
+    try:
+        if first == "-m":
+            sys.argv = rest
+            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+        elif first == "-c":
+            sys.argv = ["-c", *rest[1:]]
+            exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            sys.argv = job["arguments"]
+            runpy.run_path(first, run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            return 1
+        return end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _end(status: int) -> NoReturn:
+    """End as Python does, without taking a gigabyte of libraries apart."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1:])
