@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     "quaclrs": (
         ("errors", "labels", "files", "default_model"),
-        ("audio", "folds", "hub", "models"),
+        ("folds", "hub", "models"),
+        ("audio",),
         ("data", "auto"),
         ("augment",),
         ("transforms",),

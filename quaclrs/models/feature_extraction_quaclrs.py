@@ -9,7 +9,7 @@ import numpy as np
 from transformers import BatchFeature, FeatureExtractionMixin
 
 from .configuration_log_mel import LogMelConfig
-from .waveforms import WaveformError, mono_at, to_numpy
+from .waveforms import WaveformError, is_channels_last, mono_at, to_numpy
 
 
 class QuaclrsFeatureExtractor(FeatureExtractionMixin):

@@ -1,0 +1,29 @@
+"""Anything audible to float32 mono: decoding by libsndfile and resampling by soxr, never FFmpeg or torchcodec."""
+
+from .carriers import ENCODED, SoundSource, is_one_sound, unpack_sound
+from .encoding import decode_pcm, encode_flac, encode_pcm
+from .errors import AudioError, AudioWarning
+from .finding import find_audio_files, walk_files
+from .mixing import Mixer
+from .recording import Recording, load_audio, read_recording
+from .stream import SoundStream, open_sound
+
+__all__ = [
+    "ENCODED",
+    "AudioError",
+    "AudioWarning",
+    "Mixer",
+    "Recording",
+    "SoundSource",
+    "SoundStream",
+    "decode_pcm",
+    "encode_flac",
+    "encode_pcm",
+    "find_audio_files",
+    "is_one_sound",
+    "load_audio",
+    "open_sound",
+    "read_recording",
+    "unpack_sound",
+    "walk_files",
+]
