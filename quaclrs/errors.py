@@ -35,7 +35,8 @@ class CommandParser(argparse.ArgumentParser):
 def report_user_errors(main: Callable[..., int]) -> Callable[..., int]:
     """Make a command's `main` print a `QuaclrsError` as one line and return status 2 instead of a traceback.
 
-    A `QuaclrsWarning` becomes one line too, and the same one is printed once. Of several processes only rank 0 prints, so that `accelerate launch` shows the line once.
+    A `QuaclrsWarning` becomes one line too, and the same one is printed once. Of several processes only rank 0 prints,
+    so that `accelerate launch` shows the line once.
     """
 
     @functools.wraps(main)

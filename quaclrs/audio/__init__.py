@@ -1,6 +1,6 @@
 """Anything audible to float32 mono: decoding by libsndfile and resampling by soxr, never FFmpeg or torchcodec."""
 
-from .carriers import ENCODED, SoundSource, is_one_sound, unpack_sound
+from .carriers import SoundSource, is_encoded, is_one_sound, name_of, unpack_sound
 from .encoding import decode_pcm, encode_flac, encode_pcm
 from .errors import AudioError, AudioWarning
 from .finding import find_audio_files, walk_files
@@ -9,7 +9,6 @@ from .recording import Recording, load_audio, read_recording
 from .stream import SoundStream, open_sound
 
 __all__ = [
-    "ENCODED",
     "AudioError",
     "AudioWarning",
     "Mixer",
@@ -20,8 +19,10 @@ __all__ = [
     "encode_flac",
     "encode_pcm",
     "find_audio_files",
+    "is_encoded",
     "is_one_sound",
     "load_audio",
+    "name_of",
     "open_sound",
     "read_recording",
     "unpack_sound",

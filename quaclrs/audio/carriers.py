@@ -19,8 +19,7 @@ ENCODED = (bytes, bytearray, memoryview)
 SoundSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
 _WANTED = (
-    "give a path, the bytes of a file, an open binary file, an array, (rate, array) or "
-    '{"array": …, "sampling_rate": …}'
+    'give a path, the bytes of a file, an open binary file, an array, (rate, array) or {"array": …, "sampling_rate": …}'
 )
 
 
@@ -48,9 +47,9 @@ def unpack_sound(sound: Any, sampling_rate: float | None = None) -> tuple[Any, f
     """What a sound comes in, taken apart.
 
     Args:
-        sound: a `SoundSource`; samples; (rate, samples) as of Gradio, or (samples, rate) as of soundfile; a mapping with
-            `array` (or `raw`) and `sampling_rate`, or with `bytes` or `path`, as `datasets` has; a decoder of torchcodec
-            (`get_all_samples`) or what it gives (`data`, `sample_rate`).
+        sound: a `SoundSource`; samples; (rate, samples) as of Gradio, or (samples, rate) as of soundfile; a mapping
+            with `array` (or `raw`) and `sampling_rate`, or with `bytes` or `path`, as `datasets` has; a decoder of
+            torchcodec (`get_all_samples`) or what it gives (`data`, `sample_rate`).
         sampling_rate: of samples that come without one, in Hz.
 
     Returns:

@@ -12,8 +12,41 @@ from .stream import open_sound
 
 #: Endings that announce a sound: such a file that cannot be decoded is broken, not something else.
 _ANNOUNCED = frozenset(
-    ".wav .wave .bwf .rf64 .w64 .flac .ogg .oga .opus .mp3 .mp2 .mpga .aif .aiff .aifc .au .snd .caf "
-    ".m4a .m4b .aac .wma .amr .ape .wv .mka .weba .ac3 .spx .gsm .vox .voc .sph".split()
+    [
+        ".wav",
+        ".wave",
+        ".bwf",
+        ".rf64",
+        ".w64",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".mp2",
+        ".mpga",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".snd",
+        ".caf",
+        ".m4a",
+        ".m4b",
+        ".aac",
+        ".wma",
+        ".amr",
+        ".ape",
+        ".wv",
+        ".mka",
+        ".weba",
+        ".ac3",
+        ".spx",
+        ".gsm",
+        ".vox",
+        ".voc",
+        ".sph",
+    ]
 )
 
 #: Folders that systems leave behind, beside those whose names begin with a dot.
@@ -44,7 +77,9 @@ def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
     try:
         entries = sorted(path for path in folder.iterdir() if not is_hidden(path.name))
     except OSError as error:
-        warnings.warn(f"folder {folder} cannot be read ({error.strerror}); it was passed over", AudioWarning, stacklevel=2)
+        warnings.warn(
+            f"folder {folder} cannot be read ({error.strerror}); it was passed over", AudioWarning, stacklevel=2
+        )
         return
     for path in entries:
         if path.is_dir():
@@ -54,10 +89,10 @@ def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
 
 
 def find_audio_files(folder: str | os.PathLike[str], ignored: tuple[str, ...] = ()) -> list[Path]:
-    """Every sound file below a folder, sorted by path: those that announce a sound by their ending, and those that hold one.
+    """Every sound file below a folder, sorted by path: those that libsndfile opens, whatever their ending.
 
     Hidden files and folders do not count. One `AudioWarning` counts and names the other files, and links that lead
-    nowhere. A file that announces a sound and holds none is found nonetheless: whoever reads it says what is wrong.
+    nowhere. A file whose ending announces a sound is found even if it holds none: whoever reads it says what is wrong.
 
     Args:
         folder: where to look.

@@ -20,7 +20,10 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Recording:
-    """Decoded audio: `waveform` float32 (channels, samples) in about [-1, 1], at `sampling_rate` Hz; `name` in messages."""
+    """Decoded audio: `waveform` float32 (channels, samples) in about [-1, 1], at `sampling_rate` Hz.
+
+    `name` is what messages call it.
+    """
 
     waveform: np.ndarray
     sampling_rate: int
@@ -87,7 +90,9 @@ def _seek_middle(sound: SoundStream, longest: float) -> np.ndarray | None:
         return None
     samples = list(sound.blocks(_BLOCK, frames=last - first if first else None, warn=False))
     count = sum(map(len, samples))
-    if first and (count < last - first or sound.is_damaged) or not first and count > longest * sound.sampling_rate + 1:
+    if (first and (count < last - first or sound.is_damaged)) or (
+        not first and count > longest * sound.sampling_rate + 1
+    ):
         return None
     sound.warn_of_losses(to_end=first == 0)
     return np.concatenate([*samples, np.zeros((0, sound.channels), dtype=np.float32)])

@@ -21,6 +21,9 @@ from .wav_header import WavData, find_wav_data, size_of_unfinished
 #: The endings by which libsndfile takes any bytes for 8 kHz telephone sound without a header.
 _TAKEN_FOR_RAW = (".au", ".snd")
 
+#: Bytes of damage behind which an MP3 is still looked for.
+_FARTHEST = 1 << 24
+
 
 class Decoder(soundfile.SoundFile):
     """A file that libsndfile reads from front to back: without a seek after every read, which damaged files fail at."""
@@ -132,11 +135,11 @@ class Source:
         return any(tag in self._file.read(HEAD) for tag in (b"Xing", b"Info", b"VBRI"))
 
     def find_mpeg_frame(self, place: int) -> int | None:
-        """Where, from a place on, a frame of MPEG audio begins that is of the kind of the first; None where none does."""
+        """The next place from which a frame of MPEG audio like the first may begin; None where none does."""
         self._file.seek(self._first_mpeg_frame())
         first = self._file.read(3).ljust(3, b"\0")
         self._file.seek(place)
-        content = self._file.read()
+        content = self._file.read(_FARTHEST)
         start = content.find(first[:2])
         while start >= 0 and (content[start + 2 : start + 3] or first[2:])[0] & 0x0C != first[2] & 0x0C:
             start = content.find(first[:2], start + 1)

@@ -17,7 +17,7 @@ from .source import Source
 
 #: Frames that are decoded at a time: of MP3, of everything else, and of FLAC at damage. libsndfile gives nothing of a
 #: unit that holds damage, so up to so many good frames are lost with it.
-_MPEG_UNIT, _UNIT, _SMALL_UNIT = 4608, 1 << 16, 512
+_MPEG_UNIT, _UNIT, _SMALL_UNIT = 4608, 1 << 16, 64
 
 #: More frames than any file has: what libsndfile gives for a length that it does not know.
 _MOST_FRAMES = 1 << 48
@@ -139,13 +139,11 @@ class SoundStream:
             return self._pass_hole()
         self._unit = _SMALL_UNIT
         self._reopen()
-        place, self._place = self._place, 0
-        if self.seek(place):
-            return True
-        rest = place
-        while rest > 0 and (count := len(self._decoder.read(min(rest, _UNIT)))):
-            rest -= count
-        self._place = place
+        if self.frames is None or not self.seek(self._place):
+            self._reopen()
+            passed = 0
+            while passed < self._place:  # units that were read before, in the same order
+                passed += len(self._decoder.read(min(self._place - passed, _UNIT))) or self._place
         return True
 
     def _pass_hole(self) -> bool:

@@ -14,8 +14,8 @@ import soxr
 
 _MOST_CHANNELS = 64
 
-#: An array with at most so many columns and more rows than a clip may have channels is (samples, channels).
-_MOST_COLUMNS = 32
+#: An array with at most so many columns, and so many times as many rows, is (samples, channels).
+_MOST_COLUMNS, _ROWS_PER_COLUMN = 32, 50
 
 #: Samples beyond this have squares that a spectrum in float32 does not hold; full scale is 1.
 LOUDEST = 1e15
@@ -24,12 +24,13 @@ LOUDEST = 1e15
 Channel = int | str
 
 #: Channels cancel where the power of their sum, in an octave and for a second, is below this share of the sum of their
-#: powers, which is that of channels that have nothing in common. Of 450 stereo recordings (sirens, traffic, streets) the
+#: powers, which is that of channels that have nothing in common. Of 450 stereo clips (sirens, traffic, streets) the
 #: lowest share was 0.55; of a channel and its inverse at nine tenths of its level it is 0.006.
 _CANCELLED = 0.1
 
-#: Edges of the octaves, Hz, and the least share of all power with which an octave counts.
-_OCTAVES, _LEAST_SHARE = (20, 125, 250, 500, 1000, 2000, 4000, 8000), 0.01
+#: Edges of the octaves, Hz, and what makes an octave count: its share of all power, and how many values of spectra it
+#: has, as two channels of noise cancel in a few values by chance.
+_OCTAVES, _LEAST_SHARE, _LEAST_VALUES = (20, 125, 250, 500, 1000, 2000, 4000, 8000), 0.01, 8
 
 #: Samples of a spectrum, and the level below which nothing is heard that could be lost: one step of 16 bits.
 _FFT, _FAINT = 2048, 2.0**-15
@@ -72,7 +73,7 @@ def channel_number(channel: Channel | None, channels: int) -> int | None:
     """The place of a channel, from 0; None for their mean.
 
     Args:
-        channel: 1 for the first, `left`, `right` or `mean`; None for none in particular. A single channel is both sides.
+        channel: 1 for the first, `left`, `right` or `mean`; None for none in particular. One channel is both sides.
         channels: how many there are.
 
     Raises:
@@ -116,15 +117,16 @@ def _seconds_of(clip: np.ndarray, sampling_rate: float) -> Iterator[np.ndarray]:
 
 def _cancel(clip: np.ndarray, sampling_rate: float) -> bool:
     spectra = clip.shape[1] // _FFT
-    whole = clip[:, : spectra * _FFT] if spectra else np.pad(clip, ((0, 0), (0, _FFT - clip.shape[1])))
-    spectrum = np.fft.rfft(whole.reshape(len(clip), -1, _FFT) * np.hanning(_FFT).astype(np.float32))
+    whole = clip[:, : spectra * _FFT].reshape(len(clip), spectra, _FFT)
+    spectrum = np.fft.rfft(whole * np.hanning(_FFT).astype(np.float32))
     edges = np.ceil(np.array(_OCTAVES) * _FFT / sampling_rate)
     edges = np.unique(np.minimum(edges, spectrum.shape[-1] - 1).astype(int))
     apart, together = (
         np.add.reduceat(np.square(np.abs(values)).sum(axis=(0, 1)), edges)[:-1]
         for values in (spectrum, spectrum.sum(axis=0, keepdims=True))
     )
-    return bool(((apart > _LEAST_SHARE * apart.sum()) & (together < _CANCELLED * apart)).any())
+    counts = (apart > _LEAST_SHARE * apart.sum()) & (np.diff(edges) * spectra >= _LEAST_VALUES)
+    return bool((counts & (together < _CANCELLED * apart)).any())
 
 
 def to_numpy(clip: Any) -> np.ndarray:
@@ -139,8 +141,12 @@ def to_numpy(clip: Any) -> np.ndarray:
 
 
 def is_channels_last(shape: tuple[int, ...]) -> bool:
-    """True for (samples, channels), as soundfile and Gradio have them: few columns, and more rows than channels can be."""
-    return len(shape) == 2 and 0 < shape[1] <= _MOST_COLUMNS and shape[0] > _MOST_CHANNELS
+    """True for (samples, channels), as soundfile and Gradio have them: few columns, and many more rows."""
+    return (
+        len(shape) == 2
+        and 0 < shape[1] <= _MOST_COLUMNS
+        and shape[0] > max(_MOST_CHANNELS, _ROWS_PER_COLUMN * shape[1])
+    )
 
 
 def _to_float(clip: np.ndarray) -> np.ndarray:
