@@ -29,12 +29,17 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"\xff\xfe", "text (UTF-16), no sound", "give a sound file"),
 )
 
+#: Beginnings of what libsndfile does decode: such a file is damaged, whatever the rest looks like.
+_SOUNDS = (b"RIFF", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b".snd", b"caff", b"ID3", b"NIST", b"Creative Voice")
+
 
 def kind_of(head: bytes) -> tuple[str, str] | None:
     """What a file is, and what to do about it, by its first `HEAD` bytes; None where they tell nothing."""
     for signature, kind, advice in _SIGNATURES:
         if head.startswith(signature):
             return kind, advice
+    if head.startswith(_SOUNDS):
+        return None
     if head[4:8] == b"ftyp":
         return "MP4, M4A or 3GP, which libsndfile does not decode", _CONVERT
     if not any(head):

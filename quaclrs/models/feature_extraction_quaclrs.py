@@ -91,5 +91,6 @@ def _as_list_of_clips(raw: Any) -> Sequence[Any]:
         raw = [raw] if raw.ndim == 1 or is_channels_last(raw.shape) else list(raw)
     if not isinstance(raw, (list, tuple)) or len(raw) == 0:
         raise WaveformError("no clips: pass an array, or a list with at least one array")
-    is_one_clip = np.isscalar(raw[0]) or (np.ndim(raw[0]) == 1 and is_channels_last((len(raw), len(raw[0]))))
-    return [raw] if is_one_clip else raw
+    first = raw[0]
+    is_row = isinstance(first, (list, tuple, np.ndarray)) and len(first) > 0 and np.isscalar(first[0])
+    return [raw] if np.isscalar(first) or (is_row and is_channels_last((len(raw), len(first)))) else raw
