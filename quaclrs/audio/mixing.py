@@ -42,7 +42,7 @@ class Mixer:
                 self._louder = chosen
                 warnings.warn(
                     f"{self.name}: its channels cancel each other out; channel {chosen + 1}, the louder, is heard "
-                    "instead of their mean (the option channel chooses)",
+                    "instead of their mean (--channel or the argument channel chooses)",
                     AudioWarning,
                     stacklevel=2,
                 )

@@ -107,8 +107,11 @@ class Source:
         if path.is_dir():
             raise AudioError(f"{self.name} is a folder; give a sound file")
         if not path.exists():
-            link = f"is a link to {os.readlink(path)}, which" if path.is_symlink() else ""
-            raise AudioError(" ".join(f"{self.name} {link} does not exist; check the path".split()))
+            if path.is_symlink():
+                raise AudioError(
+                    f"{self.name} is a link to {os.readlink(path)}, which does not exist; fetch or restore that"
+                )
+            raise AudioError(f"{self.name} does not exist; check the path")
         if not path.is_file():
             raise AudioError(f"{self.name} is no regular file but a pipe or a device; give a sound file")
         try:

@@ -1,4 +1,4 @@
-"""Recordings that are damaged in part: what is there is heard, against the undamaged sound, and what is lost is said."""
+"""Recordings that are damaged in part: what is there is heard, as in the undamaged sound, and what is lost is said."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_file_without_a_usable_sample_is_refused(bad: float, sound: np.ndarray
     samples = sound * np.float32(bad) if np.isfinite(bad) else np.full(RATE, bad, np.float32)
     content = encoded(samples, "WAV", subtype="FLOAT")
     for read in (read_recording, lambda file, name: list(read_windows(file, RATE, 4.0, 1.0, name))):
-        with pytest.raises(AudioError, match="street holds (nothing but NaN|samples beyond 1e)"):
+        with pytest.raises(AudioError, match=r"street holds (nothing but NaN|samples beyond 1e)"):
             read(content, name="street")
 
 
