@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +14,8 @@ import soundfile
 
 from .carriers import ENCODED, SoundSource
 from .errors import AudioError
+from .headers import mend_header
 from .kinds import HEAD, kind_of
-from .wav_header import WavData, find_wav_data, size_of_unfinished
 
 #: The endings by which libsndfile takes any bytes for 8 kHz telephone sound without a header.
 _TAKEN_FOR_RAW = (".au", ".snd")
@@ -93,10 +92,8 @@ class Source:
         if self.size == 0:
             self.close()
             raise AudioError(f"{name} is empty (0 bytes); copy it from its source again")
-        self.wav: WavData | None = find_wav_data(self._file)
-        size = size_of_unfinished(self._file, self.wav) if self.wav else None
-        self.is_unfinished = size is not None
-        self._patch = (self.wav.field, struct.pack("<I", size)) if self.wav and size is not None else (0, b"")
+        self.mended = mend_header(self._file)
+        self._patch = (self.mended.place, self.mended.field) if self.mended else (0, b"")
 
     def _open_file(self, file: SoundSource) -> BinaryIO:
         if isinstance(file, ENCODED):

@@ -13,6 +13,7 @@ import soundfile
 from ..models.waveforms import LOUDEST
 from .carriers import SoundSource, name_of
 from .errors import AudioError, AudioWarning
+from .headers import share_lost
 from .source import Source
 
 #: Frames that are decoded at a time: of MP3, of everything else, and of FLAC at damage. libsndfile gives nothing of a
@@ -209,9 +210,11 @@ class SoundStream:
                 f"{self.name} holds {samples} ({self._seconds(self._unusable)}) of NaN, infinite or beyond all scale; "
                 "silence stands there"
             )
-        if self._source.is_unfinished and to_end:
+        mended = self._source.mended
+        if to_end and mended and mended.stated < mended.there:
+            stated = self._seconds(round(self._heard * mended.stated / mended.there)) if mended.stated else "no samples"
             yield (
-                f"{self.name} was not finished: its header says that it holds no samples; "
+                f"{self.name} was not finished: its header says that it holds {stated}; "
                 f"all that is there, {self._seconds(self._heard)}, is heard"
             )
         lost = self._lost
@@ -223,9 +226,9 @@ class SoundStream:
 
     def _lacking(self) -> int:
         """Frames that the header names and the file lacks, once its end was reached."""
-        if self._source.wav is not None:
-            return round(self._source.wav.lost_seconds * self.sampling_rate)
-        lacking = (self.frames or 0) - self._place
+        mended = self._source.mended
+        cut = max(0, mended.stated / mended.there - 1) if mended else share_lost(self._decoder.extra_info)
+        lacking = (self.frames or 0) - self._place + round(cut * self._place)
         # The count in an MP3's header is off by the encoder's delay and padding.
         if self._source.is_mpeg and (not self._source.counts_frames or lacking < _MPEG_UNIT):
             return 0
