@@ -23,7 +23,7 @@ _WANTED = (
 )
 
 
-def name_of(file: SoundSource) -> str:
+def name_of(file: Any) -> str:
     """Name of a sound in a message."""
     if isinstance(file, ENCODED):
         return "the audio bytes"
@@ -67,7 +67,7 @@ def unpack_sound(sound: Any, sampling_rate: float | None = None) -> tuple[Any, f
     if (pair := _rate_and_array(sound)) is not None:
         return pair
     if hasattr(sound, "read"):
-        return _searchable(sound), None
+        return searchable(sound), None
     if is_encoded(sound):
         return sound, None
     if sound is None or callable(sound) or np.ndim(sound) == 0:
@@ -95,7 +95,7 @@ def _rate_and_array(sound: Any) -> tuple[Any, float] | None:
     return None
 
 
-def _searchable(file: Any) -> Any:
+def searchable(file: Any) -> Any:
     """An open binary file, or its bytes where it cannot be searched, as a pipe cannot."""
     if isinstance(file, io.TextIOBase):
         raise AudioError(f"{name_of(file)} is open as text; open it with mode 'rb'")

@@ -55,7 +55,7 @@ def read_recording(file: SoundSource, name: str | None = None, longest: float = 
     """Decode a sound at its own rate and channel count; an `AudioWarning` says what of it is lost.
 
     Args:
-        file: a path, the bytes of a file, or an open binary file that can be searched.
+        file: a path, the bytes of a file, or an open binary file.
         name: what to call it in a message; the path where absent.
         longest: of a longer file only this many seconds are decoded, those in its middle.
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import soundfile
 
-from .carriers import ENCODED, SoundSource
+from .carriers import ENCODED, SoundSource, searchable
 from .errors import AudioError
 from .headers import mend_header
 from .kinds import HEAD, kind_of
@@ -24,7 +24,7 @@ _TAKEN_FOR_RAW = (".au", ".snd")
 _FARTHEST = 1 << 24
 
 
-class Decoder(soundfile.SoundFile):
+class Decoder(soundfile.SoundFile):  # type: ignore[misc]
     """A file that libsndfile reads from front to back: without a seek after every read, which damaged files fail at."""
 
     def seekable(self) -> bool:
@@ -74,7 +74,7 @@ class Source:
     """Opens a sound, as often as it takes to get past damage.
 
     Args:
-        file: a path, the bytes of a file, or an open file that can be searched.
+        file: a path, the bytes of a file, or an open binary file.
         name: what to call it in an error.
 
     Raises:
@@ -83,23 +83,29 @@ class Source:
 
     def __init__(self, file: SoundSource, name: str) -> None:
         self.name = name
-        self.path = None if isinstance(file, ENCODED) or hasattr(file, "read") else os.fspath(file)  # type: ignore[arg-type]
-        self._closes = self.path is not None
-        self._file = self._open_file(file)
-        self.size = self._file.seek(0, os.SEEK_END)
-        self._file.seek(0)
-        self.head = self._file.read(HEAD)
+        if hasattr(file, "read"):
+            file = searchable(file)
+        self.path = os.fspath(file) if isinstance(file, (str, os.PathLike)) else None
+        try:
+            self._file: BinaryIO = io.BytesIO(file) if isinstance(file, ENCODED) else self._opened(file)
+            self.size = self._file.seek(0, os.SEEK_END)
+            self._file.seek(0)
+            self.head = self._file.read(HEAD)
+            self.mended = mend_header(self._file)
+        except PermissionError as error:
+            raise AudioError(f"{self.name} may not be read (permission denied); change its permissions") from error
+        except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+            reason = getattr(error, "strerror", None) or error
+            raise AudioError(f"{self.name} cannot be read ({reason}); check its path and the disk") from error
         if self.size == 0:
             self.close()
             raise AudioError(f"{name} is empty (0 bytes); copy it from its source again")
-        self.mended = mend_header(self._file)
         self._patch = (self.mended.place, self.mended.field) if self.mended else (0, b"")
 
-    def _open_file(self, file: SoundSource) -> BinaryIO:
-        if isinstance(file, ENCODED):
-            return io.BytesIO(file)
+    def _opened(self, file: Any) -> BinaryIO:
+        """The file that was given open, or the one at a path."""
         if self.path is None:
-            return file  # type: ignore[return-value]
+            return file
         path = Path(self.path)
         if path.is_dir():
             raise AudioError(f"{self.name} is a folder; give a sound file")
@@ -111,16 +117,11 @@ class Source:
             raise AudioError(f"{self.name} does not exist; check the path")
         if not path.is_file():
             raise AudioError(f"{self.name} is no regular file but a pipe or a device; give a sound file")
-        try:
-            return path.open("rb")
-        except PermissionError as error:
-            raise AudioError(f"{self.name} may not be read (permission denied); change its permissions") from error
-        except OSError as error:
-            raise AudioError(f"{self.name} cannot be read ({error.strerror}); check the disk") from error
+        return path.open("rb")
 
     def close(self) -> None:
         """Close the file, unless it was given open."""
-        if self._closes:
+        if self.path is not None:
             self._file.close()
 
     @property
@@ -132,7 +133,8 @@ class Source:
     def counts_frames(self) -> bool:
         """True for an MP3 whose header says how long it is; else libmpg123 guesses."""
         self._file.seek(self._first_mpeg_frame())
-        return any(tag in self._file.read(HEAD) for tag in (b"Xing", b"Info", b"VBRI"))
+        frame = self._file.read(HEAD)
+        return any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
 
     def find_mpeg_frame(self, place: int) -> int | None:
         """The next place from which a frame of MPEG audio like the first may begin; None where none does."""
@@ -164,7 +166,7 @@ class Source:
         """
         try:
             with self.quiet():
-                return Decoder(ByteView(self._file, start, self._patch))  # type: ignore[arg-type]
+                return Decoder(ByteView(self._file, start, self._patch))
         except (soundfile.SoundFileError, ValueError, TypeError) as error:
             failed = error
         if start == 0 and self.path is not None and kind_of(self.head) is None:

@@ -49,7 +49,7 @@ class SoundStream:
         self._place = 0  # frames from the beginning to what is read next
         self._gap = 0  # frames of silence that stand for damage and are to be read next
         self._lost = 0  # frames of damage so far
-        self._heard = self._unusable = self._beyond = 0  # frames; those with NaN, infinite or far too large samples
+        self._heard = self._unusable = self._beyond = self._void = 0  # frames, as `_cleaned` counts them
         self._errors = 0
         self._unit = _MPEG_UNIT if self._source.is_mpeg else _UNIT
 
@@ -188,11 +188,13 @@ class SoundStream:
         self._decoder = self._source.decoder()
 
     def _cleaned(self, block: np.ndarray) -> np.ndarray:
+        """The block with silence for what is no sample; counts frames with and without any sample that is one."""
         self._heard += len(block)
         if not max(block.max(), -block.min()) <= LOUDEST:  # NaN is not <= either
             beyond = np.abs(block) > LOUDEST  # infinite ones too
             unusable = beyond | np.isnan(block)
             self._unusable += int(unusable.any(axis=1).sum())
+            self._void += int(unusable.all(axis=1).sum())
             self._beyond += int((beyond & np.isfinite(block)).any(axis=1).sum())
             block[unusable] = 0
         return block
@@ -200,7 +202,7 @@ class SoundStream:
     def _refuse_unusable(self) -> None:
         if self._beyond * 2 > self._heard:
             raise AudioError(f"{self.name} holds samples beyond {LOUDEST:g}, where full scale is 1; scale them down")
-        if self._unusable and self._unusable == self._heard:
+        if self._void and self._void == self._heard:
             raise AudioError(f"{self.name} holds nothing but NaN or infinite samples; export it from its source again")
 
     def _losses(self, to_end: bool) -> Iterator[str]:
@@ -241,7 +243,7 @@ class SoundStream:
 
 @contextmanager
 def open_sound(file: SoundSource, name: str | None = None) -> Iterator[SoundStream]:
-    """A path, the bytes of a file, or an open file that can be searched, opened for reading piece by piece.
+    """A path, the bytes of a file, or an open binary file, opened for reading piece by piece.
 
     Args:
         file: as above; an open file stays open.

@@ -230,6 +230,14 @@ def test_a_file_without_a_usable_sample_is_refused(bad: float, sound: np.ndarray
             read(content, name="street")
 
 
+def test_a_channel_of_nan_leaves_the_other(sound: np.ndarray) -> None:
+    content = encoded(np.stack([np.full_like(sound, np.nan), sound], axis=1), "WAV", subtype="FLOAT")
+    with pytest.warns(AudioWarning, match=r"320,000 samples \(20\.00 s\)"):
+        heard = read_recording(content).waveform
+    np.testing.assert_array_equal(heard[1], sound)
+    assert not heard[0].any()
+
+
 def test_the_loudest_samples_that_are_taken_have_spectra_that_float32_holds(sound: np.ndarray) -> None:
     content = encoded(sound * np.float32(9e14 / np.abs(sound).max()), "WAV", subtype="FLOAT")
     loud = read_recording(content).waveform[0]

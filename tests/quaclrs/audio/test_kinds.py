@@ -53,6 +53,24 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest
         read_recording(tmp_path / "a.wav")
 
 
+@pytest.mark.parametrize("name", ["a\0b.wav", "x" * 300 + ".wav"])
+def test_a_path_that_cannot_be_is_one_line(name: str, tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"cannot be read|does not exist") as error:
+        read_recording(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_disk_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.BytesIO):
+        def read(self, *_: int) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    monkeypatch.setattr(Path, "open", lambda *_: Broken(b"RIFF"))
+    with pytest.raises(AudioError, match=r"a\.wav cannot be read \(Input/output error\)"):
+        read_recording(tmp_path / "a.wav")
+
+
 def test_the_beginning_of_a_sound_is_nothing_else() -> None:
     for form in ("WAV", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF", "W64"):
         buffer = io.BytesIO()
