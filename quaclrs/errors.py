@@ -60,17 +60,18 @@ def report_user_errors(main: Callable[..., int]) -> Callable[..., int]:
 @contextmanager
 def _one_line_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
-        others = warnings.showwarning
+        others, printed = warnings.showwarning, set[str]()
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if not issubclass(category, QuaclrsWarning):
                 others(message, category, *place, **more)
-            elif int(os.environ.get("RANK", "0")) == 0:
+            elif (line := " ".join(str(message).split())) not in printed and int(os.environ.get("RANK", "0")) == 0:
                 from tqdm import tqdm
 
+                printed.add(line)
                 # Through tqdm, so that the line does not run into a progress bar.
-                tqdm.write(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+                tqdm.write(f"warning: {line}", file=sys.stderr)
 
         warnings.showwarning = show
-        warnings.simplefilter("default", QuaclrsWarning)
+        warnings.simplefilter("always", QuaclrsWarning)  # other filters come and go in a run
         yield

@@ -92,6 +92,8 @@ class Source:
             self._file.seek(0)
             self.head = self._file.read(HEAD)
             self.mended = mend_header(self._file)
+        except AudioError:
+            raise
         except PermissionError as error:
             raise AudioError(f"{self.name} may not be read (permission denied); change its permissions") from error
         except (OSError, ValueError) as error:  # ValueError: a path with a zero byte

@@ -111,7 +111,10 @@ def test_links_that_lead_nowhere_are_named(tmp_path: Path) -> None:
     with pytest.warns(AudioWarning, match=r"site \(a link to /nowhere/site, which does not exist\)"):
         files = find_audio_files(tmp_path)
     assert [file.name for file in files] == ["a.wav", "gone.wav"]
-    with pytest.raises(AudioError, match=r"gone\.wav is a link to \.git/annex/objects/x\.wav, which does not exist"):
+    with pytest.raises(
+        AudioError,
+        match=r"gone\.wav is a link to \.git/annex/objects/x\.wav, which does not exist; fetch or restore that$",
+    ):
         read_recording(files[1])
 
 
