@@ -16,8 +16,10 @@ ROOT = Path(__file__).parents[1]
 #: Package -> its layers, the lowest first; a room is a folder, or a file at the package's top level.
 LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     "quaclrs": (
-        ("errors", "labels", "files", "default_model"),
-        ("audio", "folds", "hub", "models"),
+        ("errors", "labels", "default_model"),
+        ("files",),
+        ("folds", "hub", "models"),
+        ("audio",),
         ("data", "auto"),
         ("augment",),
         ("transforms",),

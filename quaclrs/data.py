@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import QuaclrsError, first_line_of
+from .files import refuse_unwritable_cache
 from .folds import SPLITS, FoldPlan, FoldProtocol, find_complete_folds, fold_column, folds_of_recordings
 from .hub import may_be_repo_id
 from .labels import URBANSOUND8K
@@ -101,6 +102,7 @@ def _load(
     try:
         dataset = load_dataset(name, config, split=split, streaming=streaming)
     except Exception as error:  # the Hub client and the Parquet reader fail in many ways
+        refuse_unwritable_cache(error)
         raise QuaclrsError(
             f"data set {name} cannot be loaded ({first_line_of(error)}); give a folder or a Hub repository"
         ) from error

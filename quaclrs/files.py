@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from .errors import QuaclrsError
 
 
 @contextmanager
@@ -23,3 +26,19 @@ def written(path: Path) -> Iterator[Path]:
         (folder / path.name).replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+#: Reasons why a file cannot be written.
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+
+
+def refuse_unwritable_cache(error: BaseException) -> None:
+    """Raise a `QuaclrsError` that names the cache where a library failed as it cannot write it; else do nothing."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
+            place = f"the cache {cause.filename}" if cause.filename else "the cache of Hugging Face"
+            raise QuaclrsError(
+                f"{place} cannot be written ({cause.strerror}); set HF_HOME to a folder that can, with room in it"
+            ) from error
+        cause = cause.__cause__ or cause.__context__

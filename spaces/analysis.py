@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from quaclrs import QuaclrsError, load_classifier
-from quaclrs.audio import Recording, open_sound, read_blocks, read_recording
+from quaclrs.audio import Recording, open_sound, read_recording
 from quaclrs.evaluation.figures.explanation import explanation_figure
 from quaclrs.evaluation.figures.spectrograms import draw_spectrogram
 from quaclrs.evaluation.figures.style import BLUE, empty_figure
@@ -68,17 +68,18 @@ def check_sound(file: str | None) -> float:
     if os.path.getsize(file) > MOST_MEGABYTES * 1e6:
         raise QuaclrsError(f"{name} is larger than {MOST_MEGABYTES:g} MB; give a shorter or compressed file")
     with open_sound(file, name) as sound:
-        seconds = sound.frames / sound.samplerate
-        if seconds > LONGEST_SECONDS:
-            raise QuaclrsError(f"{name} lasts {seconds / 60:.0f} minutes; give {LONGEST_SECONDS / 60:g} at most")
-        size = max(1, sound.samplerate // 10)
+        size = max(1, sound.sampling_rate // 10)
+        seconds = (sound.frames or 0) / sound.sampling_rate
         peak, powers = 0.0, []
-        for block in read_blocks(sound, name, size):
+        for block in sound.blocks(size):
+            seconds = max(seconds, len(powers) * size / sound.sampling_rate)
+            if seconds > LONGEST_SECONDS:
+                raise QuaclrsError(f"{name} lasts {seconds / 60:.0f} minutes; give {LONGEST_SECONDS / 60:g} at most")
             peak = max(peak, float(np.abs(block).max()))
-            powers.append(float(np.square(block.mean(axis=1)).mean()))
+            powers.append(float(np.square(block).mean()))  # of the channels, as their mean may cancel
         if not peak > _SILENT_PEAK:
             raise QuaclrsError(f"{name} is silent: nothing can be heard in it")
-        return int(np.argmax(powers)) * size / sound.samplerate
+        return int(np.argmax(powers)) * size / sound.sampling_rate
 
 
 def read_middle(model: str, file: str) -> Recording:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quaclrs.audio import read_recording
+from quaclrs.audio import AudioWarning, read_recording
 
 from ..sources.report import SourceClip
 from .folds import deal_paper_folds, deal_strict_folds
@@ -55,8 +56,11 @@ def _group(paths: Sequence[Path]) -> list[int]:
 def _decode_mono(paths: Sequence[Path]) -> Iterator[tuple[np.ndarray, int]]:
     """One at a time, as grouping keeps only a small version of each."""
     for path in paths:
-        recording = read_recording(path)
-        yield recording.waveform.mean(axis=0), recording.sampling_rate
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AudioWarning)  # `leave_out_broken` has said it
+            recording = read_recording(path)
+            mono = recording.mono(recording.sampling_rate)
+        yield mono, recording.sampling_rate
 
 
 def _deal(clips: Sequence[SourceClip]) -> list[SourceClip]:

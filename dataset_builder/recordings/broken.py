@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from quaclrs.audio import AudioError, read_recording
+from quaclrs.audio import AudioError, AudioWarning, read_recording
 from quaclrs.errors import QuaclrsError
 
 from ..sources.report import SourceReport
@@ -23,6 +24,8 @@ def leave_out_broken(
     reports: Sequence[SourceReport], ordered_map: OrderedMap = map_in_this_process, skip_broken: bool = False
 ) -> list[SourceReport]:
     """Decode all clips and leave out those that cannot be decoded, each with its reason on stderr.
+
+    What is lost of a clip that is damaged in part is said there too, and the rest of it is kept.
 
     Args:
         reports: what was found of each source.
@@ -61,15 +64,21 @@ def leave_out_broken(
 
 def _check_all(paths: Sequence[Path], ordered_map: OrderedMap) -> Iterator[bytes | str]:
     with tqdm(total=len(paths), desc="checking", unit="clip") as progress:
-        for found in ordered_map(_check, paths, _CLIPS_PER_TASK):
+        for found, losses in ordered_map(_check, paths, _CLIPS_PER_TASK):
             progress.update()
+            for line in losses:
+                warnings.warn(line, AudioWarning, stacklevel=2)
             yield found
 
 
-def _check(path: Path) -> bytes | str:
-    """The fingerprint of a clip's samples, or why it cannot be decoded."""
-    try:
-        recording = read_recording(path)
-    except AudioError as error:
-        return str(error)
-    return pcm_fingerprint(recording.waveform, recording.sampling_rate)
+def _check(path: Path) -> tuple[bytes | str, list[str]]:
+    """The fingerprint of a clip's samples, or why it cannot be decoded; and what of it is lost."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AudioWarning)
+        try:
+            recording = read_recording(path)
+            recording.mono(recording.sampling_rate)
+        except AudioError as error:
+            return str(error), []
+        losses = [str(warning.message) for warning in caught if issubclass(warning.category, AudioWarning)]
+        return pcm_fingerprint(recording.waveform, recording.sampling_rate), losses

@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from quaclrs.audio import find_audio_files
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
 
-from .files import find_clips, read_table, refuse_doubled_names
-from .report import SYNTHETIC_PROVENANCE, SourceClip, SourceReport, is_synthetic
+from .files import read_table, refuse_doubled_names
+from .report import SYNTHETIC_MARKER, SYNTHETIC_PROVENANCE, SourceClip, SourceReport, is_synthetic
 
 EXTRA = "extra"
+
+_TABLE = "metadata.csv"
 
 _LABEL = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -66,7 +69,7 @@ def _scan_class(label: str, folder: Path) -> tuple[list[SourceClip], bool]:
     """The clips of one class, and whether they are synthetic."""
     if not folder.is_dir():
         raise QuaclrsError(f"folder {folder} does not exist; check --extra {label}={folder}")
-    paths = find_clips(folder)
+    paths = find_audio_files(folder, ignored=(_TABLE, SYNTHETIC_MARKER))
     if not paths:
         raise QuaclrsError(f"{folder} holds no sound file; check --extra {label}={folder}")
     refuse_doubled_names(folder, paths)
@@ -95,7 +98,7 @@ def _scan_class(label: str, folder: Path) -> tuple[list[SourceClip], bool]:
 
 def _read_facts(folder: Path, paths: list[Path]) -> dict[Path, ClipFacts]:
     """What `metadata.csv` says of each clip; it may leave clips out, but a column speaks of all clips or of none."""
-    table = folder / "metadata.csv"
+    table = folder / _TABLE
     if not table.is_file():
         return {}
     facts: dict[Path, ClipFacts] = {}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 
-from quaclrs.audio import find_audio_files
+from quaclrs.audio import walk_files
 from quaclrs.errors import QuaclrsError
 
 
@@ -47,15 +47,6 @@ def _folders_in(parent: Path) -> list[Path]:
         return []
 
 
-def find_clips(folder: Path) -> list[Path]:
-    """Sound files below a folder, sorted by path, without hidden ones (macOS leaves `._name.wav` beside `name.wav`)."""
-    return [
-        path
-        for path in find_audio_files(folder)
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-
-
 def refuse_doubled_names(folder: Path, clips: Iterable[Path]) -> None:
     """Raise where two clips differ in nothing but their ending, as they would get one clip_id."""
     counts = Counter(path.with_suffix("") for path in clips)
@@ -91,7 +82,7 @@ def fingerprint(sources: Iterable[str | Path]) -> str:
     digest = hashlib.sha256()
     for source in sources:
         path = Path(source)
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        files = walk_files(path) if path.is_dir() else [path]
         for file in files:
             facts = file.stat() if file.is_file() else None
             state = (facts.st_size, facts.st_mtime_ns) if facts else ()

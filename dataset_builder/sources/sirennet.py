@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from quaclrs.audio import find_audio_files
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import SIRENNET, SIRENNET_CLASSES
 
 from .download import RemoteArchive
-from .files import find_clips, find_root, refuse_doubled_names
+from .files import find_root, refuse_doubled_names
 from .report import SYNTHETIC_PROVENANCE, SourceClip, SourceReport, is_synthetic
 
 SIRENNET_ARCHIVE = RemoteArchive(
@@ -32,7 +33,7 @@ def scan_sirennet(folder: Path) -> SourceReport:
     usual = folder / "sireNNet"
     root = find_root(usual if usual.is_dir() else folder, _has_class_folder, "--sirennet")
     synthetic = is_synthetic(root)
-    paths = {label: find_clips(root / label) for label in SIRENNET_CLASSES}
+    paths = {label: find_audio_files(root / label) for label in SIRENNET_CLASSES}
     counts = {label: len(found) for label, found in paths.items()}
     if not any(counts.values()):
         raise QuaclrsError(f"{root} holds no clip in {', '.join(SIRENNET_CLASSES)}; check --sirennet")

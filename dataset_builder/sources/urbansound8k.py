@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from quaclrs.audio import find_audio_files
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import URBANSOUND8K, URBANSOUND8K_CLASSES
 
 from .download import RemoteArchive
-from .files import find_clips, find_root, read_table
+from .files import find_root, read_table
 from .report import SYNTHETIC_PROVENANCE, SourceClip, SourceReport, is_synthetic
 
 URBANSOUND8K_ARCHIVE = RemoteArchive(
@@ -60,7 +61,7 @@ def scan_urbansound8k(folder: Path, keep_siren: bool = False) -> SourceReport:
     synthetic = is_synthetic(root)
     rows = read_table(metadata, METADATA_COLUMNS)
     report = SourceReport(URBANSOUND8K, [], synthetic, notes=check_metadata(metadata, rows, synthetic))
-    files = {(path.parent.name, path.stem): path for path in find_clips(root / "audio")}
+    files = {(path.parent.name, path.stem): path for path in find_audio_files(root / "audio")}
     wanted = {*URBANSOUND8K_CLASSES, "siren"} if keep_siren else set(URBANSOUND8K_CLASSES)
     for row in rows:
         if row["class"] not in wanted:

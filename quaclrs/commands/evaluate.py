@@ -11,7 +11,7 @@ from typing import Any
 
 from ..default_model import PACKAGED
 from ..errors import QuaclrsError
-from .model_options import add_model_options, load_model
+from .model_options import add_channel_option, add_model_options, load_model
 
 _MOST_DECIBELS = 100.0
 
@@ -46,6 +46,7 @@ def add_evaluate_command(commands: Any) -> None:
     add("--label-column", metavar="NAME", help="column of another data set's labels (default label)")
     add("--only-mapped-classes", action="store_true", help="predict only classes that the map leads to")
     add("--batch-size", type=int, default=32, metavar="N", help="clips at once (default 32)")
+    add_channel_option(parser)
     add("--output-dir", metavar="DIR", help="new folder for metrics, predictions, tables and plots")
     add("--json", action="store_true", help="print one JSON object instead of tables")
     parser.set_defaults(run=run_evaluate)
@@ -102,7 +103,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
         options.only_mapped_classes,
     )
     snrs = (options.snr or parse_snrs("clean,20,15,10,5,0,-5")) if noise is not None else (CLEAN,)
-    waveforms = tqdm(clips.waveforms(rate), desc="evaluating", total=len(clips), unit="clip", disable=None)
+    waveforms = tqdm(
+        clips.waveforms(rate, options.channel), desc="evaluating", total=len(clips), unit="clip", disable=None
+    )
     probabilities = probabilities_over_snr(
         classifier, waveforms, clips.clip_ids, clips.classes, snrs, noise, options.seed, options.batch_size
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation.reports.tables import percent
-from .model_options import add_model_options, load_model
+from .model_options import add_channel_option, add_model_options, load_model
 from .one_sound import add_sound_options, picture_beside, read_sound
 
 _ENDING = "explained.png"
@@ -25,6 +25,7 @@ def add_explain_command(commands: Any) -> None:
     add_sound_options(parser, _ENDING)
     add("--label", metavar="CLASS", help="class to look for; the model's answer by default")
     add("--method", default="grad-cam", metavar="M", help="grad-cam or integrated-gradients (default grad-cam)")
+    add_channel_option(parser)
     add_model_options(parser, backends=False)
     add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run_explain)
@@ -38,7 +39,7 @@ def run_explain(options: argparse.Namespace) -> int:
     from ..inference.explain import explain
 
     recording = read_sound(options.file, classifier.longest_read)
-    explanation = explain(classifier, recording, label=options.label, method=options.method)
+    explanation = explain(classifier, recording, label=options.label, method=options.method, channel=options.channel)
     output = options.output or picture_beside(options.file, _ENDING)
     save_figure(explanation_figure(explanation, classifier.log_mel_config), Path(output))
     result = {"file": options.file, "label": explanation.label, "score": explanation.score, "picture": output}

@@ -22,6 +22,26 @@ def add_model_options(parser: argparse.ArgumentParser, backends: bool = True) ->
     add("--device", metavar="D", help="cpu, cuda, mps; the best at hand by default (torch)")
 
 
+def add_channel_option(parser: argparse.ArgumentParser) -> None:
+    """Give a command `--channel`."""
+    parser.add_argument(
+        "--channel",
+        type=_channel,
+        metavar="C",
+        help="1 for the first, left, right or mean (default: mean, or the louder of channels that cancel)",
+    )
+
+
+def _channel(text: str) -> str:
+    from ..models.waveforms import channel_number
+
+    try:
+        channel_number(text, 1 << 16)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 def load_model(options: argparse.Namespace) -> AudioClassifier:
     """The classifier that a command was told of; torch is imported only where it runs the model.
 

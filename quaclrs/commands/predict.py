@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import QuaclrsError
 from ..evaluation.reports.tables import percent
-from .model_options import add_model_options, load_model
+from .model_options import add_channel_option, add_model_options, load_model
 from .one_sound import STANDARD_INPUT, read_sound
 
 
@@ -26,6 +26,7 @@ def add_predict_command(commands: Any) -> None:
     add("--top-k", type=int, default=3, metavar="N", help="labels a file (default 3)")
     add("--min-score", type=float, default=0.0, metavar="S", help="below this best score, 0 to 1, a file is `unsure`")
     add("--batch-size", type=int, default=8, metavar="N", help="files at once (default 8)")
+    add_channel_option(parser)
     add("--json", action="store_true", help="one JSON object a file and line")
     parser.set_defaults(run=run_predict)
 
@@ -55,7 +56,9 @@ def run_predict(options: argparse.Namespace) -> int:
             try:
                 recording = read_sound(file, longest)
                 # Mixed here, where a file that is too odd can be named and left out.
-                recording = Recording(recording.mono(recording.sampling_rate)[None], recording.sampling_rate)
+                recording = Recording(
+                    recording.mono(recording.sampling_rate, options.channel)[None], recording.sampling_rate
+                )
             except AudioError as error:
                 broken += 1
                 with bar.external_write_mode():

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..evaluation.reports.tables import percent
-from .model_options import add_model_options, load_model
+from .model_options import add_channel_option, add_model_options, load_model
 from .one_sound import STANDARD_INPUT
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def add_timeline_command(commands: Any) -> None:
     add("--hop", type=float, default=1.0, metavar="S", help="seconds from one window to the next (default 1)")
     add("--min-score", type=float, default=0.0, metavar="P", help="moments below this best score are `unsure`")
     add("--batch-size", type=int, default=8, metavar="N", help="windows at once (default 8)")
+    add_channel_option(parser)
     add("--format", choices=FORMATS, default="table", help="audacity: a label track to import (default table)")
     add("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     parser.set_defaults(run=run_timeline)
@@ -48,7 +49,7 @@ def run_timeline(options: argparse.Namespace) -> int:
     if options.batch_size < 1:
         raise QuaclrsError(f"--batch-size is {options.batch_size}; it must be 1 or more")
     classifier = load_model(options)
-    asked = {name: getattr(options, name) for name in ("window", "hop", "min_score", "batch_size")}
+    asked = {name: getattr(options, name) for name in ("window", "hop", "min_score", "batch_size", "channel")}
     if options.file == STANDARD_INPUT:
         # A sound cannot be read piece by piece from a pipe: its format may need to seek.
         with tempfile.NamedTemporaryFile(suffix=".sound") as copy:

@@ -15,6 +15,7 @@ from ..data import SYNTHETIC_WARNING, class_names, is_synthetic, load_urbansound
 from ..errors import QuaclrsError
 from ..folds import PAPER_PROTOCOL_WARNING, FoldProtocol, fold_column
 from ..labels import SOURCE_OF_CLASS
+from ..models.waveforms import Channel
 from .foreign_dataset import NO_LABEL, LabelMap, is_folder_of_sounds, label_names, load_foreign_dataset
 
 if TYPE_CHECKING:
@@ -60,8 +61,12 @@ class EvaluationClips:
             return f"{self.split} split of fold {self.fold}, {self.protocol} protocol"
         return "every clip" if self.split is None else f"split {self.split}"
 
-    def waveforms(self, sampling_rate: int) -> Iterator[np.ndarray]:
+    def waveforms(self, sampling_rate: int, channel: Channel | None = None) -> Iterator[np.ndarray]:
         """Every clip decoded, one after the other: float32 (samples,) at `sampling_rate` Hz, at its true length.
+
+        Args:
+            sampling_rate: Hz.
+            channel: which is heard, as of `quaclrs.audio.Recording.mono`.
 
         Raises:
             AudioError: a clip cannot be decoded, or has no audio.
@@ -71,7 +76,7 @@ class EvaluationClips:
             content = audio.get("bytes") or audio.get("path")
             if not content:
                 raise AudioError(f"clip {clip_id} has no audio; leave it out of the data set")
-            yield load_audio(content, sampling_rate, name=audio.get("path") or clip_id)
+            yield load_audio(content, sampling_rate, name=audio.get("path") or clip_id, channel=channel)
 
 
 def choose_clips(

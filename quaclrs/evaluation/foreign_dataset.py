@@ -12,6 +12,7 @@ import yaml
 
 from ..audio import find_audio_files
 from ..errors import QuaclrsError, first_line_of
+from ..files import refuse_unwritable_cache
 from ..hub import may_be_repo_id
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def load_foreign_dataset(path_or_repo: str | os.PathLike[str], split: str | None
     try:
         splits: Any = load_dataset(name)
     except Exception as error:  # the Hub client and the readers of many formats fail in many ways
+        refuse_unwritable_cache(error)
         raise QuaclrsError(
             f"data set {name} cannot be loaded ({first_line_of(error)}); give a Hub repository, a folder of Parquet "
             "files, or one with a sub-folder of sound files a class"

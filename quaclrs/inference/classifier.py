@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..audio import ENCODED, Recording, SoundSource, find_audio_files, read_recording
+from ..audio import Recording, find_audio_files, is_encoded, is_one_sound, read_recording, unpack_sound
 from ..errors import QuaclrsError
-from ..models.waveforms import mono_at
+from ..models.waveforms import Channel, mono_at
 from .timeline import UNSURE, Segment, Window, label_windows, read_windows
 
 if TYPE_CHECKING:
@@ -31,9 +31,11 @@ _MARGIN = 1.0
 class AudioClassifier(ABC):
     """Labels sounds; make one with `quaclrs.load_classifier`.
 
-    A sound is a path, the bytes of a file, a `Recording`, or a waveform (samples,) or (channels, samples). Channels are
-    mixed to their mean, other rates resampled, longer sounds cut from the centre, and shorter ones filled up by the
-    front end's `pad_mode`. A digitally silent sound has the same score for every class: nothing was heard.
+    A sound is a path, the bytes of a file, an open binary file, a `Recording`, a waveform (samples,) or (channels,
+    samples), or what else `quaclrs.audio.unpack_sound` takes: (rate, samples) as of Gradio, a row with `array` and
+    `sampling_rate`, a decoder of torchcodec. Channels are mixed to their mean, other rates resampled, longer sounds cut
+    from the centre, and shorter ones filled up by the front end's `pad_mode`. A digitally silent sound has the same
+    score for every class: nothing was heard.
 
     Args:
         labels: class names in the order of the logits.
@@ -65,6 +67,7 @@ class AudioClassifier(ABC):
         top_k: int | None = None,
         batch_size: int = 8,
         min_score: float = 0.0,
+        channel: Channel | None = None,
     ) -> Prediction | list[Prediction]:
         """Classify one sound, a list of them, or every sound file below a folder.
 
@@ -75,6 +78,8 @@ class AudioClassifier(ABC):
             top_k: how many classes to return, all where absent.
             batch_size: sounds that go through the model at once.
             min_score: where no class reaches it, `{"label": "unsure", "score": the best class's}` comes first.
+            channel: which channel is heard: 1 for the first, `left`, `right` or `mean`. Where absent it is their mean,
+                or the louder one of channels that cancel in it.
 
         Returns:
             `{"label", "score"}` dictionaries, best first, scores in [0, 1]; a list of such lists for several sounds.
@@ -84,7 +89,7 @@ class AudioClassifier(ABC):
         """
         several = several_sounds(sound)
         sounds = [sound] if several is None else several
-        predictions = self.predict_many(sounds, sampling_rate, top_k, batch_size, min_score)
+        predictions = self.predict_many(sounds, sampling_rate, top_k, batch_size, min_score, channel)
         return next(predictions) if several is None else list(predictions)
 
     def predict_many(
@@ -94,6 +99,7 @@ class AudioClassifier(ABC):
         top_k: int | None = None,
         batch_size: int = 8,
         min_score: float = 0.0,
+        channel: Channel | None = None,
     ) -> Iterator[Prediction]:
         """Predictions one by one as `predict` makes them, holding one batch in memory however many sounds there are."""
         if top_k is not None and top_k < 1:
@@ -101,13 +107,15 @@ class AudioClassifier(ABC):
         if not 0 <= min_score <= 1:
             raise QuaclrsError(f"min_score is {min_score}; it must be from 0 to 1")
         for batch in batches(sounds, batch_size):
-            for scores in self.probabilities(batch, sampling_rate):
+            for scores in self.probabilities(batch, sampling_rate, channel):
                 best = np.argsort(-scores, kind="stable")[:top_k]
                 ranking = [{"label": self.labels[i], "score": float(scores[i])} for i in best]
                 unsure = [{"label": UNSURE, "score": ranking[0]["score"]}] if ranking[0]["score"] < min_score else []
                 yield unsure + ranking
 
-    def probabilities(self, sounds: Sequence[Any], sampling_rate: int | None = None) -> np.ndarray:
+    def probabilities(
+        self, sounds: Sequence[Any], sampling_rate: int | None = None, channel: Channel | None = None
+    ) -> np.ndarray:
         """Class probabilities of sounds that go through the model at once, each as `predict` takes it.
 
         Returns:
@@ -116,22 +124,25 @@ class AudioClassifier(ABC):
         Raises:
             QuaclrsError: no sound, or one that cannot be decoded or holds no usable samples.
         """
-        return self._heard(self.prepare(sounds, sampling_rate))
+        return self._heard(self.prepare(sounds, sampling_rate, channel))
 
-    def prepare(self, sounds: Sequence[Any], sampling_rate: int | None = None) -> np.ndarray:
+    def prepare(
+        self, sounds: Sequence[Any], sampling_rate: int | None = None, channel: Channel | None = None
+    ) -> np.ndarray:
         """Sounds as the network hears them: waveforms (sounds, samples) of its rate and length; errors as above."""
         if len(sounds) == 0:
             raise QuaclrsError("there is no sound to classify; give one or more")
-        return np.stack([self.log_mel_config.fit(self._waveform_of(sound, sampling_rate)) for sound in sounds])
+        return np.stack([self.log_mel_config.fit(self._waveform_of(sound, sampling_rate, channel)) for sound in sounds])
 
     def predict_timeline(
         self,
-        file: SoundSource,
+        file: Any,
         window: float | None = None,
         hop: float = 1.0,
         min_score: float = 0.0,
         batch_size: int = 8,
         name: str | None = None,
+        channel: Channel | None = None,
     ) -> list[Segment]:
         """Label a file of any length over time: windows are read and classified one batch after the other.
 
@@ -139,12 +150,13 @@ class AudioClassifier(ABC):
         segment. Where every sample is zero, or nearly, the label is `silence`.
 
         Args:
-            file: a sound file, or the bytes of one.
+            file: a sound file, the bytes of one, or an open binary file.
             window: seconds that are classified at once, at most the model's duration, which it is where absent.
             hop: seconds from one window to the next, and the resolution of the segments.
             min_score: moments in which no class reaches it are `unsure`.
             batch_size: windows that go through the model at once.
-            name: what to call the file in an error; its path where absent.
+            name: what to call the file in a message; its path where absent.
+            channel: which is heard, as of `predict`.
 
         Raises:
             QuaclrsError: the file cannot be decoded; window, hop or min_score is out of range.
@@ -153,7 +165,10 @@ class AudioClassifier(ABC):
         window = longest if window is None else window
         if window > longest:
             raise QuaclrsError(f"window is {window:g} s, but the model hears {longest:g} s at once; give at most that")
-        windows = read_windows(file, self.sampling_rate, window, hop, name)
+        file, _ = unpack_sound(file)
+        if not is_encoded(file):
+            raise QuaclrsError("a timeline is made of a file, its bytes or an open file; give one of these")
+        windows = read_windows(file, self.sampling_rate, window, hop, name, channel)
         return label_windows(self._scored(windows, batch_size), self.labels, hop, min_score)
 
     def _scored(self, windows: Iterable[Window], batch_size: int) -> Iterator[tuple[Window, np.ndarray]]:
@@ -166,15 +181,16 @@ class AudioClassifier(ABC):
         probabilities[~waveforms.any(axis=1)] = 1 / len(self.labels)
         return probabilities
 
-    def _waveform_of(self, sound: Any, sampling_rate: int | None) -> np.ndarray:
-        if isinstance(sound, (str, os.PathLike, *ENCODED)):
+    def _waveform_of(self, sound: Any, sampling_rate: int | None, channel: Channel | None) -> np.ndarray:
+        if not isinstance(sound, Recording):
+            sound, rate = unpack_sound(sound, sampling_rate)
+            if not is_encoded(sound):
+                try:
+                    return mono_at(sound, rate, self.sampling_rate, channel)
+                except ValueError as error:
+                    raise QuaclrsError(str(error)) from error
             sound = read_recording(sound, longest=self.longest_read)
-        if isinstance(sound, Recording):
-            sound, sampling_rate = sound.waveform, sound.sampling_rate
-        try:
-            return mono_at(sound, sampling_rate, self.sampling_rate)
-        except ValueError as error:
-            raise QuaclrsError(str(error)) from error
+        return sound.mono(self.sampling_rate, channel)
 
 
 def several_sounds(sound: Any) -> list[Any] | None:
@@ -187,7 +203,7 @@ def several_sounds(sound: Any) -> list[Any] | None:
         if files := find_audio_files(Path(sound)):
             return [str(file) for file in files]
         raise QuaclrsError(f"{sound} holds no sound files; give a folder with WAV, FLAC, Ogg or MP3 files")
-    return list(sound) if isinstance(sound, (list, tuple)) else None
+    return list(sound) if isinstance(sound, (list, tuple)) and not is_one_sound(sound) else None
 
 
 def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -20,6 +20,7 @@ from torch import nn
 
 from ..errors import QuaclrsError
 from ..models import Backbone
+from ..models.waveforms import Channel
 from .pytorch import TorchClassifier
 
 Method = Literal["grad-cam", "integrated-gradients"]
@@ -71,6 +72,7 @@ def explain(
     sampling_rate: int | None = None,
     label: str | None = None,
     method: Method = "grad-cam",
+    channel: Channel | None = None,
 ) -> Explanation:
     """Explain one answer of a classifier.
 
@@ -80,6 +82,7 @@ def explain(
         sampling_rate: of a waveform, in Hz; the model's own where absent.
         label: the class to look for; the best where absent.
         method: `grad-cam`, coarse and of what the network's inner layers respond to, or `integrated-gradients`, fine.
+        channel: which is heard, as of `AudioClassifier.predict`.
 
     Raises:
         QuaclrsError: an unknown class or method, or an unusable sound.
@@ -88,7 +91,7 @@ def explain(
         raise QuaclrsError(f"unknown method {method!r}; choose {' or '.join(EXPLANATION_METHODS)}")
     if label is not None and label not in classifier.labels:
         raise QuaclrsError(f"the model knows no class {label!r}; its classes are {', '.join(classifier.labels)}")
-    waveform = torch.from_numpy(classifier.prepare([sound], sampling_rate)).to(classifier.device)
+    waveform = torch.from_numpy(classifier.prepare([sound], sampling_rate, channel)).to(classifier.device)
     network: Any = classifier.model.quaclrs
     with torch.no_grad():
         log_mel = network.log_mel(waveform)

@@ -10,8 +10,9 @@ from operator import itemgetter
 import numpy as np
 import soxr
 
-from ..audio import SoundSource, name_of, open_sound, read_blocks
+from ..audio import Mixer, SoundSource, name_of, open_sound
 from ..errors import QuaclrsError
+from ..models.waveforms import Channel
 
 #: What a moment is called in which nothing can be heard.
 SILENCE = "silence"
@@ -62,7 +63,12 @@ class Window:
 
 
 def read_windows(
-    file: SoundSource, sampling_rate: int, window: float, hop: float, name: str | None = None
+    file: SoundSource,
+    sampling_rate: int,
+    window: float,
+    hop: float,
+    name: str | None = None,
+    channel: Channel | None = None,
 ) -> Iterator[Window]:
     """Windows of a sound file at another rate, one every `hop` seconds until the end is in one.
 
@@ -73,17 +79,18 @@ def read_windows(
         sampling_rate: of the windows, in Hz.
         window: seconds; the file's last window may be shorter.
         hop: seconds, at most `window`.
-        name: what to call the file in an error; its path where absent.
+        name: what to call the file in a message; its path where absent.
+        channel: which is heard, as of `Mixer`.
 
     Raises:
-        QuaclrsError: window or hop is out of range, or the file cannot be decoded, is empty or holds NaN.
+        QuaclrsError: window or hop is out of range, or the file cannot be decoded, or holds no usable sample.
     """
     if not 0 < hop <= window < float("inf"):
         raise QuaclrsError(f"window {window:g} s and hop {hop:g} s must be above 0, and hop at most window")
     samples, step = round(window * sampling_rate), hop * sampling_rate
     held = np.zeros(0, dtype=np.float32)  # from sample `first` of the recording on
     first = number = 0
-    for block in _mono_blocks(file, sampling_rate, name):
+    for block in _mono_blocks(file, sampling_rate, name, channel):
         held = np.concatenate([held, block])
         # A window that reaches the end exactly is the last, so one sample more must be there.
         while first + len(held) > round(number * step) + samples:
@@ -94,7 +101,7 @@ def read_windows(
         if used > 0:
             held, first = held[used:], first + used
     if first + len(held) == 0:
-        raise QuaclrsError(f"{name or name_of(file)} holds no samples; replace or remove it")
+        raise QuaclrsError(f"{name or name_of(file)} holds no samples; record it or copy it from its source again")
     yield Window(number * hop, held, sampling_rate)
 
 
@@ -147,13 +154,14 @@ def _label_of(scores: np.ndarray, silent: bool, labels: Sequence[str], min_score
     return labels[best] if scores[best] >= min_score else UNSURE, float(scores[best])
 
 
-def _mono_blocks(file: SoundSource, sampling_rate: int, name: str | None) -> Iterator[np.ndarray]:
-    name = name or name_of(file)
+def _mono_blocks(
+    file: SoundSource, sampling_rate: int, name: str | None, channel: Channel | None
+) -> Iterator[np.ndarray]:
     with open_sound(file, name) as sound:
-        resample = soxr.ResampleStream(sound.samplerate, sampling_rate, 1, dtype="float32")
-        size = max(1, round(_BLOCK * sound.samplerate))
-        for block in read_blocks(sound, name, size):
-            mono = block.mean(axis=1, dtype=np.float32)
-            yield mono if sound.samplerate == sampling_rate else resample.resample_chunk(mono)
-        if sound.samplerate != sampling_rate:
+        mix = Mixer(sound.sampling_rate, channel, sound.name)
+        resample = soxr.ResampleStream(sound.sampling_rate, sampling_rate, 1, dtype="float32")
+        for block in sound.blocks(max(1, round(_BLOCK * sound.sampling_rate))):
+            mono = mix(block.T)
+            yield mono if sound.sampling_rate == sampling_rate else resample.resample_chunk(mono)
+        if sound.sampling_rate != sampling_rate:
             yield resample.resample_chunk(np.zeros(0, dtype=np.float32), last=True)

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 from transformers import BatchFeature, FeatureExtractionMixin
+from transformers.utils import logging
 
 from .configuration_log_mel import LogMelConfig
-from .waveforms import WaveformError, mono_at, to_numpy
+from .waveforms import WaveformError, is_channels_last, mono_at, to_numpy
+
+logger = logging.get_logger(__name__)
 
 
 class QuaclrsFeatureExtractor(FeatureExtractionMixin):
@@ -54,18 +57,24 @@ class QuaclrsFeatureExtractor(FeatureExtractionMixin):
 
         Args:
             raw_speech (`np.ndarray`, `torch.Tensor`, `list`): one clip (samples,), a batch of mono clips
-                (batch, samples), or a list of clips, each (samples,) or (channels, samples). Integer samples are scaled
-                by their type's range to [-1, 1].
-            sampling_rate (`int`, *optional*): rate of the clips in Hz, the model's own where absent; others are
-                resampled.
+                (batch, samples), or a list of clips, each (samples,) or (channels, samples). A long array of at most 32
+                columns is one clip (samples, channels), as soundfile reads it. Integer samples are scaled by their
+                type's range to [-1, 1]; channels become their mean, or the louder of those that cancel in it.
+            sampling_rate (`int`, *optional*): rate of the clips in Hz; others than the model's are resampled. Where
+                absent it is taken for the model's own, with a warning.
             return_tensors (`str`, *optional*): `"pt"` for a tensor; `"np"` or None for an array.
 
         Returns:
             `BatchFeature` with `input_values` (batch, n_samples), float32.
 
         Raises:
-            WaveformError: no samples, NaN or infinite samples, more than 64 channels, or another shape.
+            WaveformError: no samples, NaN, infinite or huge samples, more than 64 channels, or another shape.
         """
+        if sampling_rate is None:
+            logger.warning(
+                f"It is strongly recommended to pass the `sampling_rate` argument to `{type(self).__name__}()`. "
+                f"Without it clips are taken to have {self.sampling_rate} Hz, and nothing shows where that is wrong."
+            )
         clips = [
             self.log_mel_config.fit(mono_at(clip, sampling_rate, self.sampling_rate))
             for clip in _as_list_of_clips(raw_speech)
@@ -74,12 +83,14 @@ class QuaclrsFeatureExtractor(FeatureExtractionMixin):
 
 
 def _as_list_of_clips(raw: Any) -> Sequence[Any]:
-    if hasattr(raw, "detach"):
+    if hasattr(raw, "is_floating_point"):
         raw = to_numpy(raw)
     if isinstance(raw, np.ndarray):
         if raw.ndim not in (1, 2):
             raise WaveformError(f"an array of clips is (samples,) or (batch, samples), not {raw.shape}; pass a list")
-        raw = [raw] if raw.ndim == 1 else list(raw)
+        raw = [raw] if raw.ndim == 1 or is_channels_last(raw.shape) else list(raw)
     if not isinstance(raw, (list, tuple)) or len(raw) == 0:
         raise WaveformError("no clips: pass an array, or a list with at least one array")
-    return [raw] if np.isscalar(raw[0]) else raw
+    first = raw[0]
+    is_row = isinstance(first, (list, tuple, np.ndarray)) and len(first) > 0 and np.isscalar(first[0])
+    return [raw] if np.isscalar(first) or (is_row and is_channels_last((len(raw), len(first)))) else raw

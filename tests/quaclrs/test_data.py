@@ -82,3 +82,13 @@ def test_a_dealt_recording_in_two_folds_is_refused_at_load(sample_dataset, tmp_p
 def test_a_stream_refuses_the_paper_protocol(sample_dataset):
     with pytest.raises(QuaclrsError, match="strict"):
         load_urbansound13(sample_dataset, fold=3, protocol="paper", streaming=True)
+
+
+def test_a_cache_that_cannot_be_written_is_named_and_not_the_data_set(sample_dataset, monkeypatch):
+    def fail(*_, **__):
+        raise PermissionError(13, "Permission denied", "/cache/datasets/a.lock")
+
+    monkeypatch.setattr("datasets.load_dataset", fail)
+    with pytest.raises(QuaclrsError, match=r"the cache /cache/datasets/a\.lock cannot be written") as error:
+        load_urbansound13(sample_dataset)
+    assert "repository" not in str(error.value)

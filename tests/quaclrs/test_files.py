@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from quaclrs.files import written
+from quaclrs.errors import QuaclrsError
+from quaclrs.files import refuse_unwritable_cache, written
 
 
 def test_a_file_appears_when_the_block_ends_and_is_as_readable_as_any_other(tmp_path: Path) -> None:
@@ -51,3 +54,21 @@ def test_two_writers_of_one_file_do_not_meet_and_the_last_one_stays(tmp_path: Pa
         first.write_text("first")
         second.write_text("second")
     assert (tmp_path / "file").read_text() == "first"
+
+
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_cache_that_cannot_be_written_is_named_however_deep_the_reason_lies(reason: int) -> None:
+    try:
+        try:
+            raise OSError(reason, os.strerror(reason), "/cache/datasets/x.lock")
+        except OSError as error:
+            raise RuntimeError("the data set cannot be prepared") from error
+    except RuntimeError as error:
+        words = re.escape(f"the cache /cache/datasets/x.lock cannot be written ({os.strerror(reason)}); set HF_HOME")
+        with pytest.raises(QuaclrsError, match=words):
+            refuse_unwritable_cache(error)
+
+
+def test_other_errors_are_not_taken_for_a_cache() -> None:
+    refuse_unwritable_cache(FileNotFoundError(errno.ENOENT, "No such file"))
+    refuse_unwritable_cache(ValueError("no table"))

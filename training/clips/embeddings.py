@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from huggingface_hub.constants import HF_HOME
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
+from quaclrs.errors import QuaclrsWarning
 from quaclrs.files import written
 from quaclrs.models import QuaclrsModel
 from quaclrs.transforms import ClipTransform, transform_clips
@@ -65,9 +67,13 @@ def embed_clips(
         computed = _embed(accelerator, encoder, transform_clips(clips.select(missing), transform))
         found |= {clip_ids[row]: embedding for row, embedding in zip(missing, computed, strict=True)}
         if accelerator.is_main_process:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with written(file) as unfinished:
-                save_file({clip_id: embedding.clone() for clip_id, embedding in found.items()}, unfinished)
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with written(file) as unfinished:
+                    save_file({clip_id: embedding.clone() for clip_id, embedding in found.items()}, unfinished)
+            except OSError as error:
+                message = f"the cache {file.parent} cannot be written ({error.strerror}), so embeddings are not kept"
+                warnings.warn(f"{message}; set HF_HOME to a folder that can", QuaclrsWarning, stacklevel=2)
     return torch.stack([found[clip_id] for clip_id in clip_ids])
 
 

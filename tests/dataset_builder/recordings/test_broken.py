@@ -34,6 +34,7 @@ def test_all_broken_files_of_all_sources_are_listed_with_their_reason_before_any
     assert {next(name for name in broken if name in line) for line in listed} == broken
     assert any("is empty" in line for line in listed)
     assert any("cannot be decoded as audio" in line for line in listed)
+    assert any("is text, no sound" in line for line in listed)
     (error,) = [line for line in lines if line.startswith("error: ")]
     assert "--skip-broken" in error
     assert "2 more" in error

@@ -215,7 +215,7 @@ def test_a_wrong_command_is_status_2_and_one_line_on_stderr(
     expect_one_error_line(words)
 
 
-def test_a_child_process_prints_one_object_on_stdout_and_nothing_on_a_stderr_that_is_no_terminal(
+def test_a_child_process_prints_one_object_and_on_a_stderr_that_is_no_terminal_warnings_alone(
     siren_folder: Path, tiny_classifier_folder: Path, tmp_path: Path
 ) -> None:
     environment = {**os.environ, "PATH": str(tmp_path), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -228,4 +228,4 @@ def test_a_child_process_prints_one_object_on_stdout_and_nothing_on_a_stderr_tha
     assert child.returncode == 0, child.stderr
     assert json.loads(child.stdout)["clips"] == 5
     assert len(child.stdout.splitlines()) == 1
-    assert child.stderr == ""
+    assert child.stderr == f"warning: {siren_folder}: 1 file that is no sound was passed over: map.yaml\n"

@@ -119,10 +119,17 @@ def test_the_script_in_the_export_runs_without_torch_and_without_quaclrs(
 ):
     (tmp_path / "quaclrs.py").write_text("raise ImportError('quaclrs is not installed here')\n")
     environment = {**without_torch, "PYTHONPATH": f"{tmp_path}{os.pathsep}{without_torch['PYTHONPATH']}"}
+    broken = {"notes.wav": b"notes", "empty.wav": b"", "nan.wav": None}
+    for name, content in broken.items():
+        (tmp_path / name).write_bytes(content or b"")
+    soundfile.write(tmp_path / "nan.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
+    files = [*sounds, *(tmp_path / name for name in broken), tmp_path]
     child = subprocess.run(
-        [sys.executable, export / "predict.py", *sounds], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, export / "predict.py", *files], env=environment, capture_output=True, text=True, timeout=120
     )
-    assert child.returncode == 0, child.stderr
+    assert child.returncode == 2
+    errors = child.stderr.splitlines()
+    assert [line.split(":")[1].strip() for line in errors] == [str(file) for file in files[len(sounds) :]]
     for line, file, wanted in zip(child.stdout.splitlines(), sounds, classifier.predict(sounds), strict=True):
         name, *answers = line.split("\t")
         assert name == str(file)
@@ -131,8 +138,8 @@ def test_the_script_in_the_export_runs_without_torch_and_without_quaclrs(
         assert [float(s) for _, s in found] == pytest.approx([100 * e["score"] for e in wanted[:3]], abs=0.06)
 
 
-def test_the_script_is_about_thirty_lines(export):
-    assert len([line for line in (export / "predict.py").read_text().splitlines() if line.strip()]) <= 32
+def test_the_script_is_short(export):
+    assert len([line for line in (export / "predict.py").read_text().splitlines() if line.strip()]) <= 60
 
 
 def test_an_export_is_whole_and_says_how_far_it_is_from_pytorch(exported):

@@ -276,7 +276,7 @@ def test_an_unusable_sound_is_named_in_one_line(classifier: AudioClassifier, tmp
         (str(tmp_path), tmp_path.name),
         (np.zeros(0), "at least one sample"),
         (np.array([0.0, np.nan]), "NaN"),
-        (np.zeros((48_000, 2)), "48000 channels"),
+        (np.zeros((48_000, 200)), "48000 channels"),
         (np.zeros((1, 2, 3)), "(1, 2, 3)"),
         (np.zeros(10, dtype=bool), "bool"),
     ]

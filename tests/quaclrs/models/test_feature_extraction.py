@@ -148,7 +148,8 @@ def test_tensors_are_of_the_type_asked_for(extract: QuaclrsFeatureExtractor) -> 
         (np.ones(10, dtype=complex), None, "complex"),
         (np.ones((1, 2, 10)), None, r"\(1, 2, 10\)"),
         ([np.ones((1, 2, 10))], None, r"\(1, 2, 10\)"),
-        ([np.ones((48_000, 2))], None, "48000 channels"),
+        ([np.ones((48_000, 200))], None, "48000 channels"),
+        ([np.full(10, 1e20)], None, "huge"),
         ([np.ones((65, 10))], None, "65 channels"),
         (np.ones(10), 0, "sampling_rate is 0"),
         (np.ones(10), -8_000, "sampling_rate is -8000"),
@@ -215,3 +216,37 @@ def test_a_half_precision_tensor_is_taken_as_the_numbers_it_holds():
     clip = torch.linspace(-1, 1, 500, dtype=torch.bfloat16)
     prepared = QuaclrsFeatureExtractor()(clip)["input_values"][0]
     np.testing.assert_array_equal(prepared[:500], clip.float().numpy())
+
+
+@pytest.mark.parametrize("carry", [lambda x: x, torch.from_numpy, np.ndarray.tolist, lambda x: [x]])
+def test_samples_by_channels_as_soundfile_reads_them_are_one_clip(carry, extract: QuaclrsFeatureExtractor) -> None:
+    stereo = np.random.default_rng(5).uniform(-1, 1, (3 * extract.sampling_rate, 2)).astype(np.float32)
+
+    found = extract(carry(stereo), sampling_rate=extract.sampling_rate)["input_values"]
+    wanted = extract([stereo.T], sampling_rate=extract.sampling_rate)["input_values"]
+
+    assert found.shape == (1, extract.n_samples)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_of_channels_that_cancel_the_louder_is_taken(extract: QuaclrsFeatureExtractor) -> None:
+    sound = np.random.default_rng(6).uniform(-0.5, 0.5, extract.n_samples).astype(np.float32)
+    found = extract([np.stack([0.9 * sound, -sound])], sampling_rate=extract.sampling_rate)["input_values"][0]
+    np.testing.assert_array_equal(found, -sound)
+
+
+def test_a_call_without_a_sampling_rate_warns_as_those_of_transformers_do(
+    extract: QuaclrsFeatureExtractor, caplog: pytest.LogCaptureFixture
+) -> None:
+    from transformers.utils import logging
+
+    logging.enable_propagation()
+    try:
+        extract(np.ones(10), sampling_rate=extract.sampling_rate)
+        assert not caplog.records
+        extract(np.ones(10))
+    finally:
+        logging.disable_propagation()
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "strongly recommended to pass the `sampling_rate` argument to `QuaclrsFeatureExtractor()`" in record.message

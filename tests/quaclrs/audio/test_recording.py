@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from quaclrs.audio import AudioError, encode_flac, find_audio_files, load_audio, read_recording
+from quaclrs.audio import AudioError, encode_flac, load_audio, read_recording
 
 RATE = 48_000
 
@@ -50,13 +50,6 @@ def test_stereo_becomes_the_mean_of_its_channels(tmp_path: Path) -> None:
     np.testing.assert_allclose(load_audio(tmp_path / "stereo.wav", RATE), (left + right) / 2, atol=1e-6)
 
 
-def test_channels_of_opposite_phase_cancel_out_instead_of_one_being_picked(tmp_path: Path) -> None:
-    channel = tone(300, 44_100, 0.1)
-    soundfile.write(tmp_path / "opposite.wav", np.stack([channel, -channel], axis=1), 44_100, subtype="FLOAT")
-
-    assert np.abs(load_audio(tmp_path / "opposite.wav", RATE)).max() < 1e-6
-
-
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, 96_000, 192_000])
 def test_a_tone_keeps_its_frequency_and_level_at_any_sampling_rate(rate: int, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "tone.wav", tone(1_000, rate), rate, subtype="PCM_24")
@@ -95,24 +88,15 @@ def test_bytes_and_path_of_one_file_decode_alike(ending: str, tmp_path: Path) ->
 
 def test_an_unreadable_file_is_one_line_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "nothing.wav").write_bytes(b"")
-    (tmp_path / "notes.wav").write_text("these are notes, not sound\n" * 40)
     (tmp_path / "headless.raw").write_bytes(bytes(range(256)))
     soundfile.write(tmp_path / "header.wav", np.zeros(0), RATE)
-    broken = np.zeros(100)
-    broken[50] = np.nan
-    soundfile.write(tmp_path / "nan.wav", broken, RATE, subtype="FLOAT")
-    broken[50] = np.inf
-    soundfile.write(tmp_path / "inf.wav", broken, RATE, subtype="FLOAT")
     (tmp_path / "folder.wav").mkdir()
     reason = {
         "absent.wav": "does not exist",
         "folder.wav": "folder",
         "nothing.wav": "0 bytes",
-        "notes.wav": "cannot be decoded",
         "headless.raw": "cannot be decoded",
         "header.wav": "no samples",
-        "nan.wav": "NaN",
-        "inf.wav": "infinite",
     }
     for name, words in reason.items():
         with pytest.raises(AudioError) as error:
@@ -152,16 +136,6 @@ def test_a_waveform_over_full_scale_is_scaled_down_and_not_clipped(peak: float) 
     np.testing.assert_allclose(decoded, waveform / np.abs(waveform).max(), atol=1.5 / 32_768)
 
 
-def test_sound_files_are_found_by_their_ending_in_any_case_and_sorted(tmp_path: Path) -> None:
-    sounds = ["a/b.WAV", "a/deep/er/z.flac", "b.Mp3", "c.ogg", "d.AIFF", "e.opus"]
-    for name in [*sounds, "a/readme.txt", "a/clip.wav.part", "table.csv", "wav"]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "folder.wav").mkdir()
-
-    assert find_audio_files(tmp_path) == sorted(tmp_path / name for name in sounds)
-
-
 def test_the_middle_of_a_long_file_is_read_alone_and_is_that_of_the_whole(tmp_path: Path) -> None:
     sound = np.random.default_rng(0).normal(0, 0.1, (30 * RATE + 1, 2)).astype(np.float32)
     soundfile.write(tmp_path / "long.wav", sound, RATE, subtype="FLOAT")
@@ -184,17 +158,6 @@ def test_the_middle_of_a_file_that_cannot_be_searched_is_found_by_reading_it(tmp
 
     assert recording.duration == pytest.approx(4.0, abs=0.05)
     assert np.sqrt(np.mean(recording.waveform**2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.1)
-
-
-def test_a_flac_file_that_does_not_say_how_long_it_is_is_named_in_one_line(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "piped.flac", tone(300, RATE), RATE)
-    content = bytearray((tmp_path / "piped.flac").read_bytes())
-    content[21] &= 0xF0  # STREAMINFO: 36 bits of total samples, 0 for unknown
-    content[22:26] = bytes(4)
-    (tmp_path / "piped.flac").write_bytes(content)
-
-    with pytest.raises(AudioError, match=r"piped\.flac does not say how long it is"):
-        read_recording(tmp_path / "piped.flac")
 
 
 def test_any_kind_of_bytes_is_the_file(tmp_path: Path) -> None:

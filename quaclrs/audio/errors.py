@@ -1,0 +1,13 @@
+"""What can be wrong with a sound: an error where nothing can be heard, a warning where something is lost."""
+
+from __future__ import annotations
+
+from ..errors import QuaclrsError, QuaclrsWarning
+
+
+class AudioError(QuaclrsError):
+    """A file that is missing, no audio, empty, or without a usable sample; the message names it."""
+
+
+class AudioWarning(QuaclrsWarning):
+    """A sound that is heard in part, or files that were passed over; the message names them and what is lost."""

@@ -1,0 +1,102 @@
+"""Headers that state another size than is there: of recorders that lost power, and of pipes."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+#: Sizes from here on are what programs write that do not know the length yet.
+_UNKNOWN = 0x7FFF0000
+
+#: What libsndfile notes of a size of samples, or of the whole file, that is larger than what is there.
+_SHORT = re.compile(r"\b(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)")
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A size in a header that libsndfile would not get far with.
+
+    Attributes:
+        place: of the field in the file, in bytes.
+        field: what belongs there.
+        stated: bytes of samples that the header names.
+        there: bytes of samples that the file has.
+    """
+
+    place: int
+    field: bytes
+    stated: int
+    there: int
+
+
+def mend_header(file: BinaryIO) -> Mended | None:
+    """The size of the samples where a WAV, RF64, AU or CAF states 0 or far less, or a CAF more, than is there."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] == b".snd" and len(head) == 12:
+        start, stated = struct.unpack(">II", head[4:])
+        return None if stated else Mended(8, b"\xff" * 4, 0, end - start)
+    if head[:4] == b"caff":
+        place = _find_chunk(file, 8, end, b"data", ">4sq")
+        return None if place is None else _mend_caf(file, place, end)
+    if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
+        return None
+    place = _find_chunk(file, 12, end, b"data", "<4sI")
+    if place is None:
+        return None
+    field, form = place - 4, "<I"
+    if head[:4] == b"RF64":  # the size in the chunk's own header is too short and says so
+        field, form = 28, "<Q"
+    file.seek(field)
+    (stated,) = struct.unpack(form, file.read(struct.calcsize(form)))
+    there = end - place
+    # What follows the samples may be tags, also where a writer forgot to make the place even.
+    if stated * 2 >= there or any(_are_chunks(file, place + stated + odd, end) for odd in {0, stated % 2}):
+        return None
+    return Mended(field, struct.pack(form, min(there, 0xFFFFFFFF) if form == "<I" else there), stated, there)
+
+
+def _mend_caf(file: BinaryIO, place: int, end: int) -> Mended | None:
+    file.seek(place - 8)
+    (stated,) = struct.unpack(">q", file.read(8))
+    there = end - place
+    if 0 < stated <= there:
+        return None
+    # -1 stands for all that follows, which is as it should be.
+    return Mended(place - 8, struct.pack(">q", there), there if stated < 0 else stated, there)
+
+
+def share_lost(notes: str) -> float:
+    """How much the header names beyond what is there, as a share of that, by libsndfile's notes on opening a file."""
+    found = _SHORT.search(notes)
+    stated, there = map(int, found.groups()) if found else (0, 0)
+    return max(0, stated - there) / there if there and (stated < _UNKNOWN or stated > 0xFFFFFFFF) else 0.0
+
+
+def _find_chunk(file: BinaryIO, place: int, end: int, wanted: bytes, form: str) -> int | None:
+    """Where the content of a chunk begins; None where there is no such chunk."""
+    size_of_header = struct.calcsize(form)
+    while place + size_of_header <= end:
+        file.seek(place)
+        name, size = struct.unpack(form, file.read(size_of_header))
+        if name == wanted:
+            return place + size_of_header
+        place += size_of_header + max(0, size) + (size % 2 if form[0] == "<" else 0)
+    return None
+
+
+def _are_chunks(file: BinaryIO, place: int, end: int) -> bool:
+    """True where names and sizes of RIFF's chunks follow each other up to the end."""
+    if place >= end:
+        return False
+    while place + 8 <= end:
+        file.seek(place)
+        name, size = struct.unpack("<4sI", file.read(8))
+        if not (name.isascii() and name.decode().isprintable()):
+            return False
+        place += 8 + size + size % 2
+    return place in (end, end + 1)

@@ -1,0 +1,217 @@
+"""The bytes of a sound as libsndfile reads them: a path, bytes or an open file, with headers mended."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import soundfile
+
+from .carriers import ENCODED, SoundSource, searchable
+from .errors import AudioError
+from .headers import mend_header
+from .kinds import HEAD, kind_of
+
+#: The endings by which libsndfile takes any bytes for 8 kHz telephone sound without a header.
+_TAKEN_FOR_RAW = (".au", ".snd")
+
+#: Bytes of damage behind which an MP3 is still looked for.
+_FARTHEST = 1 << 24
+
+
+class Decoder(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that libsndfile reads from front to back: without a seek after every read, which damaged files fail at."""
+
+    def seekable(self) -> bool:
+        """False, so that `read` does not seek; `seek` works nonetheless where the format allows it."""
+        return False
+
+    @property
+    def may_seek(self) -> bool:
+        """True where the format allows `seek`."""
+        return super().seekable()
+
+
+class ByteView:
+    """A binary file from an offset on, some of its bytes replaced; a read error is the end of the file."""
+
+    def __init__(self, file: BinaryIO, start: int = 0, patch: tuple[int, bytes] = (0, b"")) -> None:
+        self.file, self.start, self.patch = file, start, patch
+        file.seek(start)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of a file."""
+        return self.file.seek(offset + (self.start if whence == os.SEEK_SET else 0), whence) - self.start
+
+    def tell(self) -> int:
+        """As of a file."""
+        return self.file.tell() - self.start
+
+    def readinto(self, buffer: Any) -> int:
+        """As of a file."""
+        try:
+            content = self.file.read(len(buffer))
+        except OSError:
+            return 0
+        at, replacement = self.patch
+        if replacement:
+            place = self.file.tell() - len(content)
+            mended = bytearray(content)
+            for number, value in enumerate(replacement, at - place):
+                if 0 <= number < len(mended):
+                    mended[number] = value
+            content = bytes(mended)
+        buffer[: len(content)] = content
+        return len(content)
+
+
+class Source:
+    """Opens a sound, as often as it takes to get past damage.
+
+    Args:
+        file: a path, the bytes of a file, or an open binary file.
+        name: what to call it in an error.
+
+    Raises:
+        AudioError: there is no such file, it may not be read, or it is empty.
+    """
+
+    def __init__(self, file: SoundSource, name: str) -> None:
+        self.name = name
+        if hasattr(file, "read"):
+            file = searchable(file)
+        self.path = os.fspath(file) if isinstance(file, (str, os.PathLike)) else None
+        try:
+            self._file: BinaryIO = io.BytesIO(file) if isinstance(file, ENCODED) else self._opened(file)
+            self.size = self._file.seek(0, os.SEEK_END)
+            self._file.seek(0)
+            self.head = self._file.read(HEAD)
+            self.mended = mend_header(self._file)
+        except AudioError:
+            raise
+        except PermissionError as error:
+            raise AudioError(f"{self.name} may not be read (permission denied); change its permissions") from error
+        except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+            reason = getattr(error, "strerror", None) or error
+            raise AudioError(f"{self.name} cannot be read ({reason}); check its path and the disk") from error
+        if self.size == 0:
+            self.close()
+            raise AudioError(f"{name} is empty (0 bytes); copy it from its source again")
+        self._patch = (self.mended.place, self.mended.field) if self.mended else (0, b"")
+
+    def _opened(self, file: Any) -> BinaryIO:
+        """The file that was given open, or the one at a path."""
+        if self.path is None:
+            return file
+        path = Path(self.path)
+        if path.is_dir():
+            raise AudioError(f"{self.name} is a folder; give a sound file")
+        if not path.exists():
+            if path.is_symlink():
+                raise AudioError(
+                    f"{self.name} is a link to {os.readlink(path)}, which does not exist; fetch or restore that"
+                )
+            raise AudioError(f"{self.name} does not exist; check the path")
+        if not path.is_file():
+            raise AudioError(f"{self.name} is no regular file but a pipe or a device; give a sound file")
+        return path.open("rb")
+
+    def close(self) -> None:
+        """Close the file, unless it was given open."""
+        if self.path is not None:
+            self._file.close()
+
+    @property
+    def is_mpeg(self) -> bool:
+        """True for what libmpg123 is asked to decode: frames of MPEG audio, or a tag in front of them."""
+        return self.head[:3] == b"ID3" or (self.head[:1] == b"\xff" and self.head[1:2] >= b"\xe0")
+
+    @property
+    def counts_frames(self) -> bool:
+        """True for an MP3 whose header says how long it is; else libmpg123 guesses."""
+        self._file.seek(self._first_mpeg_frame())
+        frame = self._file.read(HEAD)
+        return any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
+
+    def find_mpeg_frame(self, place: int) -> int | None:
+        """The next place from which a frame of MPEG audio like the first may begin; None where none does."""
+        self._file.seek(self._first_mpeg_frame())
+        first = self._file.read(3).ljust(3, b"\0")
+        self._file.seek(place)
+        content = self._file.read(_FARTHEST)
+        start = content.find(first[:2])
+        while start >= 0 and (content[start + 2 : start + 3] or first[2:])[0] & 0x0C != first[2] & 0x0C:
+            start = content.find(first[:2], start + 1)
+        return None if start < 0 else place + start
+
+    def _first_mpeg_frame(self) -> int:
+        """Where the first frame begins: after a tag, whose size is stored in four times seven bits."""
+        if self.head[:3] != b"ID3":
+            return 0
+        return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(self.head[6:10], (21, 14, 7, 0), strict=False))
+
+    @property
+    def place(self) -> int:
+        """Bytes of the file that the decoder has read last."""
+        return self._file.tell()
+
+    def decoder(self, start: int = 0) -> Decoder:
+        """A decoder of the file, or of its bytes from `start` on.
+
+        Raises:
+            AudioError: it is no sound; the message says what it is, where that can be told.
+        """
+        try:
+            with self.quiet():
+                return Decoder(ByteView(self._file, start, self._patch))
+        except (soundfile.SoundFileError, ValueError, TypeError) as error:
+            failed = error
+        if start == 0 and self.path is not None and kind_of(self.head) is None:
+            # By its path libsndfile may also know it by its ending: telephone sound without a header, junk before MP3.
+            try:
+                with self.quiet(always=True):
+                    decoder = Decoder(self.path)
+                if decoder.format != "RAW" or not self.path.lower().endswith(_TAKEN_FOR_RAW):
+                    return decoder
+                decoder.close()
+            except (soundfile.SoundFileError, OSError, ValueError, TypeError):
+                pass
+        raise self.error(failed) from failed
+
+    def error(self, failed: Exception) -> AudioError:
+        """What to say of a file that cannot be decoded."""
+        kind = kind_of(self.head)
+        if kind is not None:
+            return AudioError(f"{self.name} is {kind[0]}; {kind[1]}")
+        # libsndfile's own words, without the path that it was given: `name` says what the user calls the file.
+        reason = str(getattr(failed, "error_string", failed)).rstrip(".")
+        return AudioError(f"{self.name} cannot be decoded as audio ({reason}); convert it to WAV or FLAC")
+
+    @contextmanager
+    def quiet(self, always: bool = False) -> Iterator[None]:
+        """Keep libmpg123, which writes its notes into file descriptor 2, from writing over ours.
+
+        The descriptor is the whole process's: it is turned away for the time of one call, and only by the main thread,
+        so that no two threads can leave it turned away.
+        """
+        if not (always or self.is_mpeg) or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is none, so nothing is written
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
