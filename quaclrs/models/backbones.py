@@ -255,7 +255,7 @@ def level(pictures: torch.Tensor) -> torch.Tensor:
     return pictures + gain[:, None, None, None]
 
 
-def _create(name: str, **rates: float | None) -> Any:
+def _create(name: str, **rates: Any) -> Any:
     """A network of timm's without classifier; a `BackboneError` where it takes no such rate."""
     spec = find_backbone(name)
     try:
