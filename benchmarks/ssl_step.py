@@ -36,6 +36,7 @@ from quaclrs.ssl import METHODS, LogMelEncoder
 from training.clips.augmentation import build_log_mel_config
 from training.runs.optimization import Schedule, optimizer_of
 from training.runs.progress import EpochProgress
+from training.runs.sampling import EpochSampler
 from training.ssl.config import SSLConfig
 from training.ssl.model import build_encoder, build_network
 from training.ssl.step import SSLStep
@@ -72,6 +73,8 @@ def our_steps(config: SSLConfig, views: list[torch.Tensor], steps: int) -> Calla
     )
     given: dict[str, Any] = {"views": lambda batch, seed, epoch: batch["views"]}
     given["schedule"] = Schedule(config, optimizer, steps)
+    clips = steps * config.batch_size
+    given |= {"sampler": EpochSampler(np.zeros(clips, int), seed=0), "labelled": np.ones(clips, bool)}
     step = SSLStep(config, accelerator, network, optimizer, probe_optimizer, batches=steps, **given)
     step.begin_epoch()
     labels = (torch.arange(config.batch_size) % len(CLASS_NAMES)).to(accelerator.device)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .audio import decode_pcm, encode_pcm, load_audio
 from .augment.draws import Draws, clip_key, seeded_generator
+from .code_version import DECODING, code_version
 from .errors import QuaclrsError
 
 if TYPE_CHECKING:
@@ -219,18 +220,20 @@ def decode_once(dataset: Dataset, sampling_rate: int) -> Dataset:
     """Decode every clip now instead of in every epoch, into the cache of `datasets` on disk.
 
     A column of 16-bit samples, which is what the builder stores, takes the place of `audio`: 96 kB a second at 48 kHz
-    instead of about a third of it, and `ClipTransform` then spends about a tenth of the time. Done once for a data set.
+    instead of about a third of it, and `ClipTransform` then spends about a tenth of the time. Done once for a data set
+    and the code that decodes.
 
     Args:
         dataset: rows with encoded audio, as `load_urbansound13` gives them.
         sampling_rate: of the samples, Hz: the front end's.
     """
 
-    def decode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    def decode(rows: dict[str, list[Any]], code: str) -> dict[str, list[Any]]:
         clips = [load_audio(audio["bytes"], sampling_rate, name=audio.get("path")) for audio in rows["audio"]]
         return {_PCM: [encode_pcm(clip) for clip in clips]}
 
-    return dataset.map(decode, batched=True, batch_size=64, remove_columns="audio", desc="decoding")
+    code = {"code": code_version(DECODING)}  # a part of the cache's key
+    return dataset.map(decode, fn_kwargs=code, batched=True, batch_size=64, remove_columns="audio", desc="decoding")
 
 
 class _SharedNumber:

@@ -145,6 +145,8 @@ def write_repository(
         extractor = QuaclrsFeatureExtractor.from_pretrained(source)
     except Exception as error:  # files, JSON and tensors fail in many ways
         raise QuaclrsError(f"{source} cannot be loaded ({first_line_of(error)})") from error
+    # Saving adds the class of the model itself; the encoder of a classifier loads from the same weights.
+    model.config.auto_map = {"AutoModel": f"{QuaclrsModel.__module__.rpartition('.')[2]}.{QuaclrsModel.__name__}"}
     model.save_pretrained(folder)
     extractor.save_pretrained(folder)
     published = without_local_paths(run.config)

@@ -110,7 +110,9 @@ def fit(session: Session, config: SSLConfig) -> Fitted:
     network, optimizer, probe_optimizer, loader = accelerator.prepare(network, optimizer, probe_optimizer, loader)
     schedule = Schedule(config, optimizer, batches=len(loader))  # of batches shared out among processes
     accelerator.register_for_checkpointing(schedule)
-    step = SSLStep(config, accelerator, network, optimizer, probe_optimizer, schedule, views, len(loader))
+    batches, labelled = len(loader), splits.train.labelled
+    optimizers = (optimizer, probe_optimizer)
+    step = SSLStep(config, accelerator, network, *optimizers, schedule, views, batches, sampler, labelled)
     clips = TrainingClips(loader, sampler, splits.train.transform)
     evaluate = HeldOutEvaluation(accelerator, splits, LogMelSpectrogram(log_mel), config.neighbours, config.num_workers)
 

@@ -128,7 +128,8 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
                 break
             progress = session.train(epoch, step, clips)
             means = progress.means()
-            row = {"epoch": epoch, "train_loss": means["loss"], "train_accuracy": means["correct"]}
+            loss = means["loss"] / means["loss_weight"]
+            row = {"epoch": epoch, "train_loss": loss, "train_accuracy": means["correct"]}
             row |= {"learning_rate": schedule.learning_rate, **progress.speed()}
             if hold_out:
                 broadcast_buffers(accelerator, tested)

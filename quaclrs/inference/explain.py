@@ -95,7 +95,7 @@ def explain(
     network: Any = classifier.model.quaclrs
     with torch.no_grad():
         log_mel = network.log_mel(waveform)
-        scores = classifier.model(input_features=log_mel).logits[0].double().softmax(-1)
+        scores = classifier.model.probabilities(classifier.model(input_features=log_mel).logits[0].double())
     place = int(scores.argmax()) if label is None else classifier.labels.index(label)
     if not log_mel.any():
         raise QuaclrsError("the sound is silent: there is nothing in it to explain")

@@ -18,6 +18,7 @@ from huggingface_hub import try_to_load_from_cache
 from torch import nn
 
 from ..errors import QuaclrsError, first_line_of
+from ..models import QuaclrsForAudioClassification
 from .onnx import CLASSIFIER, CONFIG, WAVEFORM
 from .pytorch import TorchClassifier
 from .quantization import quiet_logging
@@ -29,12 +30,12 @@ PARITY = 1e-4
 
 
 class _WaveformToProbabilities(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: QuaclrsForAudioClassification) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
-        return self.model(input_values=input_values).logits.softmax(-1)
+        return self.model.probabilities(self.model(input_values=input_values).logits)
 
 
 class _LogMelToLogits(nn.Module):

@@ -96,7 +96,7 @@ class TorchClassifier(AudioClassifier):
     @torch.inference_mode()
     def classify(self, waveforms: np.ndarray) -> np.ndarray:
         inputs = torch.from_numpy(np.ascontiguousarray(waveforms)).to(self.device)
-        return self.model(input_values=inputs).logits.cpu().double().softmax(-1).numpy()
+        return self.model.probabilities(self.model(input_values=inputs).logits.cpu().double()).numpy()
 
     @torch.inference_mode()
     def embed(self, sounds: Any, sampling_rate: int | None = None, batch_size: int = 8) -> np.ndarray:

@@ -39,6 +39,9 @@ class BackboneSpec:
         patch_seconds: what a patch lasts.
         image_mean, image_std: normalisation of the pretrained weights; timm's where absent.
         log_mel: options of `LogMelConfig` that are not the paper's.
+        timm_options: of `timm.create_model`, where timm's own do not make the network.
+        dropout, drop_path_rate: that the network is trained with, torchvision's; those that timm builds it with where
+            absent.
     """
 
     timm_name: str
@@ -48,6 +51,9 @@ class BackboneSpec:
     image_mean: tuple[float, ...] | None = None
     image_std: tuple[float, ...] | None = None
     log_mel: Mapping[str, Any] = field(default_factory=dict)
+    timm_options: Mapping[str, Any] = field(default_factory=dict)
+    dropout: float | None = None
+    drop_path_rate: float | None = None
 
     def image_width(self, duration: float) -> int | None:
         """Width in pixels of the picture of a clip that lasts `duration` seconds; None where pictures are square."""
@@ -56,19 +62,19 @@ class BackboneSpec:
 
 #: The paper's seven. The tags are the plain ImageNet-1k weights; torchvision's own AlexNet stands in as timm has none.
 PAPER_BACKBONES: Mapping[str, BackboneSpec] = {
-    "alexnet": BackboneSpec("torchvision/alexnet"),
-    "vgg16": BackboneSpec("vgg16.tv_in1k"),
-    "resnet18": BackboneSpec("resnet18.tv_in1k"),
-    "mobilenet_v2": BackboneSpec("mobilenetv2_100.ra_in1k"),
-    "inception_v3": BackboneSpec("inception_v3.tv_in1k", image_size=299),
-    "efficientnet_b0": BackboneSpec("efficientnet_b0.ra_in1k"),
-    "convnext_tiny": BackboneSpec("convnext_tiny.fb_in1k"),
+    "alexnet": BackboneSpec("torchvision/alexnet", dropout=0.5),
+    "vgg16": BackboneSpec("vgg16.tv_in1k", dropout=0.5),
+    "resnet18": BackboneSpec("resnet18.tv_in1k", dropout=0.0, drop_path_rate=0.0),
+    "mobilenet_v2": BackboneSpec("mobilenetv2_100.ra_in1k", dropout=0.2, drop_path_rate=0.0),
+    "inception_v3": BackboneSpec("inception_v3.tv_in1k", image_size=299, dropout=0.5),
+    "efficientnet_b0": BackboneSpec("efficientnet_b0.ra_in1k", dropout=0.2, drop_path_rate=0.2),
+    "convnext_tiny": BackboneSpec("convnext_tiny.fb_in1k", dropout=0.0, drop_path_rate=0.1),
 }
 
 #: YAMNet (Google, Apache-2.0): MobileNet v1 over patches of 96 frames, trained on AudioSet. Its front end gives natural
 #: logarithms of mel magnitudes; the normalisation turns 80 dB from 0 to 1 into those. A frame comes every 167 samples,
-#: YAMNet's every 160: whole seconds are whole patches then, and no picture need be resized.
-#: The package's own model holds its weights.
+#: YAMNet's every 160: whole seconds are whole patches then, and no picture need be resized. Its rectifiers have no
+#: upper bound, those of timm's MobileNet stop at 6. The package's own model holds its weights.
 AUDIO_BACKBONES: Mapping[str, BackboneSpec] = {
     "yamnet": BackboneSpec(
         "mobilenetv1_100",
@@ -89,6 +95,9 @@ AUDIO_BACKBONES: Mapping[str, BackboneSpec] = {
             "mel_scale": "htk",
             "mel_norm": "none",
         },
+        timm_options={"act_layer": "relu"},
+        dropout=0.0,
+        drop_path_rate=0.0,
     ),
 }
 
@@ -114,15 +123,22 @@ class Backbone(nn.Module):
 
     Args:
         name: one of `PAPER_BACKBONES`, of `AUDIO_BACKBONES`, or a timm architecture.
+        dropout: share of the features before the classifier that training drops, in [0, 1); as timm or torchvision
+            builds the network where absent.
+        drop_path_rate: share of residuals that training drops, in [0, 1), rising from none in the first block to this
+            in the last (stochastic depth: Huang et al., 2016); as timm builds the network where absent.
 
     Attributes:
         hidden_size: length of the pooled vector.
         image_mean, image_std: normalisation of the pretrained weights, one number a channel.
 
     The weights are random; `load_weights` replaces them.
+
+    Raises:
+        BackboneError: no such network, or it has no dropout or no drop path.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, dropout: float | None = None, drop_path_rate: float | None = None) -> None:
         super().__init__()
         self.name = name
         self.hidden_size: int
@@ -131,13 +147,15 @@ class Backbone(nn.Module):
         spec = find_backbone(name)
         self.patch_width = spec.patch_width
         if name == "alexnet":
-            self.network = alexnet(weights=None)
+            if drop_path_rate is not None:
+                raise BackboneError(f"{name} has no drop path; leave it out")
+            self.network = alexnet(weights=None, **({} if dropout is None else {"dropout": dropout}))
             self.network.classifier = self.network.classifier[:-1]
             self.network.group_matcher = _alexnet_layers
             self.hidden_size = 4096
             self.image_mean, self.image_std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
         else:
-            self.network = timm.create_model(spec.timm_name, pretrained=False, num_classes=0)
+            self.network = _create(name, drop_rate=dropout, drop_path_rate=drop_path_rate)
             # MobileNetV3 and VGG widen their features in the head: timm calls that size head_hidden_size.
             self.hidden_size = int(getattr(self.network, "head_hidden_size", None) or self.network.num_features)
             timms = self.network.pretrained_cfg
@@ -235,6 +253,19 @@ def level(pictures: torch.Tensor) -> torch.Tensor:
     mean_square = (2 * pictures[:, :1]).flatten(1).logsumexp(1) - math.log(pictures[0, 0].numel())
     gain = (math.log(0.5) - 0.5 * mean_square).clamp(max=_MOST_GAIN)
     return pictures + gain[:, None, None, None]
+
+
+def _create(name: str, **rates: Any) -> Any:
+    """A network of timm's without classifier; a `BackboneError` where it takes no such rate."""
+    spec = find_backbone(name)
+    try:
+        # Options that are None timm leaves to the network.
+        return timm.create_model(spec.timm_name, pretrained=False, num_classes=0, **spec.timm_options, **rates)
+    except TypeError as error:
+        for option, words in (("drop_rate", "dropout"), ("drop_path_rate", "drop path")):
+            if f"'{option}'" in str(error):
+                raise BackboneError(f"{name} has no {words}; leave it out") from error
+        raise
 
 
 def _alexnet_layers(coarse: bool = False) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
@@ -42,7 +43,7 @@ class QuaclrsModel(QuaclrsPreTrainedModel):
     def __init__(self, config: QuaclrsConfig) -> None:
         super().__init__(config)
         self.log_mel = LogMelSpectrogram(config.log_mel_config)
-        self.backbone = Backbone(config.backbone)
+        self.backbone = Backbone(config.backbone, config.dropout, config.drop_path_rate)
         config.image_mean = list(config.image_mean or self.backbone.image_mean)
         config.image_std = list(config.image_std or self.backbone.image_std)
         if not any(parameter.is_meta for parameter in self.backbone.parameters()):
@@ -101,16 +102,19 @@ class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
     """The encoder with a linear classifier on its pooled embedding.
 
     Args:
-        config: as for `QuaclrsModel`; `num_labels` or `id2label` sets the classes.
+        config: as for `QuaclrsModel`; `num_labels` or `id2label` sets the classes. A `problem_type` of
+            `multi_label_classification` lets a clip have several of them.
 
     Raises:
-        ValueError: the configuration has no classes.
+        ValueError: the configuration has no classes, or a `problem_type` of `regression`.
     """
 
     def __init__(self, config: QuaclrsConfig) -> None:
         super().__init__(config)
         if not config.num_labels:
             raise ValueError("the configuration has no classes; set num_labels or id2label")
+        if config.problem_type == "regression":
+            raise ValueError("problem_type is regression; choose single_label_ or multi_label_classification")
         self.quaclrs = QuaclrsModel(config)
         self.classifier = nn.Linear(self.quaclrs.hidden_size, config.num_labels)
         self.post_init()
@@ -121,18 +125,46 @@ class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
         input_values: torch.Tensor | None = None,
         input_features: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs: Any,
     ) -> SequenceClassifierOutput:
         """Classify a batch.
 
         Args:
             input_values, input_features: as for `QuaclrsModel`.
-            labels: class indices (batch,), int64; they add the cross-entropy `loss`.
+            labels: class indices (batch,), int64; of several labels a clip 0 and 1 (batch, num_labels). They add the
+                mean cross-entropy, a binary one of several labels, as `loss`.
+            num_items_in_batch: what the sum is divided by for a mean over accumulated batches; Transformers' Trainer
+                passes it.
 
         Returns:
             `logits` (batch, num_labels) and, with `labels`, `loss`.
+
+        Raises:
+            ValueError: labels of another kind than the `problem_type`'s.
         """
         embedding = self.quaclrs(input_values=input_values, input_features=input_features).pooler_output
         logits = self.classifier(embedding)
-        loss = None if labels is None else nn.functional.cross_entropy(logits.float(), labels)
+        loss = None
+        if labels is not None:
+            loss = self._loss(logits.float(), labels, "mean" if num_items_in_batch is None else "sum")
+            loss = loss if num_items_in_batch is None else loss / num_items_in_batch
         return SequenceClassifierOutput(loss=loss, logits=logits)
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Scores in [0, 1] of logits (..., num_labels): of one label a clip they add up to 1."""
+        return logits.sigmoid() if self._is_multi_label else logits.softmax(-1)
+
+    @property
+    def _is_multi_label(self) -> bool:
+        return self.config.problem_type == "multi_label_classification"
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor, reduction: str) -> torch.Tensor:
+        if labels.shape != (logits.shape if self._is_multi_label else logits.shape[:1]):
+            raise ValueError(
+                f"labels are {tuple(labels.shape)}; class indices are (batch,), and under problem_type "
+                "multi_label_classification 0 and 1 are (batch, num_labels)"
+            )
+        if self._is_multi_label:
+            return binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction=reduction)
+        return cross_entropy(logits, labels, reduction=reduction)

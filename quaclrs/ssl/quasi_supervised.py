@@ -65,12 +65,16 @@ class QuasiSupervised(nn.Module):
         self.supervised_weight = supervised_weight
         self.detach = detach or supervised_weight == 0
 
-    def forward(self, views: Sequence[torch.Tensor], labels: torch.Tensor) -> QuasiSupervisedOutput:
+    def forward(
+        self, views: Sequence[torch.Tensor], labels: torch.Tensor, labelled: float | None = None
+    ) -> QuasiSupervisedOutput:
         """One step.
 
         Args:
             views: as the method's `step` takes them.
             labels: (clips,) class indices, `UNLABELLED` where not known.
+            labelled: what the sum of cross-entropies is divided by: clips with a label of the mean batch of this step
+                of the optimiser, of all processes and accumulated batches; of the processes' batches now where absent.
         """
         output = self.method(views, labels)
         embeddings = output.embeddings.detach() if self.detach else output.embeddings
@@ -78,8 +82,12 @@ class QuasiSupervised(nn.Module):
             logits = self.probe(embeddings)
             known = labels != UNLABELLED
             supervised = cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
-            # By the mean count of all processes, whose gradients are averaged; the mean of no label at all is NaN.
-            supervised = supervised / gather_rows(known.sum().float()[None]).mean().clamp(min=1)
+            if labelled is None:
+                # The mean count of all processes, whose gradients are averaged; the mean of no label at all is NaN.
+                counts = gather_rows(known.sum().float()[None])
+                supervised = supervised * len(counts) / counts.sum().clamp(min=1)
+            else:
+                supervised = supervised / labelled
         weight = 1.0 if self.detach else self.supervised_weight
         return QuasiSupervisedOutput(
             loss=self.method_weight * output.loss + weight * supervised,

@@ -209,6 +209,14 @@ def test_clips_decoded_once_are_the_same_to_the_bit(sample_dataset):
     np.testing.assert_array_equal(made["labels"], expected["labels"])
 
 
+def test_clips_are_decoded_anew_by_changed_code_and_not_by_the_same(sample_dataset, monkeypatch):
+    clips = load_urbansound13(sample_dataset).select(range(0, 40, 10))
+    decoded = decode_once(clips, 48_000)
+    assert decode_once(clips, 48_000).cache_files == decoded.cache_files
+    monkeypatch.setattr("quaclrs.transforms.code_version", lambda parts: "another")
+    assert decode_once(clips, 48_000).cache_files != decoded.cache_files
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

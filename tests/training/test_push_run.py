@@ -38,13 +38,18 @@ SMALLEST = {"test_fold": 2, "backbone": "mobilenetv3_small_050", "image_size": 3
 CLASSIFY = """
 import importlib.util, json, sys
 import numpy as np
-from transformers import pipeline
+from transformers import AutoFeatureExtractor, AutoModel, pipeline
 
 trusted = importlib.util.find_spec("quaclrs") is None
 if not trusted:
     import quaclrs.auto
 classify = pipeline("audio-classification", model="ns/name", trust_remote_code=trusted, device="cpu")
-print(json.dumps({"trusted": trusted, "scores": classify(np.load(sys.argv[1]), top_k=13)}))
+encoder = AutoModel.from_pretrained("ns/name", trust_remote_code=trusted).eval()
+extractor = AutoFeatureExtractor.from_pretrained("ns/name", trust_remote_code=trusted)
+heard = extractor(np.load(sys.argv[1]), sampling_rate=48_000, return_tensors="pt")
+embedding = encoder(**heard).pooler_output[0].tolist()
+scores = classify(np.load(sys.argv[1]), top_k=13)
+print(json.dumps({"trusted": trusted, "scores": scores, "embedding": embedding}))
 """
 
 EMBED = """
@@ -86,14 +91,19 @@ def push(hub_stand_in, tmp_path):
     return start
 
 
-def local_scores(run: Path, sound: Path) -> dict[str, float]:
+def local_answer(run: Path, sound: Path) -> tuple[dict[str, float], list[float]]:
+    """Scores by class, and the embedding."""
     classify = pipeline("audio-classification", model=str(run / "model"), device="cpu")
-    return {entry["label"]: entry["score"] for entry in classify(np.load(sound), top_k=13)}
+    scores = {entry["label"]: entry["score"] for entry in classify(np.load(sound), top_k=13)}
+    heard = classify.feature_extractor(np.load(sound), sampling_rate=48_000, return_tensors="pt")
+    with torch.no_grad():
+        return scores, classify.model.quaclrs(**heard).pooler_output[0].tolist()
 
 
-def assert_same_scores(answer: str, expected: dict[str, float]) -> None:
-    found = {entry["label"]: entry["score"] for entry in json.loads(answer)["scores"]}
-    assert found == pytest.approx(expected, abs=1e-5)
+def assert_same_answer(answer: str, expected: tuple[dict[str, float], list[float]]) -> None:
+    found = json.loads(answer)
+    assert {entry["label"]: entry["score"] for entry in found["scores"]} == pytest.approx(expected[0], abs=1e-5)
+    np.testing.assert_allclose(found["embedding"], expected[1], atol=1e-5)
 
 
 def test_a_run_is_pushed_in_one_commit_and_classifies_from_the_hub_and_then_offline_as_it_does_locally(
@@ -112,12 +122,12 @@ def test_a_run_is_pushed_in_one_commit_and_classifies_from_the_hub_and_then_offl
     with_files = [commit for commit in commits if "model.safetensors" in commit.files]
     assert len(with_files) == 1
 
-    expected = local_scores(run, sound)
+    expected = local_answer(run, sound)
     for environment in ({}, {"HF_HUB_OFFLINE": "1"}):
         reader = hub_stand_in.run_client("-c", CLASSIFY, str(sound), home=tmp_path / "reader", **environment)
         assert reader.returncode == 0, reader.stderr
         assert not json.loads(reader.stdout)["trusted"]
-        assert_same_scores(reader.stdout, expected)
+        assert_same_answer(reader.stdout, expected)
 
 
 def test_a_pushed_model_classifies_where_quaclrs_is_not_installed(hub_stand_in, push, run, sound, tmp_path):
@@ -138,7 +148,7 @@ def test_a_pushed_model_classifies_where_quaclrs_is_not_installed(hub_stand_in, 
     assert child.returncode == 0, child.stderr
     if not json.loads(child.stdout)["trusted"]:
         pytest.skip("quaclrs is installed as a wheel beside its libraries: no environment without it can be made")
-    assert_same_scores(child.stdout, local_scores(run, sound))
+    assert_same_answer(child.stdout, local_answer(run, sound))
 
 
 def test_an_encoder_is_pushed_and_embeds_as_it_does_locally(hub_stand_in, push, sample_dataset, sound, tmp_path):

@@ -1,7 +1,7 @@
 """Linear probing without running the frozen encoder again and again: embeddings are computed once and kept on disk.
 
-A clip's embedding depends on the encoder's weights, the front end and the clip, not on folds, so cross-validation
-computes each once. The file of an encoder lies in `quaclrs/embeddings` of the Hugging Face cache.
+A clip's embedding depends on the encoder's weights, the front end, the code of both and the clip, not on folds, so
+cross-validation computes each once. The file of an encoder lies in `quaclrs/embeddings` of the Hugging Face cache.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from huggingface_hub.constants import HF_HOME
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
+from quaclrs.code_version import EMBEDDING, code_version
 from quaclrs.errors import QuaclrsWarning
 from quaclrs.files import written
 from quaclrs.models import QuaclrsModel
@@ -125,7 +126,9 @@ def gather_shares(accelerator: Accelerator, own: torch.Tensor, rows: int) -> tor
 
 
 def _key(encoder: QuaclrsModel, settings: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps([encoder.config.to_dict(), settings], sort_keys=True, default=str).encode())
+    # Modules as they print show what no weight and no source of ours does: activations, strides, a layer put in.
+    described = [encoder.config.to_dict(), str(encoder), code_version(EMBEDDING), settings]
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

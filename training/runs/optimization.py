@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from transformers import get_scheduler
 
@@ -43,6 +44,11 @@ def optimizer_of(config: TrainingConfig, groups: list[dict[str, Any]]) -> torch.
         ],
         lr=config.learning_rate,
     )
+
+
+def multiply_gradients(network: nn.Module, factor: torch.Tensor) -> None:
+    """Multiply all gradients of a network by a scalar on its device, without waiting for the device."""
+    torch._foreach_mul_([p.grad for p in network.parameters() if p.grad is not None], factor)
 
 
 class Schedule:

@@ -21,7 +21,8 @@ class StepFigures:
         clips: of the step, in this process.
         loss: mean over them.
         correct: how many of them are labelled rightly.
-        means: name -> other means over these clips, the same names at every step.
+        means: name -> other means over these clips, the same names at every step. A weighted loss is a mean of weighted
+            losses, and `loss_weight` that of the weights.
     """
 
     clips: int
@@ -93,7 +94,7 @@ class EpochProgress:
         if self.at_refresh and not self._bar.disable:
             shown = dict(zip(self._names, (self._sums / self.clips).tolist(), strict=True))
             self._bar.set_postfix(
-                loss=f"{shown['loss']:.3f}",
+                loss=f"{shown['loss'] / shown.get('loss_weight', 1.0):.3f}",
                 accuracy=f"{shown['correct'] / max(shown.get('labelled', 1.0), 1e-12):.1%}",
                 clips_s=f"{self.clips_per_second:.0f}",
                 data_wait=f"{self.waiting_share:.0%}",

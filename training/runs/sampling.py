@@ -41,12 +41,14 @@ class EpochSampler(Sampler[int]):
         return self._size - self._start
 
     def __iter__(self) -> Iterator[int]:
-        generator = np.random.default_rng([self.seed, self._epoch])
+        return iter(self.order(self._epoch)[self._start :].tolist())
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Positions (clips,) of the clips in the order of an epoch, for all processes together."""
+        generator = np.random.default_rng([self.seed, epoch])
         if self._probabilities is None:
-            order = generator.permutation(self._size)
-        else:
-            order = generator.choice(self._size, size=self._size, p=self._probabilities)
-        return iter(order[self._start :].tolist())
+            return generator.permutation(self._size)
+        return generator.choice(self._size, size=self._size, p=self._probabilities)
 
     @property
     def _start(self) -> int:

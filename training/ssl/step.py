@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
@@ -15,7 +16,7 @@ from quaclrs.ssl import QuasiSupervised, Views, describe_collapse
 
 from ..runs.optimization import Schedule
 from ..runs.progress import StepFigures
-from ..runs.sampling import step_seed
+from ..runs.sampling import EpochSampler, step_seed
 from .config import SSLConfig
 
 
@@ -33,6 +34,8 @@ class SSLStep:
         schedule: of the method's learning rate.
         views: make log-mels of a batch.
         batches: of a whole epoch, in this process.
+        sampler: of the clips.
+        labelled: (clips,) which clips have a label.
     """
 
     config: SSLConfig
@@ -43,6 +46,8 @@ class SSLStep:
     schedule: Schedule
     views: Views
     batches: int
+    sampler: EpochSampler
+    labelled: np.ndarray
 
     @property
     def unwrapped(self) -> QuasiSupervised:
@@ -55,16 +60,22 @@ class SSLStep:
         self.network.train()
 
     def __call__(self, batch: dict[str, Any], epoch: int, number: int) -> StepFigures:
-        """Learn from a batch; under gradient accumulation the optimisers do not step every time."""
+        """Learn from a batch; under gradient accumulation the optimisers do not step every time.
+
+        The method takes each batch by itself; the cross-entropy is the mean over all clips with labels of a step of the
+        optimisers, however they are dealt out to accumulated batches and to processes.
+        """
         config, accelerator, method = self.config, self.accelerator, self.unwrapped.method
         views = self.views(batch, config.seed, epoch)
         accumulated = config.gradient_accumulation_steps
-        steps_an_epoch = math.ceil(self.batches / accumulated)
-        method.progress = ((epoch - 1) * steps_an_epoch + number // accumulated) / (config.epochs * steps_an_epoch)
+        steps_an_epoch, step = math.ceil(self.batches / accumulated), number // accumulated
+        method.progress = ((epoch - 1) * steps_an_epoch + step) / (config.epochs * steps_an_epoch)
+        of_step = min(accumulated, self.batches - step * accumulated)  # the last step of an epoch may be shorter
+        labelled = self._labelled(epoch, step * accumulated, of_step)
         with accelerator.accumulate(self.network):
             with accelerator.autocast():
-                output = self.network(views, batch["labels"])
-            accelerator.backward(output.loss)
+                output = self.network(views, batch["labels"], labelled)
+            accelerator.backward(output.loss * (accumulated / of_step))  # Accelerate divides by `accumulated`
             if accelerator.sync_gradients:
                 method.before_optimizer_step()
                 if config.max_grad_norm:
@@ -79,6 +90,13 @@ class SSLStep:
                 self.schedule.after_step()
         clips = len(batch["labels"])
         return StepFigures(clips, output.method_loss, output.hits, {"labelled": output.labelled / clips, **output.logs})
+
+    def _labelled(self, epoch: int, first: int, batches: int) -> float:
+        """Clips with a label of the mean batch, of all processes, from the first on; 1 in all where there is none."""
+        processes = self.accelerator.num_processes
+        clips = self.config.batch_size * processes
+        heard = self.sampler.order(epoch)[first * clips : (first + batches) * clips]
+        return max(int(self.labelled[heard].sum()), 1) / (batches * processes)
 
     def explain_collapse(self, row: Mapping[str, Any], before: Mapping[str, Any]) -> str | None:
         """One line where the figures of an epoch show a collapse since the row `before` training; None otherwise."""

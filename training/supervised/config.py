@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from quaclrs.errors import QuaclrsError
+from quaclrs.models import find_backbone
 
 from ..runs.config import TrainingConfig
 from ..runs.options import flag_of, option
@@ -35,8 +36,21 @@ class SupervisedConfig(TrainingConfig):
     )
     freeze_stages: int = option(0, "stages of the backbone, from the input, that are not trained", at_least=0)
     layer_decay: float = option(1.0, "factor of the rate from each layer to the one below it", above=0, at_most=1)
+    dropout: float | None = option(
+        None, "share of features dropped before the classifier; the network's own where absent", at_least=0, below=1
+    )
+    drop_path: float | None = option(
+        None,
+        "share of residuals dropped, rising from block to block to this (stochastic depth); the network's own where "
+        "absent",
+        at_least=0,
+        below=1,
+    )
     ema_decay: float = option(
-        0.0, "keep an exponential moving average of the weights, test that; 0 for none", at_least=0, below=1
+        0.0,
+        "keep an exponential moving average of the weights, test that; it is shorter in the first steps; 0 for none",
+        at_least=0,
+        below=1,
     )
     class_weights: Literal["none", "inverse", "effective"] | None = option(
         None,
@@ -58,6 +72,10 @@ class SupervisedConfig(TrainingConfig):
             self.class_weights = "none" if self.balanced_sampler else "inverse"
         self.learning_rate = self.learning_rate or LEARNING_RATE_OF_MODE[self.mode]
         self._refuse_what_would_be_ignored()
+        if self.mode != "linear_probe":
+            spec = find_backbone(self.backbone)
+            self.dropout = spec.dropout if self.dropout is None else self.dropout
+            self.drop_path = spec.drop_path_rate if self.drop_path is None else self.drop_path
         if self.initial_weights == "auto":
             self.initial_weights = "random" if self.mode == "scratch" else "pretrained"
 
@@ -74,7 +92,7 @@ class SupervisedConfig(TrainingConfig):
         if self.mode == "scratch" and self.initial_weights == "pretrained":
             raise QuaclrsError("--mode scratch begins with random weights; choose finetune for pretrained ones")
         if self.mode == "linear_probe":
-            for name, off in (("freeze_stages", 0), ("layer_decay", 1)):
+            for name, off in (("freeze_stages", 0), ("layer_decay", 1), ("dropout", None), ("drop_path", None)):
                 if getattr(self, name) != off:
                     raise QuaclrsError(
                         f"{flag_of(name)} has no use with --mode linear_probe, which trains only the head"

@@ -9,13 +9,16 @@ import torch
 from torch.nn.functional import cross_entropy
 
 
-def classification_loss(
+def weighted_losses(
     logits: torch.Tensor,
     batch: Mapping[str, torch.Tensor],
     weight: torch.Tensor | None = None,
     label_smoothing: float = 0.0,
-) -> torch.Tensor:
-    """Weighted mean cross-entropy; of clips under mixup, that of both labels by their shares (Zhang et al., 2018).
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sum of the clips' weighted cross-entropies and sum of their weights: the quotient is the loss of the batch.
+
+    Under mixup a clip has the losses and weights of both labels by their shares (Zhang et al., 2018). Sums of several
+    batches can be added: the loss of a whole step is the quotient of all.
 
     Args:
         logits: (clips, classes), float32.
@@ -23,18 +26,16 @@ def classification_loss(
         weight: of every class (classes,).
         label_smoothing: share of the target spread evenly over the classes, in [0, 1).
     """
-    if "label_share" not in batch:
-        return cross_entropy(logits, batch["labels"], weight, label_smoothing=label_smoothing)
     weight = logits.new_ones(logits.shape[1]) if weight is None else weight
-    total, norm = logits.new_zeros(()), logits.new_zeros(())
-    for labels, share in (
-        (batch["labels"], batch["label_share"]),
-        (batch["partner_labels"], 1 - batch["label_share"]),
-    ):
+    share = batch.get("label_share", logits.new_ones(len(logits)))
+    targets = [(batch["labels"], share)]
+    if "partner_labels" in batch:
+        targets.append((batch["partner_labels"], 1 - share))
+    total, weights = logits.new_zeros(()), logits.new_zeros(())
+    for labels, shares in targets:
         losses = cross_entropy(logits, labels, weight, reduction="none", label_smoothing=label_smoothing)
-        total = total + (share * losses).sum()
-        norm = norm + (share * weight[labels]).sum()
-    return total / norm
+        total, weights = total + (shares * losses).sum(), weights + (shares * weight[labels]).sum()
+    return total, weights
 
 
 def class_weights(labels: Sequence[int] | np.ndarray, num_classes: int, kind: str, beta: float = 0.999) -> torch.Tensor:

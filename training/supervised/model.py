@@ -27,8 +27,13 @@ def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfi
                 log_mel=log_mel.to_dict(),
                 id2label=dict(enumerate(names)),
                 label2id={name: i for i, name in enumerate(names)},
+                dropout=config.dropout,
+                drop_path_rate=config.drop_path,
             )
         )
+    except BackboneError as error:
+        raise QuaclrsError(f"--dropout, --drop-path: {error}") from error
+    try:
         if config.init_from:
             load_encoder(model.quaclrs, config.init_from, config.test_fold)
         elif config.initial_weights == "pretrained":
@@ -87,5 +92,15 @@ def set_to_train(model: nn.Module) -> None:
 
 
 def average_of(model: nn.Module, decay: float) -> AveragedModel:
-    """A copy of the model that follows it as an exponential moving average; BatchNorm's statistics are copied."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    """A copy of the model that follows it as an exponential moving average; BatchNorm's statistics are copied.
+
+    It begins with the weights after the first step. After n steps the decay is (1 + n) / (10 + n) where that is less,
+    as in TensorFlow's `ExponentialMovingAverage`: the weights of the beginning are soon forgotten.
+    """
+
+    def follow(averages: Any, parameters: Any, _: Any) -> None:
+        steps = int(averaged.n_averaged)  # on the CPU: the copy that is passed may make the host wait for the device
+        get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(averages, parameters, steps)
+
+    averaged = AveragedModel(model, multi_avg_fn=follow)
+    return averaged

@@ -78,7 +78,7 @@ def test_integrated_gradients_of_a_linear_model_are_its_weights_times_the_sound(
 
     classifier = TorchClassifier(model, QuaclrsFeatureExtractor({"image_size": 32}))
     linear = Linear()
-    linear.quaclrs = model.quaclrs
+    linear.quaclrs, linear.probabilities = model.quaclrs, model.probabilities
     classifier.model = linear
     classifier.labels = ["a", "b"]
     sound = np.random.default_rng(0).normal(0, 0.1, 4 * RATE).astype(np.float32)

@@ -10,7 +10,9 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from torchvision.models import alexnet
+from timm.layers import DropPath
+from torchvision.models import alexnet, get_model
+from torchvision.ops import StochasticDepth
 
 from quaclrs.models import PAPER_BACKBONES, Backbone, BackboneError, find_backbone
 from quaclrs.models.backbones import level
@@ -60,6 +62,53 @@ def test_the_paper_has_seven_backbones_and_only_inception_takes_299_pixels() -> 
     assert set(PAPER_BACKBONES) == set(PUBLISHED)
     for name in PUBLISHED:
         assert find_backbone(name).image_size == (299 if name == "inception_v3" else 224)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_papers_backbones_drop_what_torchvisions_do(name: str) -> None:
+    spec = find_backbone(name)
+    with torch.device("meta"):
+        theirs = get_model(name, weights=None, **({"init_weights": False} if name == "inception_v3" else {}))
+        ours = Backbone(name, spec.dropout, spec.drop_path_rate)
+
+    assert {spec.dropout} == ({m.p for m in theirs.modules() if isinstance(m, torch.nn.Dropout)} or {0.0})
+    expected = sorted(m.p for m in theirs.modules() if isinstance(m, StochasticDepth) and m.p)
+    assert sorted(m.drop_prob for m in ours.modules() if isinstance(m, DropPath)) == pytest.approx(expected)
+    assert bool(expected) == bool(spec.drop_path_rate) == (name in {"efficientnet_b0", "convnext_tiny"})
+
+
+@pytest.mark.parametrize(
+    ("name", "picture"), [("mobilenet_v2", 32), ("inception_v3", 75), ("resnet18", 32), ("test_vit", 160)]
+)
+def test_the_dropout_that_was_asked_for_drops_its_share_of_the_vector_in_training_only(name: str, picture: int) -> None:
+    torch.manual_seed(0)
+    pictures, backbone = torch.rand(8, 3, picture, picture), Backbone(name, dropout=0.3).eval()
+
+    with torch.no_grad():
+        whole = backbone(pictures)[1]
+        backbone.network.training = True  # of itself alone: norms keep their statistics
+        for module in backbone.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.train()
+        dropped = backbone(pictures)[1]
+
+    assert (dropped[whole != 0] == 0).double().mean().item() == pytest.approx(0.3, abs=0.05)
+    kept = dropped != 0
+    torch.testing.assert_close(dropped[kept], whole[kept] / 0.7, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "rates", "words"),
+    [
+        ("vgg16", {"drop_path_rate": 0.1}, "vgg16 has no drop path"),
+        ("alexnet", {"drop_path_rate": 0.0}, "alexnet has no drop path"),
+        ("inception_v3", {"dropout": 0.5, "drop_path_rate": 0.1}, "inception_v3 has no drop path"),
+    ],
+)
+def test_a_network_without_drop_path_says_so(name: str, rates: dict, words: str) -> None:
+    with pytest.raises(BackboneError) as error, torch.device("meta"):
+        Backbone(name, **rates)
+    assert_one_line(error.value, words, "leave it out")
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ from PIL import Image
 from small_models import SMALL, noise, small_classifier
 from torchvision.models import alexnet
 from transformers import (
+    AutoFeatureExtractor,
     AutoModelForAudioClassification,
     Trainer,
     TrainingArguments,
     pipeline,
 )
 
+from quaclrs import load_classifier
 from quaclrs.models import (
     QuaclrsConfig,
     QuaclrsForAudioClassification,
@@ -127,6 +129,64 @@ def test_the_loss_is_the_mean_negative_log_softmax_of_the_labels() -> None:
         assert isinstance(model(noise(), return_dict=False), tuple)
 
 
+def test_of_several_labels_a_clip_the_loss_is_the_mean_binary_cross_entropy_and_scores_are_sigmoids() -> None:
+    model = small_classifier()
+    model.config.problem_type = "multi_label_classification"
+    labels = torch.tensor([[1, 0, 0, 1], [0, 0, 0, 0]])
+
+    with torch.no_grad():
+        output = model(noise(), labels=labels)
+
+    score = 1 / (1 + np.exp(-output.logits.double().numpy()))
+    expected = -np.log(np.where(labels.numpy(), score, 1 - score)).mean()
+    assert output.loss.item() == pytest.approx(expected, rel=1e-4)
+    np.testing.assert_allclose(model.probabilities(output.logits.double()), score, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "labels"),
+    [
+        (None, torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])),
+        ("single_label_classification", torch.zeros(2, 4, dtype=torch.int64)),
+        ("multi_label_classification", torch.tensor([3, 1])),
+    ],
+)
+def test_labels_of_another_kind_than_the_problem_are_refused_in_one_line(problem_type, labels) -> None:
+    model = small_classifier()
+    model.config.problem_type = problem_type
+
+    with pytest.raises(ValueError, match=r"^labels are .* problem_type .*$"):
+        model(noise(), labels=labels)
+
+
+def test_regression_is_refused_in_one_line() -> None:
+    with pytest.raises(ValueError, match=r"^problem_type is regression; choose .*$"):
+        QuaclrsForAudioClassification(QuaclrsConfig("test_resnet", num_labels=2, problem_type="regression"))
+
+
+@pytest.mark.parametrize("problem_type", ["single_label_classification", "multi_label_classification"])
+def test_accumulated_batches_of_the_transformers_trainer_are_one_large_batch(problem_type: str, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.eye(3)[torch.arange(8) % 3] if problem_type.startswith("multi") else torch.arange(8) % 3
+    rows = [{"input_values": torch.randn(8_000, generator=generator), "labels": target} for target in targets]
+    weights = []
+    for batch_size, accumulated in ((8, 1), (2, 4)):
+        config = QuaclrsConfig("test_resnet", SMALL, num_labels=3, problem_type=problem_type)
+        torch.manual_seed(0)
+        model = QuaclrsForAudioClassification(config)
+        for module in model.modules():  # statistics of a batch are its own
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.register_forward_pre_hook(lambda module, _: module.eval() and None)
+        arguments = TrainingArguments(
+            output_dir=str(tmp_path), per_device_train_batch_size=batch_size, gradient_accumulation_steps=accumulated,
+            max_steps=1, learning_rate=0.1, optim="sgd", max_grad_norm=0.0, lr_scheduler_type="constant",
+            save_strategy="no", report_to="none", use_cpu=True, disable_tqdm=True, seed=0,
+        )  # fmt: skip
+        Trainer(model=model, args=arguments, train_dataset=rows).train()
+        weights.append(model.classifier.weight.detach())
+    torch.testing.assert_close(weights[1], weights[0], rtol=1e-4, atol=1e-5)
+
+
 def test_a_classifier_without_classes_is_refused() -> None:
     with pytest.raises(ValueError, match="num_labels"):
         QuaclrsForAudioClassification(QuaclrsConfig(backbone="test_resnet", num_labels=0))
@@ -181,3 +241,25 @@ def test_the_pipeline_gives_the_softmax_of_the_logits_without_ffmpeg(
         best_first = np.argsort(-scores)
         assert [f["label"] for f in found] == [model.config.id2label[int(i)] for i in best_first]
         np.testing.assert_allclose([f["score"] for f in found], scores[best_first], atol=1e-4)
+
+
+def test_the_pipeline_gives_the_sigmoids_of_the_logits_of_several_labels(
+    tiny_classifier_folder: Path, tmp_path: Path
+) -> None:
+    loaded = {"problem_type": "multi_label_classification"}
+    model = AutoModelForAudioClassification.from_pretrained(tiny_classifier_folder, **loaded)
+    model.save_pretrained(tmp_path)
+    AutoFeatureExtractor.from_pretrained(tiny_classifier_folder).save_pretrained(tmp_path)
+    clip = np.random.default_rng(0).uniform(-0.5, 0.5, 192_000).astype(np.float32)
+
+    found = {
+        entry["label"]: entry["score"] for entry in pipeline("audio-classification", str(tmp_path))(clip, top_k=13)
+    }
+
+    with torch.no_grad():
+        logits = model(torch.from_numpy(clip)[None]).logits[0].double().numpy()
+    expected = 1 / (1 + np.exp(-logits))
+    assert expected.sum() > 1.5
+    np.testing.assert_allclose([found[name] for name in model.config.id2label.values()], expected, atol=1e-4)
+    ours = {entry["label"]: entry["score"] for entry in load_classifier(tmp_path, device="cpu").predict(clip, 48_000)}
+    assert ours == pytest.approx(found, abs=1e-4)

@@ -11,7 +11,9 @@ from ssl_two_processes import BATCH, METHODS_AND_OPTIONS, STEPS, run, train
 def ranks(tmp_path_factory) -> list[dict]:
     """What each of two processes came to, by method."""
     folder = tmp_path_factory.mktemp("processes")
-    torch.multiprocessing.spawn(run, args=(2, str(folder)), nprocs=2)
+    # Spawned processes import PyTorch again, which takes longer than all the rest; CUDA cannot be forked.
+    method = "spawn" if torch.cuda.is_available() else "fork"
+    torch.multiprocessing.start_processes(run, (2, str(folder)), nprocs=2, start_method=method)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 

@@ -135,6 +135,23 @@ def test_other_weights_data_or_cuts_are_computed_anew_and_spoil_nothing(cache, e
     statistics.sub_(1.0)
 
 
+def test_another_activation_or_changed_code_is_computed_anew_and_spoils_nothing(cache, embedding, clips, monkeypatch):
+    few = clips.select(range(5))
+    first = embedding(few)
+    stem = embedding.encoder.backbone.network.bn1
+    assert isinstance(stem.act, nn.Hardswish)
+    stem.act = nn.ReLU()  # no weight, no option and no source of ours differs
+    other = embedding(few)
+    assert embedding.batches == 2
+    assert not torch.allclose(other, first, atol=1e-3)
+    stem.act = nn.Hardswish()
+    assert torch.equal(embedding(few), first)
+    assert embedding.batches == 2
+    monkeypatch.setattr("training.clips.embeddings.code_version", lambda parts: "another")
+    embedding(few)
+    assert embedding.batches == 3
+
+
 class Killed(BaseException):
     pass
 

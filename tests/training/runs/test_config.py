@@ -139,6 +139,8 @@ BOUNDS = {
     "weight_decay": ([-1e-3], [0]),
     "layer_decay": ([0, 1.01], [0.1, 1]),
     "max_grad_norm": ([0], [0.1]),
+    "dropout": ([-0.1, 1], [0, 0.9]),
+    "drop_path": ([-0.1, 1], [0, 0.9]),
     "ema_decay": ([-0.1, 1], [0, 0.9999]),
     "seed": ([-1, 0.5], [0]),
     "num_workers": ([-1], [0]),
@@ -208,6 +210,8 @@ PROBE = {"mode": "linear_probe"}
         ({"initial_weights": "pretrained"}, "--mode scratch begins with random weights; choose finetune"),
         (PROBE | {"freeze_stages": 1}, "--freeze-stages has no use with --mode linear_probe"),
         (PROBE | {"layer_decay": 0.9}, "--layer-decay has no use with --mode linear_probe"),
+        (PROBE | {"dropout": 0.0}, "--dropout has no use with --mode linear_probe"),
+        (PROBE | {"drop_path": 0.1}, "--drop-path has no use with --mode linear_probe"),
         (PROBE | {"mixup_alpha": 0.2}, "--mixup-alpha has no use with --augment-on none"),
         ({"augment_on": "none", "background_noise": "street"}, "--background-noise has no use with --augment-on none"),
         ({"protocol": "paper", "mixup_alpha": 0.2}, "--mixup-alpha has no use with --augment-on none"),
@@ -233,6 +237,12 @@ def test_what_is_missing_or_would_be_ignored_is_refused_in_one_line(options, mes
         ({"lr_scheduler": "reduce_lr_on_plateau"}, {"warmup_epochs": 0}),
         ({"lr_scheduler": "reduce_lr_on_plateau", "warmup_epochs": 0}, {"warmup_epochs": 0}),
         ({"labelled_recordings": 3}, {"labelled_recordings": "3"}),
+        ({"backbone": "vgg16"}, {"dropout": 0.5, "drop_path": None}),
+        (TRANSFER | {"backbone": "efficientnet_b0"}, {"dropout": 0.2, "drop_path": 0.2}),
+        (TRANSFER | {"backbone": "inception_v3", "dropout": 0}, {"dropout": 0, "drop_path": None}),
+        ({"backbone": "convnext_tiny", "drop_path": 0.3}, {"dropout": 0, "drop_path": 0.3}),
+        ({"backbone": "repghostnet_050"}, {"dropout": None, "drop_path": None}),  # timm's own
+        (PROBE | {"backbone": "vgg16"}, {"dropout": None, "drop_path": None}),
     ],
 )
 def test_what_is_left_open_is_settled_by_the_other_options(options, settled):

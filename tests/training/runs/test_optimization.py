@@ -245,19 +245,39 @@ def test_a_step_leaves_frozen_weights_and_statistics_as_they_were_and_moves_the_
     assert len([name for name in names if name not in unchanged]) > 0.5 * len(names)
 
 
-def test_averaged_weights_are_their_formula_and_statistics_are_copied():
+@pytest.mark.parametrize("decay", [0.9, 0.2])
+def test_averaged_weights_are_their_formula_which_warms_up_and_statistics_are_copied(decay):
     model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
-    averaged = average_of(model, decay=0.9)
-    for value in (2.0, 4.0, -1.0):
+    averaged = average_of(model, decay)
+    values = [2.0, 4.0, -1.0, 7.0]
+    for value in values:
         nn.init.constant_(model[0].weight, value)
         model[1].running_mean.fill_(10 * value)
         model[1].num_batches_tracked.add_(1)
         averaged.update_parameters(model)
-    # It begins with the weights after the first step.
-    expected = 0.9 * (0.9 * 2.0 + 0.1 * 4.0) + 0.1 * -1.0
+    # It begins with the weights after the first step; then (1 + n) / (10 + n) of the average stays, `decay` at most.
+    expected = values[0]
+    for step, value in enumerate(values[1:], start=1):
+        kept = min(decay, (1 + step) / (10 + step))
+        expected = kept * expected + (1 - kept) * value
     assert averaged.module[0].weight.item() == pytest.approx(expected)
-    assert (float(averaged.module[1].running_mean), int(averaged.module[1].num_batches_tracked)) == (-10, 3)
-    assert model[0].weight.item() == -1
+    assert (float(averaged.module[1].running_mean), int(averaged.module[1].num_batches_tracked)) == (70, 4)
+    assert model[0].weight.item() == 7
+
+
+def test_an_average_that_was_saved_and_loaded_goes_on_as_one_that_was_not():
+    def follow(averaged, values) -> float:
+        for value in values:
+            nn.init.constant_(model.weight, value)
+            averaged.update_parameters(model)
+        return averaged.module.weight.item()
+
+    model = nn.Linear(1, 1, bias=False)
+    whole, stopped, resumed = (average_of(model, 0.9) for _ in range(3))
+    expected = follow(whole, [2.0, 4.0, -1.0, 7.0])
+    follow(stopped, [2.0, 4.0])
+    resumed.load_state_dict(stopped.state_dict())
+    assert follow(resumed, [-1.0, 7.0]) == expected
 
 
 def test_the_step_schedule_falls_to_a_tenth_at_60_and_80_percent_of_the_steps():

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from training.supervised.losses import class_weights, classification_loss
+from training.supervised.losses import class_weights, weighted_losses
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0], [-1.0, 3.0, 1.0], [0.0, 0.0, 0.0]])
 LABELS = torch.tensor([0, 2, 1, 1])
 WEIGHT = torch.tensor([1.0, 2.0, 0.5])
+
+
+def classification_loss(*given, **options) -> torch.Tensor:
+    total, weights = weighted_losses(*given, **options)
+    return total / weights
 
 
 def cross_entropies(labels) -> np.ndarray:
@@ -47,6 +52,18 @@ def smoothed_cross_entropies(labels, smoothing: float, weight) -> np.ndarray:
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     target = (1 - smoothing) * np.eye(3)[labels.numpy()] + smoothing / 3
     return -(target * weight.double().numpy() * log_p).sum(1)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_sums_of_parts_of_a_batch_add_up_to_those_of_the_whole(mixed):
+    batch = {"labels": LABELS}
+    if mixed:
+        batch |= {"partner_labels": torch.tensor([1, 1, 0, 2]), "label_share": torch.tensor([0.7, 1.0, 0.25, 0.0])}
+    sums = []
+    for rows in ([0, 3, 1], [2]):
+        part = {name: values[rows] for name, values in batch.items()}
+        sums.append(torch.stack(weighted_losses(LOGITS[rows], part, WEIGHT)))
+    torch.testing.assert_close(sum(sums), torch.stack(weighted_losses(LOGITS, batch, WEIGHT)))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from timm.layers import DropPath
 from torch import nn
 
 from quaclrs.default_model import DEFAULT_MODEL
@@ -170,6 +171,21 @@ def test_weights_of_convolutions_lie_in_memory_with_channels_last(tiny_classifie
             assert [s for s, n in zip(weight.stride(), weight.shape, strict=True) if n > 1] == [
                 s for s, n in zip(strides, weight.shape, strict=True) if n > 1
             ]
+
+
+def test_dropout_and_drop_path_are_those_of_the_options_and_saved_with_the_model(tmp_path):
+    model = build(backbone="resnet10t", dropout=0.4, drop_path=0.2)
+    assert model.quaclrs.backbone.network.drop_rate == 0.4
+    assert max(m.drop_prob for m in model.modules() if isinstance(m, DropPath)) == pytest.approx(0.2)
+    model.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert (saved["dropout"], saved["drop_path_rate"]) == (0.4, 0.2)
+    assert QuaclrsForAudioClassification.from_pretrained(tmp_path).quaclrs.backbone.network.drop_rate == 0.4
+
+
+def test_a_drop_path_that_the_network_has_not_is_one_line_that_names_the_option():
+    with pytest.raises(QuaclrsError, match=r"^--dropout, --drop-path: alexnet has no drop path; leave it out$"):
+        build(backbone="alexnet", drop_path=0.1)
 
 
 def test_frozen_stages_are_frozen_in_the_model_that_is_built():

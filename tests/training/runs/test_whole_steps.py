@@ -1,0 +1,98 @@
+"""A step of the optimiser is the same however its clips are dealt out to accumulated batches and to processes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from whole_steps import (
+    CLASS_WEIGHTS,
+    DEALINGS,
+    MOST_NORM,
+    RATE,
+    SMOOTHING,
+    make_classifier,
+    make_clips,
+    make_few_labels,
+    make_quasi_supervised,
+    make_sampler,
+    run,
+    train,
+)
+
+STEP = 32
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory) -> list[dict]:
+    """What each of two processes came to."""
+    folder = tmp_path_factory.mktemp("processes")
+    # Spawned processes import PyTorch again, which takes longer than all the rest; CUDA cannot be forked.
+    method = "spawn" if torch.cuda.is_available() else "fork"
+    torch.multiprocessing.start_processes(run, (str(folder),), nprocs=2, start_method=method)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.fixture
+def results(request):
+    """What the processes of a dealing came to, each."""
+
+    def of(kind: str, name: str) -> list[dict]:
+        *dealing, processes = DEALINGS[name]
+        if processes == 1:
+            return [train(kind, *dealing)]
+        return [results[kind, name] for results in request.getfixturevalue("ranks")]
+
+    return of
+
+
+def descend(network, parts, loss_of, count: int) -> None:
+    """Gradient descent in float64 on all clips of each step at once; the norm of each part is clipped."""
+    order = torch.from_numpy(make_sampler(count).order(1))
+    for rows in order.split(STEP):
+        network.zero_grad()
+        loss_of(rows).backward()
+        torch.nn.utils.clip_grad_norm_(parts[0].parameters(), MOST_NORM)
+        with torch.no_grad():
+            for parameter in (p for part in parts for p in part.parameters() if p.grad is not None):
+                parameter -= RATE * parameter.grad
+
+
+def assert_same_weights(found: dict, expected: torch.nn.Module, before: torch.nn.Module) -> None:
+    for name, values in expected.named_parameters():
+        torch.testing.assert_close(found["state"][name].double(), values.detach(), rtol=1e-5, atol=1e-6)
+    moved = [(p - q.double()).abs().max() for p, q in zip(expected.parameters(), before.parameters(), strict=True)]
+    assert max(moved) > 0.05
+
+
+@pytest.mark.parametrize("name", DEALINGS)
+def test_the_weighted_loss_and_its_gradients_are_those_of_all_clips_of_the_step(name, results):
+    count = DEALINGS[name][0]
+    data, expected = make_clips(count), make_classifier().double()
+    total = []
+
+    def loss_of(rows: torch.Tensor) -> torch.Tensor:
+        logits, labels = expected(data.values[rows].double()).logits, data.labels[rows]
+        weight = CLASS_WEIGHTS.double()
+        losses = cross_entropy(logits, labels, weight, reduction="none", label_smoothing=SMOOTHING)
+        total.append(losses.sum().item())
+        return losses.sum() / weight[labels].sum()
+
+    descend(expected, [expected], loss_of, count)
+    for found in results("supervised", name):
+        assert_same_weights(found, expected, make_classifier())
+        assert found["loss"] == pytest.approx(sum(total) / CLASS_WEIGHTS[data.labels].sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", DEALINGS)
+def test_the_cross_entropy_of_quasi_supervision_is_that_of_all_labelled_clips_of_the_step(name, results):
+    count = DEALINGS[name][0]
+    data, expected = make_few_labels(count), make_quasi_supervised().double()
+
+    def loss_of(rows: torch.Tensor) -> torch.Tensor:
+        logits = expected.probe(expected.method.encoder(data.values[rows].double()))
+        return cross_entropy(logits, data.labels[rows])
+
+    descend(expected, [expected.method, expected.probe], loss_of, count)
+    for found in results("quasi-supervised", name):
+        assert_same_weights(found, expected, make_quasi_supervised())
