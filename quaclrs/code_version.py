@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 #: What makes a waveform of a file, relative to the package.
-DECODING = ("audio.py",)
+DECODING = ("audio/**/*.py", "models/waveforms.py")
 
 #: What makes an embedding of a clip: decoding, cuts, augmented copies, front end and networks.
 EMBEDDING = (*DECODING, "transforms.py", "evaluation/shortcuts.py", "augment/**/*.py", "models/**/*.py")
