@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 #: Package -> its layers, the lowest first; a room is a folder, or a file at the package's top level.
 LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     "quaclrs": (
-        ("errors", "labels", "files", "default_model"),
+        ("errors", "labels", "files", "neighbours", "default_model"),
         ("audio", "folds", "hub", "models"),
         ("data", "auto"),
         ("augment",),
