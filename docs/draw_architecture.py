@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 #: Package -> its layers, the lowest first; a room is a folder, or a file at the package's top level.
 LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     "quaclrs": (
-        ("errors", "labels", "code_version", "default_model"),
+        ("errors", "labels", "code_version", "neighbours", "default_model"),
         ("files",),
         ("folds", "hub", "models"),
         ("audio",),

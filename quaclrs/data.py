@@ -12,6 +12,7 @@ from .folds import SPLITS, FoldPlan, FoldProtocol, find_complete_folds, fold_col
 from .hub import may_be_repo_id
 from .labels import URBANSOUND8K
 from .models import LogMelConfig
+from .neighbours import describe_leaks, leak_by_class
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -82,6 +83,18 @@ def is_synthetic(dataset: Dataset) -> bool:
     """True where any clip is of the embedded sample, by its attribution."""
     known = "attribution" in dataset.column_names
     return known and any(text.startswith("synthesised") for text in dataset.unique("attribution"))
+
+
+def leak_warning(dataset: Dataset, protocol: FoldProtocol = "strict") -> str:
+    """What belongs beside figures of the new classes: how far the folds of the whole data set leak all the same.
+
+    Empty where it was built without nearest neighbours, or has no class whose folds were dealt.
+    """
+    if "nearest_clip" not in dataset.column_names:
+        return ""
+    names = class_names(dataset)
+    columns = (dataset[name][:] for name in ("clip_id", "nearest_clip", "recording_id", fold_column(protocol)))
+    return describe_leaks(leak_by_class([names[label] for label in dataset["label"][:]], *columns))
 
 
 def class_names(dataset: Dataset) -> list[str]:

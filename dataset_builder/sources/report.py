@@ -33,6 +33,7 @@ class SourceClip:
     start: float | None = None
     end: float | None = None
     salience: int | None = None
+    nearest_clip: str | None = None
 
 
 @dataclass

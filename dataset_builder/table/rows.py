@@ -28,6 +28,7 @@ def make_features(class_names: Sequence[str], kind: str = "audio") -> Features:
             **({} if kind == "audio" else {"variant": Value("string")}),
             "source": Value("string"),
             "recording_id": Value("string"),
+            "nearest_clip": Value("string"),
             "fold": Value("int8"),
             "fold_paper": Value("int8"),
             "start": Value("float32"),

@@ -57,6 +57,7 @@ def transcode_clip(clip: SourceClip, class_names: Sequence[str], draw: RowDrawer
         "clip_id": clip.clip_id,
         "source": clip.source,
         "recording_id": clip.recording_id,
+        "nearest_clip": clip.nearest_clip,
         "fold": clip.fold,
         "fold_paper": clip.fold_paper,
         "start": clip.start,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..audio import AudioError, load_audio
-from ..data import SYNTHETIC_WARNING, class_names, is_synthetic, load_urbansound13
+from ..data import SYNTHETIC_WARNING, class_names, is_synthetic, leak_warning, load_urbansound13
 from ..errors import QuaclrsError
 from ..folds import PAPER_PROTOCOL_WARNING, FoldProtocol, fold_column
 from ..labels import SOURCE_OF_CLASS
@@ -138,7 +138,7 @@ def choose_clips(
         protocol=None if fold is None else protocol,
         split=None if is_urbansound13 and fold is None else split,
         left_out=dict(left_out.most_common()),
-        warnings=tuple(_warnings(rows, fold, split, protocol)) if is_urbansound13 else (),
+        warnings=tuple(_warnings(path_or_repo, rows, fold, split, protocol)) if is_urbansound13 else (),
     )
 
 
@@ -183,12 +183,16 @@ def _open_classes(label_map: LabelMap, model_classes: Sequence[str], only_mapped
     return tuple(name for name in model_classes if name in mapped)
 
 
-def _warnings(rows: Dataset, fold: int | None, split: str | None, protocol: FoldProtocol) -> Iterator[str]:
+def _warnings(
+    name: str | os.PathLike[str], rows: Dataset, fold: int | None, split: str | None, protocol: FoldProtocol
+) -> Iterator[str]:
     if fold is None:
         yield "every clip of the data set is evaluated, and clips that the model trained on are no test; give --fold"
     elif split != "test":
         yield f"the {split} split is no test"
     if protocol == "paper":
         yield PAPER_PROTOCOL_WARNING
+    elif leak := leak_warning(load_urbansound13(name)):
+        yield leak
     if is_synthetic(rows):
         yield SYNTHETIC_WARNING

@@ -13,7 +13,7 @@ from datasets import Dataset, Value
 from torch.utils.data import DataLoader
 
 from quaclrs.augment import ORIGINAL, AugmentedLogMel, VariantLogMel, parent_and_variant
-from quaclrs.data import class_names, is_synthetic, load_urbansound13, plan_folds
+from quaclrs.data import class_names, is_synthetic, leak_warning, load_urbansound13, plan_folds
 from quaclrs.evaluation.shortcuts import RandomLength
 from quaclrs.folds import SPLITS, FoldPlan
 from quaclrs.models import LogMelConfig, LogMelSpectrogram, QuaclrsFeatureExtractor
@@ -83,6 +83,7 @@ class Splits:
     """Train, validation and test split of one fold plan.
 
     Attributes:
+        leak: what is known of the leak that the folds of the new classes have all the same (see `leak_warning`).
         fingerprint: of the whole data set, as `datasets` gives it.
     """
 
@@ -92,6 +93,7 @@ class Splits:
     plan: FoldPlan
     class_names: list[str]
     synthetic: bool
+    leak: str
     description: str
     fingerprint: str
 
@@ -185,6 +187,7 @@ def load_splits(
         plan=plan,
         class_names=names,
         synthetic=is_synthetic(originals),
+        leak=leak_warning(originals, config.protocol),
         description="\n".join(filter(None, [plan.describe([names[label] for label in labels], is_copy), short, used])),
         fingerprint=originals._fingerprint,
     )

@@ -48,8 +48,12 @@ def shortcut_control(splits: Splits, seed: int) -> dict[str, float | None]:
 
 def data_warnings(config: TrainingConfig, splits: Splits) -> list[str]:
     """Reasons why every figure on these clips is optimistic or meaningless."""
-    warnings = [PAPER_PROTOCOL_WARNING] if config.protocol == "paper" else []
-    return [*warnings, SYNTHETIC_WARNING] if splits.synthetic else warnings
+    found = {
+        PAPER_PROTOCOL_WARNING: config.protocol == "paper",
+        SYNTHETIC_WARNING: splits.synthetic,
+        splits.leak: bool(splits.leak) and config.protocol == "strict",
+    }
+    return [warning for warning, applies in found.items() if applies]
 
 
 def describe_run(session: Session, splits: Splits, epochs: int) -> dict[str, Any]:
