@@ -17,7 +17,7 @@ import numpy as np
 from ..audio import Recording, find_audio_files, is_encoded, is_one_sound, read_recording, unpack_sound
 from ..errors import QuaclrsError
 from ..models.waveforms import Channel, mono_at
-from .timeline import UNSURE, Segment, Window, label_windows, read_windows
+from .timeline import SILENCE, UNSURE, Segment, Window, label_windows, read_windows
 
 if TYPE_CHECKING:
     from ..models import LogMelConfig
@@ -34,8 +34,8 @@ class AudioClassifier(ABC):
     A sound is a path, the bytes of a file, an open binary file, a `Recording`, a waveform (samples,) or (channels,
     samples), or what else `quaclrs.audio.unpack_sound` takes: (rate, samples) as of Gradio, a row with `array` and
     `sampling_rate`, a decoder of torchcodec. Channels are mixed to their mean, other rates resampled, longer sounds cut
-    from the centre, and shorter ones filled up by the front end's `pad_mode`. A digitally silent sound has the same
-    score for every class: nothing was heard.
+    from the centre, and shorter ones filled up by the front end's `pad_mode`. Of a sound below the front end's
+    `silence_dbfs` the label is `silence`.
 
     Args:
         labels: class names in the order of the logits.
@@ -82,7 +82,8 @@ class AudioClassifier(ABC):
                 or the louder one of channels that cancel in it.
 
         Returns:
-            `{"label", "score"}` dictionaries, best first, scores in [0, 1]; a list of such lists for several sounds.
+            `{"label", "score"}` dictionaries, best first, scores in [0, 1]; of a silent sound `silence` alone, with the
+            score 1. A list of such lists for several sounds.
 
         Raises:
             QuaclrsError: a sound that cannot be decoded or holds no usable samples; a folder without sound files.
@@ -107,7 +108,12 @@ class AudioClassifier(ABC):
         if not 0 <= min_score <= 1:
             raise QuaclrsError(f"min_score is {min_score}; it must be from 0 to 1")
         for batch in batches(sounds, batch_size):
-            for scores in self.probabilities(batch, sampling_rate, channel):
+            waveforms = self.prepare(batch, sampling_rate, channel)
+            silent = self.log_mel_config.is_silent(waveforms)
+            for scores, nothing_heard in zip(self._heard(waveforms), silent, strict=True):
+                if nothing_heard:
+                    yield [{"label": SILENCE, "score": 1.0}]
+                    continue
                 best = np.argsort(-scores, kind="stable")[:top_k]
                 ranking = [{"label": self.labels[i], "score": float(scores[i])} for i in best]
                 unsure = [{"label": UNSURE, "score": ranking[0]["score"]}] if ranking[0]["score"] < min_score else []
@@ -119,7 +125,7 @@ class AudioClassifier(ABC):
         """Class probabilities of sounds that go through the model at once, each as `predict` takes it.
 
         Returns:
-            (sounds, classes), float64, columns in the order of `labels`.
+            (sounds, classes), float64, columns in the order of `labels`; of a silent sound all alike.
 
         Raises:
             QuaclrsError: no sound, or one that cannot be decoded or holds no usable samples.
@@ -147,7 +153,7 @@ class AudioClassifier(ABC):
         """Label a file of any length over time: windows are read and classified one batch after the other.
 
         The scores of a moment are the mean over all windows that hold it; neighbouring moments of one label make a
-        segment. Where every sample is zero, or nearly, the label is `silence`.
+        segment. Moments below the front end's `silence_dbfs` are `silence`.
 
         Args:
             file: a sound file, the bytes of one, or an open binary file.
@@ -169,7 +175,9 @@ class AudioClassifier(ABC):
         if not is_encoded(file):
             raise QuaclrsError("a timeline is made of a file, its bytes or an open file; give one of these")
         windows = read_windows(file, self.sampling_rate, window, hop, name, channel)
-        return label_windows(self._scored(windows, batch_size), self.labels, hop, min_score)
+        return label_windows(
+            self._scored(windows, batch_size), self.labels, hop, min_score, self.log_mel_config.silent_peak
+        )
 
     def _scored(self, windows: Iterable[Window], batch_size: int) -> Iterator[tuple[Window, np.ndarray]]:
         for batch in batches(windows, batch_size):
@@ -177,9 +185,7 @@ class AudioClassifier(ABC):
             yield from zip(batch, self._heard(fitted), strict=True)
 
     def _heard(self, waveforms: np.ndarray) -> np.ndarray:
-        probabilities = self.classify(waveforms).astype(np.float64)
-        probabilities[~waveforms.any(axis=1)] = 1 / len(self.labels)
-        return probabilities
+        return self.classify(waveforms).astype(np.float64)
 
     def _waveform_of(self, sound: Any, sampling_rate: int | None, channel: Channel | None) -> np.ndarray:
         if not isinstance(sound, Recording):

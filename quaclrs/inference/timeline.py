@@ -12,6 +12,7 @@ import soxr
 
 from ..audio import Mixer, SoundSource, name_of, open_sound
 from ..errors import QuaclrsError
+from ..models import LogMelConfig
 from ..models.waveforms import Channel
 
 #: What a moment is called in which nothing can be heard.
@@ -19,9 +20,6 @@ SILENCE = "silence"
 
 #: What a sound is called of which no class's score reaches what is asked for.
 UNSURE = "unsure"
-
-#: Largest sample of such a moment: one step of 16-bit audio.
-_SILENT_PEAK = 2.0**-15
 
 #: Seconds that are decoded at a time.
 _BLOCK = 10.0
@@ -56,10 +54,10 @@ class Window:
         """Length in seconds."""
         return len(self.waveform) / self.sampling_rate
 
-    def is_silent(self, begin: float, end: float) -> bool:
-        """True where nothing can be heard between two times, in seconds from the window's start."""
+    def peak(self, begin: float, end: float) -> float:
+        """Largest absolute sample between two times, in seconds from the window's start."""
         heard = self.waveform[round(begin * self.sampling_rate) : round(end * self.sampling_rate)]
-        return bool(np.abs(heard).max(initial=0) <= _SILENT_PEAK)
+        return float(np.abs(heard).max(initial=0))
 
 
 def read_windows(
@@ -106,7 +104,11 @@ def read_windows(
 
 
 def label_windows(
-    scored: Iterable[tuple[Window, np.ndarray]], labels: Sequence[str], hop: float, min_score: float = 0.0
+    scored: Iterable[tuple[Window, np.ndarray]],
+    labels: Sequence[str],
+    hop: float,
+    min_score: float = 0.0,
+    silent_peak: float = LogMelConfig().silent_peak,
 ) -> list[Segment]:
     """Segments of one label from the scores of overlapping windows.
 
@@ -115,6 +117,7 @@ def label_windows(
         labels: class names.
         hop: as for `read_windows`.
         min_score: a moment whose best mean score is below it is `unsure`.
+        silent_peak: a moment without a larger sample is `silence`.
 
     Returns:
         Segments without gaps from 0 to the end of the recording; edges between them are multiples of `hop`.
@@ -132,10 +135,10 @@ def label_windows(
             if moment == len(heard):
                 begin = (moment - number) * hop
                 heard.append([])
-                silent.append(window.is_silent(begin, begin + hop))
+                silent.append(window.peak(begin, begin + hop) <= silent_peak)
             heard[moment].append(probabilities)
     if last is not None and silent[-1]:  # the last moment reaches to the end, past its whole hop
-        silent[-1] = last.is_silent((len(heard) - 1) * hop - last.start, last.duration)
+        silent[-1] = last.peak((len(heard) - 1) * hop - last.start, last.duration) <= silent_peak
     edges = [*(moment * hop for moment in range(len(heard))), end]
     answers = [_label_of(np.mean(s, axis=0), q, labels, min_score) for s, q in zip(heard, silent, strict=True)]
     segments: list[Segment] = []

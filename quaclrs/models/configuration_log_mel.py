@@ -44,6 +44,8 @@ class LogMelConfig:
         mel_scale: `slaney`, or `htk` for O'Shaughnessy's formula.
         mel_norm: `slaney` for bands of one area, `none` for bands of one height.
         image_width: width of the picture in pixels.
+        silence_dbfs: a clip whose largest sample is at most this, in dB relative to full scale, is silent: its picture
+            is 0 everywhere and every class is as likely. One step of 16-bit audio is -90.3 dBFS.
     """
 
     sampling_rate: int = 48_000
@@ -62,6 +64,7 @@ class LogMelConfig:
     mel_scale: str = "slaney"
     mel_norm: str = "slaney"
     image_width: int | None = None
+    silence_dbfs: float = -90.0
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -69,13 +72,16 @@ class LogMelConfig:
                 raise ValueError(f"log-mel option {name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
         for field in dataclasses.fields(self):
             value, lowest = getattr(self, field.name), "0 or more" if field.name == "f_min" else "above 0"
-            if field.name in _CHOICES or (value is None and field.default is None):
+            if field.name in {*_CHOICES, "silence_dbfs"} or (value is None and field.default is None):
                 continue
             whole = str(field.type).startswith("int")
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
                 raise ValueError(f"log-mel option {field.name} is {value!r}; it must be a {'whole ' * whole}number")
             if not 0 <= value < math.inf or (value == 0 and lowest != "0 or more"):
                 raise ValueError(f"log-mel option {field.name} is {value}; it must be {lowest} and finite")
+        level = self.silence_dbfs
+        if isinstance(level, bool) or not isinstance(level, (int, float)) or not -math.inf < level < 0:
+            raise ValueError(f"log-mel option silence_dbfs is {level!r}; it must be a number below 0")
         if self.n_samples == 0:
             raise ValueError(f"log-mel option duration is {self.duration} s; it must last a sample at least")
         if self.n_fft % 2:  # the filterbank's bins reach half the sampling rate exactly, as an even transform's do
@@ -104,6 +110,15 @@ class LogMelConfig:
     def n_bins(self) -> int:
         """FFT bins that reach `f_max`; the filterbank is zero in all others."""
         return min(int(self.f_max * self.n_fft / self.sampling_rate) + 1, self.n_fft // 2 + 1)
+
+    @property
+    def silent_peak(self) -> float:
+        """Largest absolute sample of a silent clip, as a share of full scale."""
+        return 10 ** (self.silence_dbfs / 20)
+
+    def is_silent(self, waveforms: np.ndarray) -> np.ndarray:
+        """True for each of the waveforms (..., samples) in which nothing can be heard, also where there is no sample."""
+        return np.abs(waveforms).max(axis=-1, initial=0.0) <= self.silent_peak
 
     def fit(self, waveform: np.ndarray) -> np.ndarray:
         """Cut a waveform (samples,) from its centre, or fill it up by `pad_mode`, to exactly `n_samples`."""

@@ -15,6 +15,9 @@ from .backbones import Backbone
 from .configuration_quaclrs import QuaclrsConfig
 from .log_mel import LogMelSpectrogram
 
+#: Logit of each label of a silent clip where a clip may have several: a score of 1e-13.
+_NO_LABEL = -30.0
+
 
 class QuaclrsPreTrainedModel(PreTrainedModel):
     """Base of the QUACLRS models: their configuration, and the initialisation of weights that no checkpoint holds."""
@@ -91,11 +94,15 @@ class QuaclrsModel(QuaclrsPreTrainedModel):
         Raises:
             ValueError: neither or both inputs are given.
         """
-        if (input_values is None) == (input_features is None):
-            raise ValueError("pass either input_values (waveforms) or input_features (log-mels)")
-        log_mel = self.log_mel(input_values) if input_features is None else input_features
+        log_mel = self.log_mel_of(input_values, input_features)
         feature_map, embedding = self.backbone(self.pictures(log_mel).to(self.dtype))
         return BaseModelOutputWithPooling(last_hidden_state=feature_map, pooler_output=embedding)
+
+    def log_mel_of(self, input_values: torch.Tensor | None, input_features: torch.Tensor | None) -> torch.Tensor:
+        """Log-mels (batch, mels, frames) of waveforms, or the log-mels themselves; a `ValueError` unless one is given."""
+        if (input_values is None) == (input_features is None):
+            raise ValueError("pass either input_values (waveforms) or input_features (log-mels)")
+        return self.log_mel(input_values) if input_features is None else input_features
 
 
 class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
@@ -138,13 +145,16 @@ class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
                 passes it.
 
         Returns:
-            `logits` (batch, num_labels) and, with `labels`, `loss`.
+            `logits` (batch, num_labels) and, with `labels`, `loss`. Those of a silent clip are equal: every class is as
+            likely, or, of several labels a clip, none is.
 
         Raises:
             ValueError: labels of another kind than the `problem_type`'s.
         """
-        embedding = self.quaclrs(input_values=input_values, input_features=input_features).pooler_output
-        logits = self.classifier(embedding)
+        log_mel = self.quaclrs.log_mel_of(input_values, input_features)
+        logits = self.classifier(self.quaclrs(input_features=log_mel).pooler_output)
+        heard = log_mel.amax(dim=(-2, -1)) > 0  # the loudest cell of every sound is 1
+        logits = torch.where(heard[:, None], logits, _NO_LABEL if self._is_multi_label else 0.0)
         loss = None
         if labels is not None:
             loss = self._loss(logits.float(), labels, "mean" if num_items_in_batch is None else "sum")
