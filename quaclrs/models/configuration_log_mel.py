@@ -44,8 +44,9 @@ class LogMelConfig:
         mel_scale: `slaney`, or `htk` for O'Shaughnessy's formula.
         mel_norm: `slaney` for bands of one area, `none` for bands of one height.
         image_width: width of the picture in pixels.
-        silence_dbfs: a clip whose largest sample is at most this, in dB relative to full scale, is silent: its picture
-            is 0 everywhere and every class is as likely. One step of 16-bit audio is -90.3 dBFS.
+        silence_dbfs: a clip whose largest sample is at most this, in dB relative to full scale, is silent: a classifier
+            finds no class likelier than another. One step of 16-bit audio is -90.3 dBFS. The log-mel, whose levels are
+            relative to the clip's own maximum, does not change.
     """
 
     sampling_rate: int = 48_000
@@ -117,7 +118,7 @@ class LogMelConfig:
         return 10 ** (self.silence_dbfs / 20)
 
     def is_silent(self, waveforms: np.ndarray) -> np.ndarray:
-        """True for each of the waveforms (..., samples) in which nothing can be heard, also where there is no sample."""
+        """True for each of the waveforms (..., samples) in which nothing can be heard."""
         return np.abs(waveforms).max(axis=-1, initial=0.0) <= self.silent_peak
 
     def fit(self, waveform: np.ndarray) -> np.ndarray:

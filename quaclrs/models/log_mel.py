@@ -100,8 +100,6 @@ class LogMelSpectrogram(nn.Module):
                 log_mel = torch.stack([self.to_unit_decibels(mel) for mel in self._mel_power_of_clips(batch)])
             else:
                 log_mel = self.to_unit_decibels(self.mel_power(batch))
-            # A codec or a dither leaves something of silence, which in dB below its own maximum would look like sound.
-            log_mel = log_mel * (batch.abs().amax(dim=-1) > self.config.silent_peak)[:, None, None]
         return log_mel[0] if waveform.ndim == 1 else log_mel
 
     def mel_power(self, waveform: torch.Tensor, filterbank: torch.Tensor | None = None) -> torch.Tensor:

@@ -94,15 +94,11 @@ class QuaclrsModel(QuaclrsPreTrainedModel):
         Raises:
             ValueError: neither or both inputs are given.
         """
-        log_mel = self.log_mel_of(input_values, input_features)
-        feature_map, embedding = self.backbone(self.pictures(log_mel).to(self.dtype))
-        return BaseModelOutputWithPooling(last_hidden_state=feature_map, pooler_output=embedding)
-
-    def log_mel_of(self, input_values: torch.Tensor | None, input_features: torch.Tensor | None) -> torch.Tensor:
-        """Log-mels (batch, mels, frames) of waveforms, or the log-mels themselves; a `ValueError` unless one is given."""
         if (input_values is None) == (input_features is None):
             raise ValueError("pass either input_values (waveforms) or input_features (log-mels)")
-        return self.log_mel(input_values) if input_features is None else input_features
+        log_mel = self.log_mel(input_values) if input_features is None else input_features
+        feature_map, embedding = self.backbone(self.pictures(log_mel).to(self.dtype))
+        return BaseModelOutputWithPooling(last_hidden_state=feature_map, pooler_output=embedding)
 
 
 class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
@@ -151,9 +147,9 @@ class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
         Raises:
             ValueError: labels of another kind than the `problem_type`'s.
         """
-        log_mel = self.quaclrs.log_mel_of(input_values, input_features)
-        logits = self.classifier(self.quaclrs(input_features=log_mel).pooler_output)
-        heard = log_mel.amax(dim=(-2, -1)) > 0  # the loudest cell of every sound is 1
+        embedding = self.quaclrs(input_values=input_values, input_features=input_features).pooler_output
+        logits = self.classifier(embedding)
+        heard = self._is_heard(input_values, input_features)
         logits = torch.where(heard[:, None], logits, _NO_LABEL if self._is_multi_label else 0.0)
         loss = None
         if labels is not None:
@@ -164,6 +160,13 @@ class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Scores in [0, 1] of logits (..., num_labels): of one label a clip they add up to 1."""
         return logits.sigmoid() if self._is_multi_label else logits.softmax(-1)
+
+    def _is_heard(self, input_values: torch.Tensor | None, input_features: torch.Tensor | None) -> torch.Tensor:
+        """False for each silent clip (batch,). A log-mel does not know its level; digital silence is 0 everywhere."""
+        if input_values is not None:
+            return input_values.abs().amax(dim=-1) > self.config.log_mel_config.silent_peak
+        assert input_features is not None
+        return input_features.amax(dim=(-2, -1)) > 0
 
     @property
     def _is_multi_label(self) -> bool:

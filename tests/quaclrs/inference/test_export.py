@@ -204,3 +204,15 @@ def test_an_export_that_is_damaged_is_named(export, tmp_path):
     (tmp_path / "config.json").write_text((export / "config.json").read_text())
     with pytest.raises(QuaclrsError, match=r"cannot be loaded .*export it anew"):
         load_onnx_classifier(tmp_path)
+
+
+def test_what_nobody_hears_is_silence_to_the_graph_and_to_the_script(export, tmp_path):
+    dither = np.random.default_rng(0).integers(-1, 2, RATE) / 32_768
+    classifier, files = load_onnx_classifier(export), []
+    for number, sound in enumerate((np.zeros(RATE), 1e-20 * dither, dither)):
+        assert classifier.predict(sound) == [{"label": "silence", "score": 1.0}]
+        np.testing.assert_allclose(classifier.probabilities([sound]), 1 / 13, atol=1e-6)
+        files.append(str(tmp_path / f"{number}.wav"))
+        soundfile.write(files[-1], sound, RATE, subtype="DOUBLE")
+    child = subprocess.run([sys.executable, export / "predict.py", *files], capture_output=True, text=True, check=True)
+    assert child.stdout.splitlines() == [f"{file}\tsilence 100.0%" for file in files]

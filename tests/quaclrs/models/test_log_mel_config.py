@@ -63,7 +63,8 @@ def test_the_defaults_are_table_1_of_the_paper() -> None:
     # What the paper leaves alone is librosa's default.
     librosas = {"win_length": None, "power": 2, "mel_scale": "slaney", "mel_norm": "slaney", "image_width": None}
 
-    assert LogMelConfig().to_dict() == table_1 | librosas
+    ours = {"silence_dbfs": -90.0}
+    assert LogMelConfig().to_dict() == table_1 | librosas | ours
     assert LogMelConfig().n_samples == 192_000
 
 
