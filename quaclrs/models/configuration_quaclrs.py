@@ -17,6 +17,8 @@ class QuaclrsConfig(PreTrainedConfig):
         log_mel (`dict`, *optional*): fields of `LogMelConfig`; the paper's Table 1 where absent.
         image_mean, image_std (`list[float]`, *optional*): normalisation of the three channels; those of the backbone's
             pretrained weights where absent (the model writes them here, so a saved model never depends on timm's).
+        training_data (`dict`, *optional*): what the weights have heard, as `quaclrs.evaluation.training_data` packs it;
+            absent where nobody knows.
         kwargs: those of `PreTrainedConfig`, among them `num_labels`, `id2label` and `label2id`.
 
     Raises:
@@ -31,12 +33,14 @@ class QuaclrsConfig(PreTrainedConfig):
         log_mel: dict[str, Any] | None = None,
         image_mean: list[float] | None = None,
         image_std: list[float] | None = None,
+        training_data: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         self.backbone = backbone
         self.log_mel = LogMelConfig.from_dict(log_mel or {}).to_dict()
         self.image_mean = image_mean
         self.image_std = image_std
+        self.training_data = training_data
         super().__init__(**kwargs)
 
     @property

@@ -16,10 +16,14 @@ from quaclrs.evaluation.shortcuts import shortcut_features, shortcut_probabiliti
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
 
 from .config import TrainingConfig
+from .heard import heard_by_initial_weights
 from .session import Session
 
 if TYPE_CHECKING:
     from ..clips.splits import Split, Splits
+
+#: Beside figures of a run that began with weights of others.
+UNKNOWN_WARNING = "the weights that training began with do not say what they have heard: they may know the test clips"
 
 #: Row of `metrics.json` and of every summary beside the model's own figures.
 SHORTCUT_CONTROL = "duration, channels and sampling rate alone"
@@ -49,6 +53,7 @@ def shortcut_control(splits: Splits, seed: int) -> dict[str, float | None]:
 def data_warnings(config: TrainingConfig, splits: Splits) -> list[str]:
     """Reasons why every figure on these clips is optimistic or meaningless."""
     warnings = [PAPER_PROTOCOL_WARNING] if config.protocol == "paper" else []
+    warnings += [] if heard_by_initial_weights(config).complete else [UNKNOWN_WARNING]
     return [*warnings, SYNTHETIC_WARNING] if splits.synthetic else warnings
 
 

@@ -30,7 +30,7 @@ def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfi
             )
         )
         if config.init_from:
-            load_encoder(model.quaclrs, config.init_from, config.test_fold)
+            load_encoder(model.quaclrs, config.init_from)
         elif config.initial_weights == "pretrained":
             load_pretrained(model.quaclrs.backbone, config.pretrained_file)
     except BackboneError as error:
