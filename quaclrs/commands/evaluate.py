@@ -86,6 +86,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     from ..evaluation.held_out import find_held_out
     from ..evaluation.robustness import CLEAN, make_noise, metrics_over_snr, probabilities_over_snr
     from ..evaluation.training_data import TrainingData
+    from ..inference.pytorch import TorchClassifier
 
     if not sys.stderr.isatty():
         disable_progress_bars()
@@ -115,6 +116,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     for reason in broken.values():
         print(f"broken: {reason}", file=sys.stderr)
     clips = clips.without(broken)
+    assert isinstance(classifier, TorchClassifier)
     held_out = find_held_out(clips, TrainingData.of_model(classifier.model.config.training_data))
     conditions = metrics_over_snr(probabilities, clips.labels, clips.classes, clips.sources)
     result = describe(options.model or PACKAGED, options.dataset, clips, classifier.labels, held_out)

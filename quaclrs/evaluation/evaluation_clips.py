@@ -122,7 +122,9 @@ class EvaluationClips:
             rows=self.rows.select(kept),
             labels=self.labels[kept],
             broken={self.clip_ids[place]: reason for place, reason in broken.items()},
-            **{name: [getattr(self, name)[i] for i in kept] for name in ("clip_ids", "folds", "sources")},
+            clip_ids=[self.clip_ids[place] for place in kept],
+            folds=[self.folds[place] for place in kept],
+            sources=[self.sources[place] for place in kept],
         )
 
 
