@@ -82,7 +82,18 @@ def complete_folds(dataset: Dataset, protocol: FoldProtocol = "strict") -> tuple
 def is_synthetic(dataset: Dataset) -> bool:
     """True where any clip is of the embedded sample, by its attribution."""
     known = "attribution" in dataset.column_names
-    return known and any(text.startswith("synthesised") for text in dataset.unique("attribution"))
+    return known and any(map(_says_synthetic, dataset.unique("attribution")))
+
+
+def synthetic_clips(dataset: Dataset) -> list[bool]:
+    """Which clips are of the embedded sample."""
+    if "attribution" not in dataset.column_names:
+        return [False] * len(dataset)
+    return list(map(_says_synthetic, dataset["attribution"][:]))
+
+
+def _says_synthetic(attribution: str) -> bool:
+    return attribution.startswith("synthesised")
 
 
 def leak_warning(dataset: Dataset, protocol: FoldProtocol = "strict") -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -33,12 +36,46 @@ _SILENT_PEAK = 2.0**-14
 _ONE_AT_A_TIME = threading.RLock()
 
 
+Content = TypeVar("Content")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Panel(Generic[Content]):
+    """What one part of the page shows: its content, or None and one line that says why it is empty."""
+
+    content: Content | None
+    why_empty: str = ""
+
+    @classmethod
+    def of(cls, make: Callable[[], Content]) -> Panel[Content]:
+        """The panel that `make` fills. Its failure leaves the other panels alone, so it goes no further."""
+        try:
+            return cls(make())
+        except QuaclrsError as error:
+            return cls(None, str(error))
+        except Exception:
+            _log.exception("a panel failed")
+            return cls(None, "this part failed; the others do not depend on it")
+
+
 @dataclass(frozen=True)
 class Moment:
     """A segment of a timeline, and whether the loudest moment of the sound lies in it."""
 
     segment: Segment
     loudest: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is shown of a sound, each part for itself: scores by class, its picture, the explanation, the timeline."""
+
+    scores: Panel[dict[str, float]]
+    sound: Panel[Figure]
+    explanation: Panel[Figure]
+    moments: Panel[list[Moment]]
 
 
 def model_names() -> list[str]:
@@ -123,6 +160,13 @@ def draw_explanation(model: str, sound: Recording, label: str | None) -> Figure:
     return explanation_figure(explanation, window)
 
 
+def draw_words(words: str) -> Figure:
+    """A line of text in place of a picture."""
+    figure = empty_figure(8, 1.5)
+    figure.text(0.5, 0.5, words, ha="center", va="center", wrap=True)
+    return figure
+
+
 def list_moments(model: str, file: str, loudest: float) -> list[Moment]:
     """The timeline of a file, the segment that holds its loudest second marked; silence is never the loudest."""
     classifier = classifier_of(model)
@@ -130,3 +174,20 @@ def list_moments(model: str, file: str, loudest: float) -> list[Moment]:
         segments = classifier.predict_timeline(file)
     marked = [s.start <= loudest < s.end and s.label != SILENCE for s in segments]
     return [Moment(segment, mark) for segment, mark in zip(segments, marked, strict=True)]
+
+
+def analyse_sound(model: str, file: str | None, label: str | None) -> Page:
+    """All parts of the page; `label` is the class to explain, the model's answer where none is given.
+
+    Raises:
+        QuaclrsError: as `check_sound`, or the file cannot be decoded, so that no part has anything to show.
+    """
+    loudest = check_sound(file)
+    assert file is not None
+    sound = read_middle(model, file)
+    return Page(
+        scores=Panel.of(lambda: label_sound(model, sound)),
+        sound=Panel.of(lambda: draw_sound(model, sound)),
+        explanation=Panel.of(lambda: draw_explanation(model, sound, label)),
+        moments=Panel.of(lambda: list_moments(model, file, loudest)),
+    )

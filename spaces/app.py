@@ -13,15 +13,17 @@ from analysis import (
     LONGEST_SECONDS,
     MOST_MEGABYTES,
     Moment,
+    Panel,
+    analyse_sound,
     check_sound,
     classifier_of,
     draw_explanation,
-    draw_sound,
+    draw_words,
     label_sound,
-    list_moments,
     model_names,
     read_middle,
 )
+from matplotlib.figure import Figure
 
 from quaclrs import QuaclrsError
 
@@ -84,25 +86,29 @@ def predict(file: str | None) -> dict[str, float]:
 def analyse(file: str | None, model: str, label: str) -> tuple[Any, ...]:
     """Everything that the page shows of a sound."""
     try:
-        loudest = check_sound(file)
-        assert file is not None
-        sound = read_middle(model, file)
-        scores = label_sound(model, sound)
-        moments = list_moments(model, file, loudest)
-        explained = draw_explanation(model, sound, None if label == ANSWER else label)
-        return scores, draw_sound(model, sound), explained, _as_rows(moments)
+        page = analyse_sound(model, file, _asked(label))
     except QuaclrsError as error:
         raise gr.Error(str(error), print_exception=False) from error
+    if page.scores.why_empty:
+        gr.Warning(page.scores.why_empty)
+    moments = page.moments.content
+    timeline = [["", page.moments.why_empty, ""]] if moments is None else _as_rows(moments)
+    return page.scores.content, _picture(page.sound), _picture(page.explanation), timeline
 
 
 def explain_again(file: str | None, model: str, label: str) -> Any:
     """The explanation of another class."""
     if not file:
         return None
-    try:
-        return draw_explanation(model, read_middle(model, file), None if label == ANSWER else label)
-    except QuaclrsError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+    return _picture(Panel.of(lambda: draw_explanation(model, read_middle(model, file), _asked(label))))
+
+
+def _asked(label: str) -> str | None:
+    return None if label == ANSWER else label
+
+
+def _picture(panel: Panel[Figure]) -> Figure:
+    return draw_words(panel.why_empty) if panel.content is None else panel.content
 
 
 def _as_rows(moments: list[Moment]) -> list[list[str]]:

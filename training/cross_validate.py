@@ -24,6 +24,7 @@ from quaclrs.evaluation.figures.style import save_figure
 from quaclrs.evaluation.result_files import read_predictions
 
 from .runs.folder import RunFolder
+from .runs.heard import refuse_planned
 from .runs.options import command_line, flag_of, option, parse_config, parse_numbers
 from .runs.queue import side_by_side
 from .runs.run import Run
@@ -75,6 +76,7 @@ def cross_validate(config: CrossValidationConfig) -> dict[str, Any]:
     for run in runs:
         if not config.overwrite:
             run.refuse_other()
+    refuse_planned(run.config for run in runs)
     waiting = [run for run in runs if config.overwrite or not run.is_finished()]
     if config.jobs > 1:
         _train_side_by_side(waiting, config.jobs)

@@ -26,6 +26,7 @@ from quaclrs.evaluation.reports.tables import markdown_table, percent
 from .clips.few_labels import keep_labelled
 from .runs.config import ALL_RECORDINGS, TrainingConfig
 from .runs.folder import RunFolder
+from .runs.heard import refuse_planned
 from .runs.options import check_options, command_line, flag_of, option, parse_config, parse_numbers, read_options_file
 from .runs.queue import Starter, train_all
 from .runs.run import Run
@@ -84,8 +85,7 @@ def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
         for amount in config.amounts
         for curve, run in plan_runs(config, amount, seed, clips[amount, seed]).items()
     }
-    for run in plan.values():
-        run.config  # noqa: B018 (a wrong option is an error now, before anything is trained)
+    refuse_planned(run.config for run in plan.values())  # this, or a wrong option, is an error before any training
     failed = train_all(plan.values(), start, lambda line: print(line, file=sys.stderr, flush=True), config.jobs)
     folder = RunFolder(config.output_dir)
     accuracies: dict[str, dict[str, list[float]]] = {}

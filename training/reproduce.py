@@ -31,6 +31,7 @@ from .paper.plan import Key, Plan, Request, check_image_size, in_order, plan_tab
 from .paper.report import Report
 from .paper.tables import TABLE_NAMES, PaperTable, select_backbones, select_tables
 from .runs.folder import RunFolder
+from .runs.heard import refuse_planned
 from .runs.options import flag_of, parse_numbers
 from .runs.queue import Starter, train_all
 from .runs.run import Run
@@ -59,8 +60,7 @@ def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
     keys = {table.name: [(f, s) for f in folds[table.name] for s in options.seeds or table.seeds] for table in tables}
     plans = {table.name: plan_table(table, keys[table.name], request) for table in tables}
     runs = in_order(list(plans.values()), request.backbones)
-    for run in runs:
-        run.config  # noqa: B018 (a wrong option is an error now, before anything is trained)
+    refuse_planned(run.config for run in runs)  # this, or a wrong option, is an error now, before anything is trained
     if options.dry_run:
         for run in runs:
             print(shlex.join(["python", "-m", *run.arguments]))

@@ -24,6 +24,7 @@ from quaclrs.ssl import UNLABELLED, LogMelEncoder
 from .clips.augmentation import build_log_mel_config
 from .clips.splits import Splits, load_splits
 from .runs.checkpoints import broadcast_buffers
+from .runs.heard import heard_after
 from .runs.optimization import Schedule, optimizer_of
 from .runs.options import parse_config
 from .runs.sampling import EpochSampler
@@ -89,7 +90,9 @@ def fit(session: Session, config: SSLConfig) -> Fitted:
         splits = load_splits(config, feature_extractor, views.of_policies, unlabelled=UNLABELLED)
     if len(splits.train) < config.batch_size * accelerator.num_processes:
         raise QuaclrsError(f"--batch-size is {config.batch_size}, but there are {len(splits.train)} clips; lower it")
+    heard = heard_after(config, splits)
     encoder = build_encoder(config, log_mel)
+    encoder.config.training_data = heard
     before = copy.deepcopy(encoder)
     share_statistics = accelerator.num_processes > 1 and accelerator.device.type == "cuda"
     network: Any = build_network(config, encoder, len(splits.class_names), share_statistics)

@@ -22,6 +22,7 @@ from quaclrs.models import QuaclrsFeatureExtractor
 from .clips.augmentation import build_augmentation, build_log_mel_config
 from .clips.splits import Splits, load_splits
 from .runs.checkpoints import broadcast_buffers
+from .runs.heard import heard_after
 from .runs.optimization import Schedule, optimizer_of
 from .runs.options import parse_config
 from .runs.sampling import EpochSampler
@@ -93,7 +94,9 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
     with accelerator.main_process_first():  # the others find what it decoded and cached
         views = [] if augmentation is None else [augmentation]
         splits = load_splits(config, feature_extractor, views, keep_back=hold_out)
+    heard = heard_after(config, splits, hold_out)
     model = build_model(config, splits.class_names, log_mel)
+    model.config.training_data = heard
     accelerator.print(splits.description if hold_out else f"all {len(splits.train)} clips train")
     session.open()
     if config.mode == "linear_probe" and augmentation is None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from quaclrs.audio import find_audio_files
 from quaclrs.errors import QuaclrsError
+from quaclrs.evaluation.evaluation_clips import listed
+from quaclrs.evaluation.sound_folders import label_sounds
 from quaclrs.labels import CLASS_NAMES
 
 from .files import read_table, refuse_doubled_names
@@ -35,24 +37,26 @@ class ClipFacts:
 def scan_extras(folders: Mapping[str, Path]) -> SourceReport:
     """List the clips of classes of one's own.
 
-    A folder's `metadata.csv` may tell more about its clips, in columns `file` (path below the folder), `recording_id`,
-    `fold` (1 to 10), `licence` and `attribution`. Clips without `recording_id` are grouped by content later, as those
-    of sireNNet are; recordings without `fold` are dealt whole to the ten folds.
+    A folder's `metadata.csv` may tell more about its clips, in columns `file` (path below the folder; or `file_name`,
+    as `datasets` calls it), `recording_id`, `fold` (1 to 10), `licence` and `attribution`. Clips without `recording_id`
+    are grouped by content later, as those of sireNNet are; recordings without `fold` are dealt whole to the ten folds.
+    Where a table beside the sounds labels them, as ESC-50's does, the class has only those of its name.
 
     Args:
         folders: class name -> folder, with sound files in it or below.
 
     Raises:
-        QuaclrsError: a name is no new label in lower-case snake_case, a folder is missing or holds no sound file, its
-            table is wrong (it names an absent file, or gives recordings or folds to some clips and not to others), or a
-            recording lies in two folds or, without given folds, in two classes.
+        QuaclrsError: a name is no new label in lower-case snake_case, a folder is missing or holds no sound file, or
+            sounds of other classes beside it, its table is wrong (it names an absent file, or gives recordings or folds
+            to some clips and not to others), or a recording lies in two folds or, without given folds, in two classes.
     """
     report = SourceReport(EXTRA, [])
     for label in sorted(folders):
         _refuse_label(label)
-        clips, synthetic = _scan_class(label, folders[label])
+        clips, synthetic, notes = _scan_class(label, folders[label])
         report.clips += clips
         report.synthetic |= synthetic
+        report.notes += notes
     _refuse_split_recordings(report.clips)
     return report
 
@@ -65,15 +69,16 @@ def _refuse_label(label: str) -> None:
         raise QuaclrsError(f"--extra {label}=…: {label} is a published class; choose another name, such as my_{label}")
 
 
-def _scan_class(label: str, folder: Path) -> tuple[list[SourceClip], bool]:
-    """The clips of one class, and whether they are synthetic."""
+def _scan_class(label: str, folder: Path) -> tuple[list[SourceClip], bool, list[str]]:
+    """The clips of one class, whether they are synthetic, and lines to print."""
     if not folder.is_dir():
         raise QuaclrsError(f"folder {folder} does not exist; check --extra {label}={folder}")
     paths = find_audio_files(folder, ignored=(_TABLE, SYNTHETIC_MARKER))
     if not paths:
         raise QuaclrsError(f"{folder} holds no sound file; check --extra {label}={folder}")
+    all_paths, (paths, notes) = paths, _of_class(label, folder, paths)
     refuse_doubled_names(folder, paths)
-    facts = _read_facts(folder, paths)
+    facts = _read_facts(folder, paths, all_paths)
     synthetic = is_synthetic(folder)
     own = ("unknown", "a recording of one's own, added by --extra")
     licence, attribution = SYNTHETIC_PROVENANCE if synthetic else own
@@ -93,22 +98,55 @@ def _scan_class(label: str, folder: Path) -> tuple[list[SourceClip], bool]:
                 fold_paper=of_clip.fold,
             )
         )
-    return clips, synthetic
+    return clips, synthetic, notes
 
 
-def _read_facts(folder: Path, paths: list[Path]) -> dict[Path, ClipFacts]:
+def _of_class(label: str, folder: Path, paths: list[Path]) -> tuple[list[Path], list[str]]:
+    """The sounds of a class where a table labels them, otherwise all; and a line on those that it leaves out."""
+    sounds, table = label_sounds(folder, [path.relative_to(folder) for path in paths], known=[label])
+    names = {path: _as_label(sound.label or "") for path, sound in zip(paths, sounds, strict=True)}
+    found = sorted({sound.label for sound in sounds if sound.label})
+    if table is None:
+        if label in names.values() and set(names.values()) - {label, ""}:
+            raise QuaclrsError(
+                f"--extra {label}={folder}: sounds of {label} lie there beside others ({listed(found)}); give the "
+                f"folder of {label} alone"
+            )
+        return paths, []
+    tables = ", ".join(table.tables)
+    if label not in names.values():
+        raise QuaclrsError(
+            f"--extra {label}={folder}: {tables} there labels the sounds {listed(found)}, none of them {label}; call "
+            "the class as the table does, or give a folder without it"
+        )
+    chosen = [path for path, name in names.items() if name == label]
+    left_out = len(paths) - len(chosen)
+    note = f"{label}: {len(chosen)} sounds by {tables}, which does not call {left_out} others so"
+    return chosen, [note] if left_out else []
+
+
+def _as_label(text: str) -> str:
+    """A name in snake_case: `Chain saw` is `chain_saw`."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def _read_facts(folder: Path, paths: list[Path], all_paths: list[Path]) -> dict[Path, ClipFacts]:
     """What `metadata.csv` says of each clip; it may leave clips out, but a column speaks of all clips or of none."""
     table = folder / _TABLE
     if not table.is_file():
         return {}
     facts: dict[Path, ClipFacts] = {}
-    known = set(paths)
-    for line, row in enumerate(read_table(table, ["file"]), start=2):
-        path = folder / row["file"]
+    known, of_class = set(all_paths), set(paths)
+    rows = read_table(table, [])
+    column = "file_name" if rows and "file_name" in rows[0] else "file"
+    for line, row in enumerate(read_table(table, [column]), start=2):
+        path = folder / row[column]
         if path not in known:
-            raise QuaclrsError(f"{table} line {line}: no sound file {row['file']!r} lies in {folder}; correct the row")
+            raise QuaclrsError(f"{table} line {line}: no sound file {row[column]!r} lies in {folder}; correct the row")
         if path in facts:
-            raise QuaclrsError(f"{table} line {line}: {row['file']} is listed twice; keep one row")
+            raise QuaclrsError(f"{table} line {line}: {row[column]} is listed twice; keep one row")
+        if path not in of_class:
+            continue
         cells = {name: row.get(name, "").strip() or None for name in ("recording_id", "licence", "attribution")}
         facts[path] = ClipFacts(**cells, fold=_read_fold(f"{table} line {line}", row.get("fold", "").strip()))
     for column in ("recording_id", "fold"):

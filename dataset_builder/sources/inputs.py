@@ -44,7 +44,7 @@ SOURCES = (
         URBANSOUND8K,
         scan_urbansound8k,
         URBANSOUND8K_ARCHIVE,
-        "folder with metadata/ and audio/fold1…10, UrbanSound8K.tar.gz",
+        "folder with metadata/ and audio/fold1…10 or Kaggle's, UrbanSound8K.tar.gz",
         settings=("keep_siren",),
     ),
     Source(SIRENNET, scan_sirennet, SIRENNET_ARCHIVE, "folder with ambulance/, firetruck/, …, a zip of it"),

@@ -37,6 +37,8 @@ OFFICIAL_FOLD_COUNTS = (873, 888, 925, 990, 936, 823, 838, 806, 816, 837)
 #: Recordings (fsID) that the official metadata puts into two folds, each time as another class.
 KNOWN_SPLIT_RECORDINGS = {"77751": (2, 7), "106905": (1, 8), "132016": (1, 4), "176638": (1, 4), "180937": (1, 9)}
 
+_METADATA = Path("metadata", "UrbanSound8K.csv")
+
 METADATA_COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
 
 
@@ -46,7 +48,8 @@ def scan_urbansound8k(folder: Path, keep_siren: bool = False) -> SourceReport:
     Clips may have another ending than in the metadata (transcoded to .flac, .ogg); absent ones are counted.
 
     Args:
-        folder: holds `metadata/UrbanSound8K.csv` and `audio/fold1` to `fold10`, or a folder `UrbanSound8K` that does.
+        folder: holds `metadata/UrbanSound8K.csv` and `audio/fold1` to `fold10`, or these files and folders without the
+            folders around them, as on Kaggle; or a folder `UrbanSound8K` that does.
         keep_siren: keep the tenth class, `siren`, which the paper leaves out (section 3), for comparison.
 
     Raises:
@@ -55,24 +58,29 @@ def scan_urbansound8k(folder: Path, keep_siren: bool = False) -> SourceReport:
     """
     usual = folder / "UrbanSound8K"
     root = find_root(usual if usual.is_dir() else folder, _has_metadata, "--urbansound8k")
-    metadata = root / "metadata" / "UrbanSound8K.csv"
-    if not metadata.is_file():
-        raise QuaclrsError(f"{metadata} does not exist; give --urbansound8k a folder with metadata/ and audio/")
+    metadata = next((file for file in _metadata_files(root) if file.is_file()), None)
+    if metadata is None:
+        raise QuaclrsError(
+            f"{root / _METADATA} does not exist; give --urbansound8k a folder with metadata/ and audio/, or with "
+            f"{_METADATA.name} and fold1 to fold10"
+        )
+    audio = root / "audio" if (root / "audio").is_dir() else root
     synthetic = is_synthetic(root)
     rows = read_table(metadata, METADATA_COLUMNS)
     report = SourceReport(URBANSOUND8K, [], synthetic, notes=check_metadata(metadata, rows, synthetic))
-    files = {(path.parent.name, path.stem): path for path in find_audio_files(root / "audio")}
+    files = {(_fold_folder(path), path.stem): path for path in find_audio_files(audio)}
     wanted = {*URBANSOUND8K_CLASSES, "siren"} if keep_siren else set(URBANSOUND8K_CLASSES)
     for row in rows:
         if row["class"] not in wanted:
             continue
-        path = files.get((f"fold{row['fold']}", Path(row["slice_file_name"]).stem))
+        stem = Path(row["slice_file_name"]).stem
+        path = files.get((f"fold{row['fold']}", stem)) or files.get(("", stem))
         if path is None:
             report.missing[row["class"], row["fold"]] += 1
         else:
             report.clips.append(_clip(row, path, synthetic))
     if not report.clips:
-        raise QuaclrsError(f"{root / 'audio'} holds no clip that {metadata.name} lists; check --urbansound8k")
+        raise QuaclrsError(f"{audio} holds no clip that {metadata.name} lists; check --urbansound8k")
     return report
 
 
@@ -170,5 +178,14 @@ def _name_folds(folds_of: dict[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{name} (folds {', '.join(map(str, folds))})" for name, folds in sorted(folds_of.items()))
 
 
+def _fold_folder(path: Path) -> str:
+    """The folder of its fold; empty for a clip that lies in none, as where all were put into one folder."""
+    return path.parent.name if path.parent.name.startswith("fold") else ""
+
+
 def _has_metadata(folder: Path) -> bool:
-    return (folder / "metadata" / "UrbanSound8K.csv").is_file()
+    return any(file.is_file() for file in _metadata_files(folder))
+
+
+def _metadata_files(root: Path) -> tuple[Path, Path]:
+    return root / _METADATA, root / _METADATA.name

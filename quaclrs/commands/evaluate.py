@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import sys
-from pathlib import Path
 from typing import Any
 
 from ..default_model import PACKAGED
@@ -29,7 +28,7 @@ def add_evaluate_command(commands: Any) -> None:
         "--dataset",
         required=True,
         metavar="DIR_OR_REPO",
-        help="UrbanSound13; or any, with --label-map, or class folders",
+        help="UrbanSound13; or any, with --label-map; or a folder of sounds with a table or a sub-folder a class",
     )
     add("--fold", type=int, metavar="K", help="test fold of UrbanSound13; every clip where absent")
     add("--split", metavar="NAME", help="split of that fold, or of another data set (default test)")
@@ -43,7 +42,8 @@ def add_evaluate_command(commands: Any) -> None:
     )
     add("--seed", type=int, default=0, metavar="N", help="of the noise (default 0)")
     add("--label-map", metavar="FILE", help="YAML or JSON, `their_label: our_label`, or null to leave out")
-    add("--label-column", metavar="NAME", help="column of another data set's labels (default label)")
+    add("--label-column", metavar="NAME", help="of another data set, or of the table in a folder (default label)")
+    add("--skip-broken", action="store_true", help="leave out clips that cannot be decoded, and name them")
     add("--only-mapped-classes", action="store_true", help="predict only classes that the map leads to")
     add("--batch-size", type=int, default=32, metavar="N", help="clips at once (default 32)")
     add_channel_option(parser)
@@ -84,7 +84,10 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
     from ..evaluation.evaluation_clips import choose_clips
     from ..evaluation.foreign_dataset import load_label_map
+    from ..evaluation.held_out import find_held_out
     from ..evaluation.robustness import CLEAN, make_noise, metrics_over_snr, probabilities_over_snr
+    from ..evaluation.training_data import TrainingData
+    from ..inference.pytorch import TorchClassifier
 
     if not sys.stderr.isatty():
         disable_progress_bars()
@@ -99,19 +102,25 @@ def run_evaluate(options: argparse.Namespace) -> int:
         options.split,
         options.protocol,
         label_map,
-        options.label_column or "label",
+        options.label_column,
         options.only_mapped_classes,
     )
     snrs = (options.snr or parse_snrs("clean,20,15,10,5,0,-5")) if noise is not None else (CLEAN,)
-    waveforms = tqdm(
-        clips.waveforms(rate, options.channel), desc="evaluating", total=len(clips), unit="clip", disable=None
-    )
+    if not options.skip_broken:
+        clips.refuse_broken()
+    broken: dict[int, str] = {}
+    decoded = clips.decode(rate, broken if options.skip_broken else None, options.channel)
+    bar = tqdm(decoded, desc="evaluating", total=len(clips), unit="clip", disable=None)
     probabilities = probabilities_over_snr(
-        classifier, waveforms, clips.clip_ids, clips.classes, snrs, noise, options.seed, options.batch_size
+        classifier, bar, clips.classes, snrs, noise, options.seed, options.batch_size
     )
+    for reason in broken.values():
+        print(f"broken: {reason}", file=sys.stderr)
+    clips = clips.without(broken)
+    assert isinstance(classifier, TorchClassifier)
+    held_out = find_held_out(clips, TrainingData.of_model(classifier.model.config.training_data))
     conditions = metrics_over_snr(probabilities, clips.labels, clips.classes, clips.sources)
-    result = describe(options.model or PACKAGED, options.dataset, clips, classifier.labels)
-    result["warnings"] += _run_warnings(options)
+    result = describe(options.model or PACKAGED, options.dataset, clips, classifier.labels, held_out)
     result |= {key: value for key, value in conditions[0].items() if key != "snr_db"}
     if noise is not None:
         result["robustness"] = {"noise": options.noise, "seed": options.seed, "conditions": conditions}
@@ -126,34 +135,20 @@ def _check(options: argparse.Namespace) -> None:
     if options.batch_size < 1:
         raise QuaclrsError(f"--batch-size is {options.batch_size}; it must be 1 or more")
     has_fold = options.fold is not None
+    chooses_labels = options.split is not None or options.label_column is not None
+    is_foreign = bool(options.label_map) or (chooses_labels and not has_fold and _is_folder_of_sounds(options.dataset))
     for given, name, needed, fits in (
         (options.snr is not None, "--snr", "--noise", options.noise),
-        (options.split is not None, "--split", "--fold, or --label-map", has_fold or options.label_map),
+        (options.split is not None, "--split", "--fold, or --label-map", has_fold or is_foreign),
         (options.protocol == "paper", "--protocol paper", "--fold", has_fold),
-        (options.label_column is not None, "--label-column", "--label-map", options.label_map),
+        (options.label_column is not None, "--label-column", "--label-map", is_foreign),
         (options.only_mapped_classes, "--only-mapped-classes", "--label-map", options.label_map),
     ):
         if given and not fits:
             raise QuaclrsError(f"{name} has no use without {needed}; add it, or leave {name} out")
 
 
-def _run_warnings(options: argparse.Namespace) -> list[str]:
-    """Warnings of clips that the model may have trained on, as far as its run's folder tells."""
-    import yaml
+def _is_folder_of_sounds(dataset: str) -> bool:
+    from ..evaluation.foreign_dataset import is_folder_of_sounds
 
-    if options.model is None:
-        of_urbansound13 = options.label_map is None
-        return [f"{PACKAGED} was trained on UrbanSound13: it has learned from these clips"] if of_urbansound13 else []
-    file = Path(options.model).resolve().parent / "config.yaml"
-    if options.fold is None or not file.is_file():
-        return []
-    try:
-        run = yaml.safe_load(file.read_text(encoding="utf-8"))
-        trained = (run["test_fold"], run["protocol"])
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):  # some other program's file
-        return []
-    if trained == (options.fold, options.protocol):
-        return []
-    return [
-        f"the model's run kept fold {trained[0]} ({trained[1]}) for its test, so it may have trained on these clips"
-    ]
+    return is_folder_of_sounds(dataset)

@@ -42,6 +42,7 @@ def run_info(options: argparse.Namespace) -> int:
         "hears": f"{front_end['duration']:g} s at {front_end['sampling_rate']} Hz, {front_end['n_mels']} mels up to "
         f"{front_end['f_max']:g} Hz, {' x '.join(map(str, picture))} pixels, short clips: {front_end['pad_mode']}",
         "classes": ", ".join(described["labels"]),
+        "has heard": described["has_heard"],
         **{
             f"{r['metric']} ({', '.join(filter(None, (r['dataset'], r['split'])))})": percent(r["value"])
             for r in described["results"]
@@ -62,6 +63,7 @@ def describe_model(model: str | None) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     from ..default_model import DEFAULT_MODEL, PACKAGED
+    from ..evaluation.training_data import TrainingData
 
     folder = DEFAULT_MODEL if model is None else Path(model) if Path(model).is_dir() else _download(model)
     try:
@@ -87,6 +89,7 @@ def describe_model(model: str | None) -> dict[str, Any]:
         "dtype": ", ".join(dtypes),
         "labels": list(labels.values()),
         "log_mel": front_end,
+        "has_heard": TrainingData.of_model(config.get("training_data")).description,
         "results": card[0],
         "licence": card[1],
         "licence_file": str(folder / "LICENSE") if (folder / "LICENSE").is_file() else None,

@@ -1,10 +1,11 @@
-"""Options of commands that hear one sound: the sound, and the place of its picture."""
+"""The sounds that a command is given: one with the place of its picture, or files and folders."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,3 +36,16 @@ def read_sound(file: str, longest: float = math.inf) -> Recording:
 def picture_beside(file: str, ending: str) -> str:
     """The file with another ending; for standard input the ending alone."""
     return ending if file == STANDARD_INPUT else str(Path(file).with_suffix(f".{ending}"))
+
+
+def expand_sounds(names: Sequence[str]) -> list[str]:
+    """Files, in the order given, with the sound files below a folder in its place."""
+    from ..errors import QuaclrsError
+    from ..inference.classifier import several_sounds
+
+    files: list[str] = []
+    for name in names:
+        files += [str(file) for file in several_sounds(name) or []] if Path(name).is_dir() else [name]
+    if files.count(STANDARD_INPUT) > 1:
+        raise QuaclrsError("standard input (-) can be read once; give - once")
+    return files

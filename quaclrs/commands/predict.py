@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from ..errors import QuaclrsError
 from ..evaluation.reports.tables import percent
 from .model_options import add_channel_option, add_model_options, load_model
-from .one_sound import STANDARD_INPUT, read_sound
+from .one_sound import expand_sounds, read_sound
 
 
 def add_predict_command(commands: Any) -> None:
@@ -42,7 +41,7 @@ def run_predict(options: argparse.Namespace) -> int:
 
     from ..audio import AudioError, Recording
 
-    files = _expand(options.files)
+    files = expand_sounds(options.files)
     classifier = load_model(options)
     longest = classifier.longest_read
     decoded: list[str] = []
@@ -79,15 +78,3 @@ def run_predict(options: argparse.Namespace) -> int:
                 line = f"{decoded[number]}: {labels}"
             print(line, flush=True)
     return 2 if broken else 0
-
-
-def _expand(names: Sequence[str]) -> list[str]:
-    """Files, in the order given, with the sound files below a folder in its place."""
-    from ..inference.classifier import several_sounds
-
-    files: list[str] = []
-    for name in names:
-        files += [str(file) for file in several_sounds(name) or []] if Path(name).is_dir() else [name]
-    if files.count(STANDARD_INPUT) > 1:
-        raise QuaclrsError("standard input (-) can be read once; give - once")
-    return files

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..audio import AudioError, load_audio
+from ..audio import AudioError, load_audio, open_sound
 from ..data import SYNTHETIC_WARNING, class_names, is_synthetic, leak_warning, load_urbansound13
 from ..errors import QuaclrsError
 from ..folds import PAPER_PROTOCOL_WARNING, FoldProtocol, fold_column
 from ..labels import SOURCE_OF_CLASS
 from ..models.waveforms import Channel
-from .foreign_dataset import NO_LABEL, LabelMap, is_folder_of_sounds, label_names, load_foreign_dataset
+from .foreign_dataset import NO_LABEL, ForeignClips, LabelMap, is_folder_of_sounds, label_names, load_foreign_dataset
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -37,6 +39,8 @@ class EvaluationClips:
         split: of that fold or of another data set; None for every clip.
         left_out: label -> clips that are not evaluated for it.
         warnings: what makes the figures something else than a test.
+        labels_from: names of the tables that labels were taken from, of a folder of sounds.
+        broken: clip_id -> why it cannot be decoded, of clips that were left out for it.
     """
 
     rows: Dataset
@@ -50,6 +54,8 @@ class EvaluationClips:
     split: str | None
     left_out: dict[str, int]
     warnings: tuple[str, ...]
+    labels_from: tuple[str, ...] = ()
+    broken: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,22 +67,69 @@ class EvaluationClips:
             return f"{self.split} split of fold {self.fold}, {self.protocol} protocol"
         return "every clip" if self.split is None else f"split {self.split}"
 
-    def waveforms(self, sampling_rate: int, channel: Channel | None = None) -> Iterator[np.ndarray]:
-        """Every clip decoded, one after the other: float32 (samples,) at `sampling_rate` Hz, at its true length.
+    @property
+    def files(self) -> list[str]:
+        """Name of the file of every clip; its `clip_id` where the data set does not tell."""
+        paths = self.rows.select_columns("audio").flatten()["audio.path"][:]
+        return [path or clip_id for path, clip_id in zip(paths, self.clip_ids, strict=True)]
+
+    def decode(
+        self, sampling_rate: int, broken: dict[int, str] | None = None, channel: Channel | None = None
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Id and waveform of every clip, one after the other: float32 (samples,) at its true length.
 
         Args:
             sampling_rate: Hz.
+            broken: takes the clips that cannot be decoded, which are passed over: place -> why.
             channel: which is heard, as of `quaclrs.audio.Recording.mono`.
 
         Raises:
-            AudioError: a clip cannot be decoded, or has no audio.
+            AudioError: a clip cannot be decoded, or has no audio, and `broken` is None.
         """
+        for place, (clip_id, audio) in enumerate(self._sounds()):
+            try:
+                content, name = _content_of(clip_id, audio)
+                waveform = load_audio(content, sampling_rate, name, channel=channel)
+            except AudioError as error:
+                if broken is None:
+                    raise AudioError(f"{error}, or leave it out by --skip-broken") from error
+                broken[place] = str(error)
+            else:
+                yield clip_id, waveform
+
+    def refuse_broken(self) -> None:
+        """Raise an `AudioError` where clips cannot even be opened, which takes no time; name all of them on stderr."""
+        reasons = []
+        for clip_id, audio in self._sounds():
+            try:
+                with open_sound(*_content_of(clip_id, audio)):
+                    pass
+            except AudioError as error:
+                reasons.append(str(error))
+                print(f"broken: {error}", file=sys.stderr)
+        if reasons:
+            others = f" ({len(reasons) - 1} more broken clips are listed above)" if len(reasons) > 1 else ""
+            raise AudioError(f"{reasons[0]}{others}, or leave broken clips out by --skip-broken")
+
+    def _sounds(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for clip_id, row in zip(self.clip_ids, self.rows.select_columns("audio"), strict=True):
-            audio = row["audio"] or {}
-            content = audio.get("bytes") or audio.get("path")
-            if not content:
-                raise AudioError(f"clip {clip_id} has no audio; leave it out of the data set")
-            yield load_audio(content, sampling_rate, name=audio.get("path") or clip_id, channel=channel)
+            yield clip_id, row["audio"] or {}
+
+    def without(self, broken: Mapping[int, str]) -> EvaluationClips:
+        """The same without the clips that `decode` passed over; a `QuaclrsError` where none is left."""
+        kept = [place for place in range(len(self)) if place not in broken]
+        if not kept:
+            raise QuaclrsError(f"none of {len(self)} clips can be decoded, the first as {broken[0]}")
+
+        return dataclasses.replace(
+            self,
+            rows=self.rows.select(kept),
+            labels=self.labels[kept],
+            broken={self.clip_ids[place]: reason for place, reason in broken.items()},
+            clip_ids=[self.clip_ids[place] for place in kept],
+            folds=[self.folds[place] for place in kept],
+            sources=[self.sources[place] for place in kept],
+        )
 
 
 def choose_clips(
@@ -86,36 +139,43 @@ def choose_clips(
     split: str | None = None,
     protocol: FoldProtocol = "strict",
     label_map: LabelMap | None = None,
-    label_column: str = "label",
+    label_column: str | None = None,
     only_mapped_classes: bool = False,
 ) -> EvaluationClips:
     """Load a data set and keep the clips whose label is a class of the model.
 
     Args:
         path_or_repo: UrbanSound13 in a folder or on the Hub; with a label map any data set, and with or without one a
-            folder with a sub-folder of sound files a class.
+            folder of sounds with their labels (see `label_sounds`).
         model_classes: in the order of the model's output.
         fold: test fold of UrbanSound13; without it every clip.
         split: of that fold, `test` where absent; or of another data set.
         protocol: `strict` or `paper`, for a fold.
         label_map: their labels to the model's classes; without it labels are classes, and all must be.
-        label_column: where the labels are.
+        label_column: where the labels are; `label`, or what a table in a folder of sounds calls it, where absent.
         only_mapped_classes: whether a prediction may only be a class that the map leads to.
 
     Raises:
         QuaclrsError: the data set cannot be loaded, its classes differ from the model's, the map names a class that the
             model does not know, or no clip is left.
     """
-    foreign = fold is None and (label_map is not None or is_folder_of_sounds(path_or_repo))
-    if foreign:
-        rows, split = load_foreign_dataset(path_or_repo, split)
+    foreign = None
+    if fold is None and (label_map is not None or is_folder_of_sounds(path_or_repo)):
+        foreign = load_foreign_dataset(
+            path_or_repo, split, label_column, model_classes if label_map is None else label_map
+        )
+        rows, split = foreign.rows, foreign.split
+        names = label_names(rows, foreign.label_column)
     else:
         split = split or (None if fold is None else "test")
         rows = _load_urbansound13(path_or_repo, fold, split, protocol)
-    names = label_names(rows, label_column)
+        names = label_names(rows, label_column or "label")
     if label_map is None:
         _refuse_other_classes(
-            path_or_repo, set(names) - {NO_LABEL} if foreign else class_names(rows), model_classes, foreign
+            path_or_repo,
+            set(names) - {NO_LABEL} if foreign else class_names(rows),
+            model_classes,
+            may_lack=foreign is not None,
         )
         label_map = {name: name for name in model_classes}
     classes = _open_classes(label_map, model_classes, only_mapped_classes)
@@ -138,8 +198,17 @@ def choose_clips(
         protocol=None if fold is None else protocol,
         split=None if is_urbansound13 and fold is None else split,
         left_out=dict(left_out.most_common()),
-        warnings=tuple(_warnings(path_or_repo, rows, fold, split, protocol)) if is_urbansound13 else (),
+        warnings=tuple(_warnings(path_or_repo, rows, split, protocol)) if is_urbansound13 else _warnings_of(foreign),
+        labels_from=foreign.labels_from if foreign else (),
     )
+
+
+def _content_of(clip_id: str, audio: Mapping[str, Any]) -> tuple[Any, str]:
+    """Path or bytes of a clip, and its name for messages."""
+    content = audio.get("bytes") or audio.get("path")
+    if not content:
+        raise AudioError(f"clip {clip_id} has no audio; leave it out of the data set")
+    return content, audio.get("path") or clip_id
 
 
 def listed(names: Collection[str], most: int = 10) -> str:
@@ -183,12 +252,14 @@ def _open_classes(label_map: LabelMap, model_classes: Sequence[str], only_mapped
     return tuple(name for name in model_classes if name in mapped)
 
 
-def _warnings(
-    name: str | os.PathLike[str], rows: Dataset, fold: int | None, split: str | None, protocol: FoldProtocol
-) -> Iterator[str]:
-    if fold is None:
-        yield "every clip of the data set is evaluated, and clips that the model trained on are no test; give --fold"
-    elif split != "test":
+def _warnings_of(foreign: ForeignClips | None) -> tuple[str, ...]:
+    if foreign is None or not foreign.absent:
+        return ()
+    return (f"{', '.join(foreign.labels_from)} lists {foreign.absent} sounds that are not there",)
+
+
+def _warnings(name: str | os.PathLike[str], rows: Dataset, split: str | None, protocol: FoldProtocol) -> Iterator[str]:
+    if split not in (None, "test"):
         yield f"the {split} split is no test"
     if protocol == "paper":
         yield PAPER_PROTOCOL_WARNING

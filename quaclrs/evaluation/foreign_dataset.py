@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ..audio import find_audio_files
 from ..errors import QuaclrsError, first_line_of
 from ..files import refuse_unwritable_cache
 from ..hub import may_be_repo_id
+from .sound_folders import label_sounds
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -58,27 +60,47 @@ def is_folder_of_sounds(path_or_repo: str | os.PathLike[str]) -> bool:
     return folder.is_dir() and not any(folder.rglob("*.parquet")) and bool(find_audio_files(folder))
 
 
-def load_foreign_dataset(path_or_repo: str | os.PathLike[str], split: str | None = None) -> tuple[Dataset, str | None]:
-    """Load clips of any classes, their audio still encoded.
+@dataclass(frozen=True)
+class ForeignClips:
+    """Clips of any classes, their audio still encoded.
+
+    Attributes:
+        rows: `datasets.Dataset` with `audio` (`bytes` or `path`) and what else the data set has; of a folder of sounds
+            `clip_id` (the path within the folder).
+        label_column: where the labels are, null where a clip has none.
+        split: name of the split; None where there are none.
+        labels_from: the tables that gave the labels of a folder of sounds; none where its sub-folders did.
+        absent: sounds that those tables list and that are not there.
+    """
+
+    rows: Dataset
+    label_column: str
+    split: str | None
+    labels_from: tuple[str, ...] = ()
+    absent: int = 0
+
+
+def load_foreign_dataset(
+    path_or_repo: str | os.PathLike[str],
+    split: str | None = None,
+    label_column: str | None = None,
+    known: Collection[str] = (),
+) -> ForeignClips:
+    """Load clips of any classes.
 
     Args:
-        path_or_repo: a folder with a sub-folder of sound files a class; or a folder or Hub repository that
+        path_or_repo: a folder of sounds, labelled as `label_sounds` finds it; or a folder or Hub repository that
             `datasets.load_dataset` takes.
-        split: of a data set; where absent, `test` or the only one.
-
-    Returns:
-        Rows with `audio` (`bytes` or `path`) and what else the data set has, for a folder of sounds `label` (the name
-        of the sub-folder, null for a file outside any) and `clip_id` (the path within the folder); and the split's
-        name, or None for a folder of sounds.
+        split: where absent, `test` or the only one.
+        label_column: of the data set or of a table in the folder; `label`, or what such a table calls it, where absent.
+        known: labels that are waited for.
 
     Raises:
         QuaclrsError: it cannot be loaded, has no such split, or has no audio.
     """
     name = os.fspath(path_or_repo)
     if is_folder_of_sounds(name):
-        if split is not None:
-            raise QuaclrsError(f"{name} is a folder of sound files and has no splits; leave --split out")
-        return _list_folder(Path(name)), None
+        return _list_folder(Path(name), split, label_column, known)
     if not Path(name).is_dir() and not may_be_repo_id(name):
         raise QuaclrsError(f"data set folder {name} does not exist; give a folder or a Hub repository")
     from datasets import Audio, load_dataset
@@ -91,13 +113,18 @@ def load_foreign_dataset(path_or_repo: str | os.PathLike[str], split: str | None
             f"data set {name} cannot be loaded ({first_line_of(error)}); give a Hub repository, a folder of Parquet "
             "files, or one with a sub-folder of sound files a class"
         ) from error
-    chosen = split or ("test" if "test" in splits or len(splits) > 1 else next(iter(splits)))
-    if chosen not in splits:
-        raise QuaclrsError(f"data set {name} has no split {chosen!r}; give --split {' or '.join(splits)}")
+    chosen = _choose_split(name, list(splits), split)
     rows = splits[chosen]
     if "audio" not in rows.column_names:
         raise QuaclrsError(f"data set {name} has no column audio; it has {', '.join(rows.column_names)}")
-    return rows.cast_column("audio", Audio(decode=False)), chosen
+    return ForeignClips(rows.cast_column("audio", Audio(decode=False)), label_column or "label", chosen)
+
+
+def _choose_split(name: str, splits: Sequence[str], asked: str | None) -> str:
+    chosen = asked or ("test" if "test" in splits or len(splits) > 1 else splits[0])
+    if chosen not in splits:
+        raise QuaclrsError(f"data set {name} has no split {chosen!r}; give --split {' or '.join(splits)}")
+    return chosen
 
 
 def label_names(rows: Dataset, column: str = "label") -> list[str]:
@@ -121,17 +148,26 @@ def label_names(rows: Dataset, column: str = "label") -> list[str]:
     return [NO_LABEL if value is None else str(value) for value in values]
 
 
-def _list_folder(folder: Path) -> Dataset:
+def _list_folder(folder: Path, split: str | None, label_column: str | None, known: Collection[str]) -> ForeignClips:
     from datasets import Dataset, Features, Value
 
     files = [file.relative_to(folder) for file in find_audio_files(folder)]
+    sounds, table = label_sounds(folder, files, label_column, known)
+    splits = list(dict.fromkeys(sound.split for sound in sounds if sound.split is not None))
+    if split is not None and not splits:
+        raise QuaclrsError(f"{folder} is a folder of sound files and has no splits; leave --split out")
+    chosen = _choose_split(str(folder), splits, split) if splits else None
+    sounds = [sound for sound in sounds if sound.split == chosen]
     text = Value("string")
-    return Dataset.from_dict(
+    rows = Dataset.from_dict(
         {
-            "audio": [{"bytes": None, "path": str(folder / file)} for file in files],
-            "clip_id": [file.as_posix() for file in files],
-            "label": [file.parts[0] if len(file.parts) > 1 else None for file in files],
+            "audio": [{"bytes": None, "path": str(folder / sound.file)} for sound in sounds],
+            "clip_id": [sound.file.as_posix() for sound in sounds],
+            "label": [sound.label for sound in sounds],
         },
         # Not the type `Audio`, which needs torchcodec to take a path in.
         features=Features({"audio": {"bytes": Value("binary"), "path": text}, "clip_id": text, "label": text}),
     )
+    if table is None:
+        return ForeignClips(rows, "label", chosen)
+    return ForeignClips(rows, "label", chosen, table.tables, table.absent)

@@ -14,6 +14,9 @@ import numpy as np
 from quaclrs.errors import QuaclrsError
 from quaclrs.files import written
 
+#: Columns of `predictions.csv` before the probabilities.
+_COLUMNS = ["clip_id", "fold", "label", "predicted"]
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader never sees half of it; line ends stay as they are."""
@@ -38,7 +41,7 @@ def write_predictions(
     probabilities: np.ndarray,
     class_names: Sequence[str],
 ) -> None:
-    """Write clip_id, fold, label by name and one probability a class, for every clip.
+    """Write clip_id, fold, label and predicted label by name, and one probability a class, for every clip.
 
     Args:
         path: usually `predictions.csv`.
@@ -48,10 +51,10 @@ def write_predictions(
         class_names: names of the columns.
     """
     rows = (
-        [clip_id, fold, class_names[label], *row.tolist()]
+        [clip_id, fold, class_names[label], class_names[row.argmax()], *row.tolist()]
         for clip_id, fold, label, row in zip(clip_ids, folds, labels, probabilities, strict=True)
     )
-    write_csv(path, ["clip_id", "fold", "label", *class_names], rows)
+    write_csv(path, [*_COLUMNS, *class_names], rows)
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,14 @@ def read_predictions(path: Path) -> Predictions:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
-        names = header[3:]
+        if header[:4] != _COLUMNS:
+            raise ValueError("other columns")
+        names = header[4:]
         return Predictions(
             clip_ids=[row[0] for row in rows],
             folds=[int(row[1]) if row[1] else None for row in rows],
             labels=np.array([names.index(row[2]) for row in rows], dtype=np.int64),
-            probabilities=np.array([[float(p) for p in row[3:]] for row in rows]).reshape(len(rows), len(names)),
+            probabilities=np.array([[float(p) for p in row[4:]] for row in rows]).reshape(len(rows), len(names)),
             class_names=names,
         )
     except (OSError, ValueError, IndexError) as error:

@@ -77,8 +77,7 @@ def add_noise(
 
 def probabilities_over_snr(
     classifier: AudioClassifier,
-    waveforms: Iterable[np.ndarray],
-    clip_ids: Sequence[str],
+    clips: Iterable[tuple[str, np.ndarray]],
     classes: Sequence[str],
     snrs_db: Iterable[float] = (CLEAN,),
     noise: Noise | None = None,
@@ -89,9 +88,8 @@ def probabilities_over_snr(
 
     Args:
         classifier: the model.
-        waveforms: of the clips, each (samples,) float32 at the model's sampling rate and the clip's true length. Of one
-            longer than the model's window the noise covers the part that the model hears.
-        clip_ids: of the same clips.
+        clips: id and waveform of each, (samples,) float32 at the model's sampling rate and the clip's true length. Of
+            one longer than the model's window the noise covers the part that the model hears.
         classes: of the model, which a prediction may be; the probabilities are those given that it is one of them.
         snrs_db: `CLEAN`, or dB.
         noise: for ratios other than `CLEAN`.
@@ -104,7 +102,7 @@ def probabilities_over_snr(
     columns = [classifier.labels.index(name) for name in classes]
     window = classifier.log_mel_config
     found: dict[float, list[np.ndarray]] = {snr_db: [] for snr_db in snrs_db}
-    waiting = zip(clip_ids, waveforms, strict=True)
+    waiting = iter(clips)
     while batch := list(islice(waiting, batch_size)):
         ids = [clip_id for clip_id, _ in batch]
         heard = [window.fit(waveform)[: len(waveform)] for _, waveform in batch]
@@ -112,7 +110,8 @@ def probabilities_over_snr(
             noisy = heard if noise is None else add_noise(noise, heard, ids, snr_db, seed)
             of_classes = classifier.probabilities(noisy)[:, columns]
             so_far.append(of_classes / of_classes.sum(axis=1, keepdims=True))
-    return {snr_db: np.concatenate(parts) for snr_db, parts in found.items()}
+    nothing = np.zeros((0, len(columns)))
+    return {snr_db: np.concatenate([nothing, *parts]) for snr_db, parts in found.items()}
 
 
 def metrics_over_snr(

@@ -19,6 +19,8 @@ class QuaclrsConfig(PreTrainedConfig):
             pretrained weights where absent (the model writes them here, so a saved model never depends on timm's).
         dropout, drop_path_rate (`float`, *optional*): of the backbone in training, in [0, 1); as timm or torchvision
             builds it where absent.
+        training_data (`dict`, *optional*): what the weights have heard, as `quaclrs.evaluation.training_data` packs it;
+            absent where nobody knows.
         kwargs: those of `PreTrainedConfig`, among them `num_labels`, `id2label` and `label2id`.
 
     Raises:
@@ -35,6 +37,7 @@ class QuaclrsConfig(PreTrainedConfig):
         image_std: list[float] | None = None,
         dropout: float | None = None,
         drop_path_rate: float | None = None,
+        training_data: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         self.backbone = backbone
@@ -43,6 +46,7 @@ class QuaclrsConfig(PreTrainedConfig):
         self.image_std = image_std
         self.dropout = dropout
         self.drop_path_rate = drop_path_rate
+        self.training_data = training_data
         super().__init__(**kwargs)
 
     @property

@@ -90,12 +90,14 @@ class SSLMethod(nn.Module):
     Attributes:
         options_type: dataclass of the method's own options.
         multi_crop: whether it learns from short local views beside two global ones.
+        follows_progress: whether something in it is planned over the whole run, by `progress`.
         collapse_cause: the most likely reason where embeddings collapse.
         progress: share of the run's steps that are done, in [0, 1); schedules follow it.
     """
 
     options_type: ClassVar[type[SSLOptions]]
     multi_crop: ClassVar[bool] = False
+    follows_progress: ClassVar[bool] = False
     collapse_cause: ClassVar[str] = "the learning rate is too high for the batch size"
 
     def __init__(self, encoder: nn.Module, options: SSLOptions | None = None) -> None:

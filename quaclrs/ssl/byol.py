@@ -46,6 +46,7 @@ class BYOL(SSLMethod):
     """
 
     options_type: ClassVar = BYOLOptions
+    follows_progress: ClassVar = True
     collapse_cause: ClassVar = (
         "the target follows too fast (momentum too low), or the prediction head learns too slowly"
     )

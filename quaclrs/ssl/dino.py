@@ -59,6 +59,7 @@ class DINO(SSLMethod):
 
     options_type: ClassVar = DINOOptions
     multi_crop: ClassVar = True
+    follows_progress: ClassVar = True
     collapse_cause: ClassVar = "centring and sharpening do not balance (teacher_temperature, center_momentum)"
 
     def __init__(self, encoder: nn.Module, options: DINOOptions | None = None) -> None:

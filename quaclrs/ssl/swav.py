@@ -49,6 +49,7 @@ class SwAV(SSLMethod):
 
     options_type: ClassVar = SwAVOptions
     multi_crop: ClassVar = True
+    follows_progress: ClassVar = True
     collapse_cause: ClassVar = "epsilon is too high, or there are more prototypes than clips to share them out"
 
     def __init__(self, encoder: nn.Module, options: SwAVOptions | None = None) -> None:

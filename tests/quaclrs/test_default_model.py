@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -15,9 +16,10 @@ import soxr
 import torch
 from safetensors import safe_open
 
-from quaclrs import CLASS_NAMES, load_classifier
+from quaclrs import CLASS_NAMES, load_classifier, load_urbansound13
 from quaclrs.cli import main
 from quaclrs.default_model import DEFAULT_MODEL
+from quaclrs.evaluation.training_data import TrainingData
 from quaclrs.inference.pytorch import TorchClassifier
 from quaclrs.models import QuaclrsForAudioClassification
 
@@ -141,9 +143,16 @@ def test_the_command_line_needs_no_option(formats, capsys, monkeypatch) -> None:
     assert "the model in the package" in said and str(DEFAULT_MODEL / "LICENSE") in said
 
 
-def test_evaluating_it_on_what_it_was_trained_on_is_warned_of(sample_dataset, capsys) -> None:
-    assert main(["evaluate", "--dataset", str(sample_dataset), "--fold", "1"]) == 0
-    assert "was trained on UrbanSound13: it has learned from these clips" in capsys.readouterr().out
+def test_it_knows_the_clips_that_it_was_trained_on_and_takes_no_others_for_them(shared_data, sample_dataset) -> None:
+    config = json.loads((DEFAULT_MODEL / "config.json").read_text())
+    heard = TrainingData.of_model(config["training_data"])
+    assert heard.complete
+    dogs = [file for file in (shared_data / "UrbanSound8K" / "audio").rglob("*.*") if file.name.split("-")[1] == "3"]
+    trained = [str(file) for file in [*dogs, *(shared_data / "sireNNet" / "police").iterdir()]]
+    assert len(trained) > 50 and heard.has_heard_files(trained).all()
+    esc50 = [str(file) for file in (shared_data / "ESC-50").rglob("*.*")]
+    assert heard.has_heard_files(esc50).sum() <= len(esc50) / 20  # some of both are of one recording at Freesound
+    assert not heard.has_heard(load_urbansound13(sample_dataset), "strict").any()
 
 
 @pytest.mark.slow

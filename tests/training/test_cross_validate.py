@@ -175,6 +175,14 @@ def test_runs_with_other_options_are_an_error_that_names_the_option(copied, samp
         cross_validate(options(sample_dataset, copied, **changed))
 
 
+def test_an_encoder_that_has_heard_a_fold_is_refused_before_any_is_trained(finished, sample_dataset, tmp_path, trained):
+    encoders = str(finished[0] / "fold-2-seed-0")  # fit for fold 2, and not for 3
+    given = {"mode": "finetune", "init_from": encoders, "max_clips_per_class": None}
+    with pytest.raises(QuaclrsError, match=r"fold-2-seed-0 has learned from .* of fold 5 .*kept from fold 2"):
+        cross_validate(options(sample_dataset, tmp_path / "cv", folds="2,5", **given))
+    assert trained == []
+
+
 def test_each_run_has_its_fold_seed_and_folder_and_all_other_options(tmp_path):
     config = options("data", tmp_path, seeds="4,5", patience=3)
     run = plan_run(config, fold=7, seed=5).config

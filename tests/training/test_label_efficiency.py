@@ -14,6 +14,7 @@ from fake_runs import metrics_of, write_run
 from quaclrs import load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.figures.label_efficiency import label_efficiency_figure
+from quaclrs.evaluation.training_data import TrainingData
 from training.label_efficiency import LabelEfficiencyConfig, count_labelled_clips, main, plan_runs
 from training.runs.run import Run
 from training.ssl.config import SSLConfig
@@ -75,6 +76,23 @@ def test_every_point_trains_each_way_on_the_same_labels_with_enough_steps_and_ep
         assert (quasi.method, quasi.batch_size) == ("byol", 16)
         assert quasi.build_method_options().momentum == 0.9
         assert (quasi.supervised_weight, quasi.method_weight) == (0.3, 0.7)
+
+
+def test_an_encoder_that_has_heard_the_test_fold_is_refused_before_anything_is_trained(
+    sample_dataset, encoder, tmp_path, expect_one_error_line
+):
+    rows = load_urbansound13(str(sample_dataset), fold=5, split="train")
+    about = {"dataset": "sample", "protocol": "strict", "test_fold": 5, "validation_fold": 4}
+    (encoder / "model").mkdir()
+    heard = {"training_data": TrainingData.of_training(rows, **about).to_dict()}
+    (encoder / "model" / "config.json").write_text(json.dumps(heard))
+
+    def never(run: Run, jobs: int) -> int:
+        raise AssertionError(run)
+
+    arguments = ["--dataset", str(sample_dataset), "--test-fold", "2", "--encoder", str(encoder), "--seeds", "0"]
+    assert main([*arguments, "--output-dir", str(tmp_path / "curves")], never) == 2
+    expect_one_error_line("test clips of fold 2 (strict protocol): it was kept from fold 5")
 
 
 def test_imagenet_is_a_curve_where_its_weights_are_given(sample_dataset, encoder, tmp_path):

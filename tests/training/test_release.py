@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from quaclrs import load_classifier, load_urbansound13
 from quaclrs.errors import QuaclrsError
+from quaclrs.evaluation.training_data import TrainingData
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 from training.cross_validate import CrossValidationConfig, cross_validate
 from training.push import read_run, write_repository
@@ -42,7 +43,11 @@ def released(sample_dataset, cross_validation, tmp_path_factory) -> tuple[Path, 
 
 def test_a_release_trains_on_every_clip_and_leaves_a_model_that_classifies(released, sample_dataset):
     folder, metrics = released
-    assert metrics["clips"] == len(load_urbansound13(str(sample_dataset)))
+    clips = load_urbansound13(str(sample_dataset))
+    assert metrics["clips"] == len(clips)
+    heard = TrainingData.of_model(json.loads((folder / "model" / "config.json").read_text())["training_data"])
+    assert heard.has_heard(clips, "paper").all() and heard.complete
+    assert heard.kept_from.startswith("it has trained on every clip of ")
     classifier = load_classifier(folder / "model", device="cpu")
     assert {p.dtype for p in classifier.model.parameters()} == {torch.float32}
     assert classifier.log_mel_config.pad_mode == "repeat"
@@ -125,6 +130,7 @@ def test_a_release_is_published_with_its_own_card_and_the_files_that_run_it(rele
     assert (tmp_path / "README.md").read_bytes() == (released[0] / "model" / "README.md").read_bytes()
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["auto_map"]["AutoModelForAudioClassification"].endswith(".QuaclrsForAudioClassification")
+    assert config["training_data"] == json.loads((run.path / "model" / "config.json").read_text())["training_data"]
     assert {"modeling_quaclrs.py", "model.safetensors", "confusion_matrix.png"} <= {f.name for f in tmp_path.iterdir()}
     assert run.message == "mobilenetv3_small_050, scratch, trained on every clip"
     with pytest.raises(QuaclrsError, match=r"^--example has no use with a release"):

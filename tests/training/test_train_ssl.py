@@ -12,15 +12,17 @@ import pytest
 import timm
 import torch
 from launching import launch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
-from transformers import AutoFeatureExtractor, AutoModel
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from quaclrs import load_urbansound13
 from quaclrs.audio import load_audio
 from quaclrs.errors import QuaclrsError
+from quaclrs.evaluation.training_data import TrainingData
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.ssl import METHODS
 from training.ssl.config import SSLConfig
@@ -75,6 +77,19 @@ def test_a_run_leaves_every_file_of_its_folder_and_nothing_half_written(run):
     assert "{{" not in (folder / "model" / "README.md").read_text()
     # Tuples are lists in JSON.
     assert json.loads((folder / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
+
+
+def test_the_encoder_and_its_timm_weights_say_what_they_have_heard(run, sample_dataset):
+    model = run[0] / "model"
+    with safe_open(model / "timm_backbone.safetensors", framework="numpy") as file:
+        of_timm = json.loads(file.metadata()["training_data"])
+    assert of_timm == AutoConfig.from_pretrained(model).training_data
+    heard = TrainingData.of_model(of_timm)
+    assert len(heard.clips) == run[1]["clips_train"]
+    train_clips = load_urbansound13(sample_dataset, fold=2, split="train")
+    used = sorted(_thinned(np.array(train_clips["label"][:])))
+    assert heard.has_heard(train_clips.select(used), "paper").all()  # asks for the very clips
+    assert not heard.has_heard(load_urbansound13(sample_dataset, fold=2, split="test"), "strict").any()
 
 
 def test_history_begins_with_the_untrained_encoder_and_every_row_has_loss_accuracies_and_time(run):
@@ -213,11 +228,14 @@ def test_supervised_training_goes_on_from_a_pre_trained_encoder(mode, run, sampl
     weights = load_file(tmp_path / "run" / "model" / "model.safetensors")
     name = "backbone.network.conv_stem.weight"
     torch.testing.assert_close(weights[f"quaclrs.{name}"], load_file(run[0] / "model" / "model.safetensors")[name])
+    heard = TrainingData.of_model(AutoConfig.from_pretrained(tmp_path / "run" / "model").training_data)
+    assert [training["clips"] for training in heard.trainings] == [run[1]["clips_train"]]  # both trainings are alike
+    assert heard.complete
 
 
 def test_an_encoder_that_was_kept_from_another_fold_is_refused(run, sample_dataset, tmp_path):
     options = {**SMALLEST, "test_fold": 3, "epochs": 1, "mode": "finetune", "init_from": str(run[0])}
-    with pytest.raises(QuaclrsError, match="was kept from fold 2, and may know the clips of fold 3"):
+    with pytest.raises(QuaclrsError, match=r"test clips of fold 3 .*it was kept from fold 2 \(strict protocol\)"):
         train(SupervisedConfig(dataset=str(sample_dataset), output_dir=str(tmp_path / "run"), **options))
     assert not (tmp_path / "run").exists()
 

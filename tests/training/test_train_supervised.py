@@ -163,6 +163,16 @@ def test_a_run_resumed_after_its_first_epoch_equals_one_never_interrupted(run, s
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_finished_run_goes_on_to_more_epochs_as_if_they_had_been_asked_for_at_first(sample_dataset, tmp_path):
+    constant = {"lr_scheduler": "constant", "warmup_epochs": 0, "max_clips_per_class": 2}
+    train(config(sample_dataset, tmp_path / "run", epochs=1, **constant))
+    longer = train(config(sample_dataset, tmp_path / "run", epochs=2, resume="auto", **constant)).to_dict()
+    at_once = train(config(sample_dataset, tmp_path / "once", epochs=2, **constant)).to_dict()
+    assert without_times(longer) == without_times(at_once)
+    expected = weights(tmp_path / "once")
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(tmp_path / "run").items())
+
+
 def test_augmenting_in_workers_or_on_the_device_trains_the_same_model(run, sample_dataset, tmp_path):
     folder, _ = run
     options = {"augment_on": "worker", "num_workers": 2, "decode_once": True}

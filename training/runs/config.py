@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from quaclrs.errors import QuaclrsError
+from quaclrs.errors import QuaclrsError, first_line_of
 from quaclrs.folds import PROTOCOLS, FoldProtocol
 from quaclrs.models import PAD_MODES, BackboneError, find_backbone
 
@@ -138,6 +138,11 @@ class TrainingConfig:
         if self.warmup_epochs is None:
             self.warmup_epochs = 0.0 if self.lr_scheduler == PLATEAU else 1.0
 
+    @property
+    def tied_to_epochs(self) -> str:
+        """The option by which the number of epochs shapes every step; empty where more may follow after the last."""
+        return "" if self.lr_scheduler in ("constant", PLATEAU) else f"--lr-scheduler {self.lr_scheduler}"
+
     def _settle_copies(self) -> None:
         if self.protocol != "paper":
             if self.fill_per_fold is not None:
@@ -160,8 +165,18 @@ def pad_mode_of(init_from: str | None) -> Any:
         return "zeros"
     if "{fold}" in init_from or "{seed}" in init_from:
         return None
+    return (saved_config(init_from).get("log_mel") or {}).get("pad_mode", "zeros")
+
+
+def saved_config(init_from: str) -> dict[str, Any]:
+    """The `config.json` of `--init-from`; empty where there is none, which is said where the model is loaded.
+
+    Raises:
+        QuaclrsError: it cannot be read.
+    """
     file = model_folder_of(init_from) / "config.json"
-    if not file.is_file():
-        return "zeros"  # that there is no model is said where it is loaded
-    log_mel = json.loads(file.read_text(encoding="utf-8")).get("log_mel") or {}
-    return log_mel.get("pad_mode", "zeros")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise QuaclrsError(f"--init-from {init_from} cannot be loaded ({file}: {first_line_of(error)})") from error
+    return content if isinstance(content, dict) else {}

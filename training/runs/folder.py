@@ -18,6 +18,7 @@ import yaml
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.result_files import write_csv, write_text
+from quaclrs.evaluation.run_metrics import METRICS_FILE
 
 from .checkpoints import list_checkpoints
 
@@ -59,13 +60,32 @@ class RunFolder:
         now = dataclasses.asdict(config)
         return {name: began.get(name) for name in sorted(now.keys() - _WITHOUT_EFFECT) if began.get(name) != now[name]}
 
+    def options_that_refuse(self, config: Any) -> dict[str, Any]:
+        """Those of them by which the run cannot go on: more epochs may follow where nothing is shared out over them."""
+        differing = self.options_that_differ(config)
+        if self.has_more_epochs(config, differing) and not config.tied_to_epochs:
+            del differing["epochs"]
+        return differing
+
+    @staticmethod
+    def has_more_epochs(config: Any, differing: dict[str, Any]) -> bool:
+        """True where a run is asked for more epochs than it began with."""
+        began = differing.get("epochs")
+        return isinstance(began, int) and config.epochs > began
+
     def refuse_other_run(self, config: Any, policy: dict[str, Any] | None) -> None:
         """Raise a `QuaclrsError` where a run that is to be resumed began with other options or another policy."""
         if not (self.path / "config.yaml").is_file():
             if list_checkpoints(self.checkpoints):  # of a run that nobody knows
                 raise QuaclrsError(f"{self.path} holds checkpoints but no config.yaml; choose another --output-dir")
             return
-        for name, value in self.options_that_differ(config).items():
+        differing = self.options_that_differ(config)
+        if self.has_more_epochs(config, differing) and config.tied_to_epochs:
+            raise QuaclrsError(
+                f"{self.path} began with epochs {differing['epochs']}, over which {config.tied_to_epochs} is planned; "
+                f"train {config.epochs} anew with --overwrite (under --lr-scheduler constant a run could go on)"
+            )
+        for name, value in self.options_that_refuse(config).items():
             raise QuaclrsError(
                 f"{self.path} began with {name} {value}, not {getattr(config, name)}; resume with it, or --overwrite"
             )
@@ -78,6 +98,8 @@ class RunFolder:
         """Make the folder (anew, unless resuming) with its configuration and environment."""
         if not resume and self.path.is_dir():
             shutil.rmtree(self.path)
+        if (self.path / "config.yaml").is_file() and self.options_that_differ(config):
+            (self.path / METRICS_FILE).unlink(missing_ok=True)  # the result of fewer epochs
         for folder in (self.checkpoints, self.plots):
             folder.mkdir(parents=True, exist_ok=True)
         self.write_yaml("config.yaml", dataclasses.asdict(config))

@@ -16,10 +16,14 @@ from quaclrs.evaluation.shortcuts import shortcut_features, shortcut_probabiliti
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
 
 from .config import TrainingConfig
+from .heard import heard_by_initial_weights
 from .session import Session
 
 if TYPE_CHECKING:
     from ..clips.splits import Split, Splits
+
+#: Beside figures of a run that began with weights of others.
+UNKNOWN_WARNING = "the weights that training began with do not say what they have heard: they may know the test clips"
 
 #: Row of `metrics.json` and of every summary beside the model's own figures.
 SHORTCUT_CONTROL = "duration, channels and sampling rate alone"
@@ -50,6 +54,7 @@ def data_warnings(config: TrainingConfig, splits: Splits) -> list[str]:
     """Reasons why every figure on these clips is optimistic or meaningless."""
     found = {
         PAPER_PROTOCOL_WARNING: config.protocol == "paper",
+        UNKNOWN_WARNING: not heard_by_initial_weights(config).complete,
         SYNTHETIC_WARNING: splits.synthetic,
         splits.leak: bool(splits.leak) and config.protocol == "strict",
     }

@@ -63,7 +63,7 @@ class Run:
     def refuse_other(self) -> None:
         """Raise a `QuaclrsError` where the folder holds a result of other options."""
         if (self.path / METRICS_FILE).is_file():
-            for name in RunFolder(self.path).options_that_differ(self.config):
+            for name in RunFolder(self.path).options_that_refuse(self.config):
                 raise QuaclrsError(
                     f"{self.path} was run with another {name}; choose another --output-dir, or --overwrite"
                 )

@@ -80,6 +80,10 @@ class SSLConfig(TrainingConfig):
         self.build_method_options()
         self._refuse_what_would_be_ignored()
 
+    @property
+    def tied_to_epochs(self) -> str:
+        return super().tied_to_epochs or (f"--method {self.method}" if METHODS[self.method].follows_progress else "")
+
     def build_method_options(self) -> SSLOptions:
         """The method's options.
 

@@ -30,7 +30,7 @@ def build_encoder(config: SSLConfig, log_mel: LogMelConfig) -> QuaclrsModel:
     try:
         encoder = QuaclrsModel(QuaclrsConfig(backbone=config.backbone, log_mel=log_mel.to_dict()))
         if config.init_from:
-            load_encoder(encoder, config.init_from, config.test_fold)
+            load_encoder(encoder, config.init_from)
         elif config.initial_weights == "pretrained":
             load_pretrained(encoder.backbone, config.pretrained_file)
     except BackboneError as error:

@@ -22,6 +22,7 @@ from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsModel
 from ..clips.splits import Splits
 from ..runs.card import CardContext
 from ..runs.folder import RunFolder
+from ..runs.heard import as_metadata
 from ..runs.metrics import SHORTCUT_CONTROL, describe_run, few_of, figures, shortcut_control
 from ..runs.session import Session
 from .card import write_encoder_card
@@ -104,7 +105,8 @@ def write_results(
     encoder.save_pretrained(run.model)
     feature_extractor.save_pretrained(run.model)
     backbone = {name: tensor.contiguous() for name, tensor in encoder.backbone.network.state_dict().items()}
-    save_file(backbone, run.model / "timm_backbone.safetensors", metadata={"format": "pt"})
+    metadata = {"format": "pt", **as_metadata(encoder.config.training_data)}
+    save_file(backbone, run.model / "timm_backbone.safetensors", metadata=metadata)
     write_encoder_card(run.model, config, metrics, CardContext(run=run.path))
     metrics.write(run.path)
 

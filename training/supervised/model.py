@@ -35,7 +35,7 @@ def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfi
         raise QuaclrsError(f"--dropout, --drop-path: {error}") from error
     try:
         if config.init_from:
-            load_encoder(model.quaclrs, config.init_from, config.test_fold)
+            load_encoder(model.quaclrs, config.init_from)
         elif config.initial_weights == "pretrained":
             load_pretrained(model.quaclrs.backbone, config.pretrained_file)
     except BackboneError as error:

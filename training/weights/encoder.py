@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from quaclrs.errors import QuaclrsError, first_line_of
 from quaclrs.models import QuaclrsModel
@@ -14,24 +12,16 @@ from quaclrs.models import QuaclrsModel
 from ..runs.config import model_folder_of
 
 
-def load_encoder(encoder: QuaclrsModel, run: str, test_fold: int) -> None:
+def load_encoder(encoder: QuaclrsModel, run: str) -> None:
     """Give an encoder the weights of another run's.
 
     Args:
         encoder: of the same backbone and front end; its picture may be of another size.
         run: a run's folder, or a folder that `save_pretrained` wrote.
-        test_fold: of the run that begins.
 
     Raises:
-        QuaclrsError: there is no such model, it is of another kind, or it has learned from clips of the test fold.
+        QuaclrsError: there is no such model, or it is of another kind.
     """
-    options = Path(run) / "config.yaml"
-    learned = yaml.safe_load(options.read_text(encoding="utf-8")) if options.is_file() else {}
-    if learned.get("test_fold", test_fold) != test_fold:
-        raise QuaclrsError(
-            f"--init-from {run} was kept from fold {learned['test_fold']}, and may know the clips of fold {test_fold}; "
-            f"give a run with --test-fold {test_fold}"
-        )
     folder = model_folder_of(run)
     if not (folder / "config.json").is_file():
         raise QuaclrsError(f"--init-from {run} holds no model; give a finished run or a model folder")

@@ -15,6 +15,7 @@ from ..evaluation_clips import EvaluationClips, listed
 from ..figures.confusion_matrix import confusion_matrix_figure
 from ..figures.robustness import accuracy_over_snr_figure
 from ..figures.style import save_figure
+from ..held_out import HeldOut
 from ..metrics import FIGURE_NAMES
 from ..result_files import write_csv, write_predictions, write_text
 from .tables import markdown_table, percent
@@ -26,8 +27,12 @@ _FIGURES_OVER_SNR = {
     "macro F1": "macro_f1",
 }
 
+_HELD_OUT = {True: "yes, by {}", False: "no, by {}", None: "unknown; the model does not say what it has heard"}
 
-def describe(model: str, dataset: str, clips: EvaluationClips, model_classes: Sequence[str]) -> dict[str, Any]:
+
+def describe(
+    model: str, dataset: str, clips: EvaluationClips, model_classes: Sequence[str], held_out: HeldOut
+) -> dict[str, Any]:
     """Model, data set, clips, classes and warnings that belong beside every figure."""
     return {
         "model": model,
@@ -38,8 +43,13 @@ def describe(model: str, dataset: str, clips: EvaluationClips, model_classes: Se
         "split": clips.split,
         "predicted_classes": list(clips.classes),
         "only_mapped_classes": len(clips.classes) < len(model_classes),
+        "labels_from": list(clips.labels_from),
         "left_out": clips.left_out,
-        "warnings": list(clips.warnings),
+        "broken": clips.broken,
+        "held_out": held_out.answer,
+        "held_out_by": held_out.by,
+        "heard_clips": held_out.heard,
+        "warnings": [*held_out.warnings, *clips.warnings],
     }
 
 
@@ -60,9 +70,16 @@ def markdown_report(result: Mapping[str, Any]) -> str:
         f"- clips: {result['clips']}, {result['evaluated']}",
         f"- predictions: over {which} of the model",
     ]
+    if labels_from := result["labels_from"]:
+        lines.append(f"- labels: out of {', '.join(labels_from)}")
     if left_out := result["left_out"]:
         labels = listed([f"{label} ({clips})" for label, clips in left_out.items()])
         lines.append(f"- left out: {sum(left_out.values())} clips whose label is not mapped: {labels}")
+    if broken := result["broken"]:
+        reasons = listed([f"{clip_id} ({reason})" for clip_id, reason in broken.items()])
+        share = f"{len(broken)} of {result['clips'] + len(broken)}"
+        lines.append(f"- left out, as they cannot be decoded: {share}: {reasons}")
+    lines.append(f"- held out: {_HELD_OUT[result['held_out']].format(result['held_out_by'])}")
     lines += [f"- warning: {warning}" for warning in result["warnings"]]
     figures = [[name, percent(result.get(key))] for name, key in FIGURE_NAMES.items()]
     of_classes = [
@@ -97,9 +114,8 @@ def write_evaluation(
 ) -> None:
     """Write a folder of results.
 
-    `metrics.json`, `results.md`, `predictions.csv` (clip_id, fold, label and one probability a class, of the clean
-    clips) and `plots/confusion_matrix.png`; after a test of robustness `robustness.json`, `robustness.csv` and
-    `plots/accuracy_over_snr.png`.
+    `metrics.json`, `results.md`, `predictions.csv` (of the clean clips) and `plots/confusion_matrix.png`; after a test
+    of robustness `robustness.json`, `robustness.csv` and `plots/accuracy_over_snr.png`.
 
     Args:
         folder: made where it does not exist.

@@ -74,6 +74,37 @@ def test_without_recording_ids_copies_share_a_recording_and_recordings_are_dealt
     assert Counter(folds_of.values()) == dict.fromkeys(range(1, 11), 2)
 
 
+def test_a_table_as_datasets_has_it_tells_as_much(tmp_path):
+    saws = write_class(tmp_path / "saws", 2)
+    write_table(saws, *({"file_name": name, "recording_id": "r", "label": "Saw"} for name in files_of(saws)))
+    assert [clip.recording_id for clip in scan_extras({"saw": saws}).clips] == ["extra/r"] * 2
+
+
+def test_of_sounds_that_a_table_labels_a_class_has_those_of_its_name(tmp_path):
+    esc50 = tmp_path / "ESC-50"
+    labels = {"1-1-A-41": "chainsaw", "1-2-A-0": "dog", "2-3-A-41": "chainsaw"}
+    for seed, name in enumerate(labels):
+        write_noise(esc50 / "audio" / f"{name}.wav", seed=seed, seconds=0.2)
+    (esc50 / "meta").mkdir()
+    rows = [f"{name}.wav,{label}" for name, label in labels.items()]
+    (esc50 / "meta" / "esc50.csv").write_text("\n".join(["filename,category", *rows]))
+    report = scan_extras({"chainsaw": esc50})
+    assert [Path(clip.clip_id).name for clip in report.clips] == ["1-1-A-41", "2-3-A-41"]
+    assert report.notes == ["chainsaw: 2 sounds by meta/esc50.csv, which does not call 1 others so"]
+    with pytest.raises(QuaclrsError, match=r"meta/esc50\.csv there labels the sounds chainsaw, dog, none of them saw"):
+        scan_extras({"saw": esc50})
+
+
+@pytest.mark.parametrize("place", ["{}", "train/{}", "all/test/{}"])
+def test_a_folder_with_the_class_beside_others_is_refused_in_one_line(tmp_path, place):
+    for label in ("saw", "dog"):
+        write_noise(tmp_path / "sounds" / place.format(label) / "1.wav", seed=len(label), seconds=0.2)
+    with pytest.raises(
+        QuaclrsError, match=r"--extra saw=.*lie there beside others \(dog, saw\); give the folder of saw"
+    ):
+        scan_extras({"saw": tmp_path / "sounds"})
+
+
 def test_given_recordings_are_kept_and_dealt_whole(tmp_path):
     saws = write_class(tmp_path / "saws", 24)
     write_table(saws, *({"file": name, "recording_id": f"saw{i // 2}"} for i, name in enumerate(files_of(saws))))

@@ -67,6 +67,19 @@ def small(tmp_path) -> Path:
     return write_urbansound8k(tmp_path / "recordings" / "UrbanSound8K", clips)
 
 
+@pytest.mark.parametrize("inside", [".", "UrbanSound8K", "archive/data"])
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_layout_of_kaggle_has_the_clips_of_the_official_one(inside, flat, small, tmp_path):
+    kaggle = tmp_path / "kaggle" / inside
+    shutil.copytree(small / "audio", kaggle)
+    shutil.copy(small / "metadata" / "UrbanSound8K.csv", kaggle)
+    for clip in [*kaggle.rglob("*.wav")] if flat else []:
+        clip.rename(kaggle / clip.name)
+    found, official = scan_urbansound8k(tmp_path / "kaggle"), scan_urbansound8k(small)
+    assert len(found.clips) == 3
+    assert [replace(clip, path=small) for clip in found.clips] == [replace(clip, path=small) for clip in official.clips]
+
+
 def pack_tar(folder: Path, archive: Path, inside: str) -> Path:
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(folder, inside)

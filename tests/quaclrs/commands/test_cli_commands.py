@@ -114,6 +114,41 @@ def test_every_format_of_a_timeline_holds_the_segments_that_the_library_finds(
     assert found == [(pytest.approx(s.start), pytest.approx(s.end), s.label) for s in expected]
 
 
+def test_a_timeline_of_a_folder_has_the_segments_of_each_file_in_one_table(folder, tiny_classifier_folder, capsys):
+    names = [str(folder / name) for name in ("a.flac", "b.wav", "inner/c.ogg")]
+    model = ("--model", tiny_classifier_folder)
+    assert run("timeline", folder, *model, "--format", "csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert list(dict.fromkeys(row["file"] for row in rows)) == names
+    for name in names:
+        assert run("timeline", name, *model, "--format", "csv") == 0
+        alone = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+        assert [{**row, "file": name} for row in alone] == [row for row in rows if row["file"] == name]
+
+    assert run("timeline", folder, *model, "--json") == 0
+    objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [found["file"] for found in objects] == names
+    assert run("timeline", folder, *model) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.endswith(":")] == [f"{n}:" for n in names]
+
+
+def test_files_of_a_timeline_that_cannot_be_read_are_named_and_the_others_are_heard(
+    folder, tiny_classifier_folder, capsys
+):
+    files = (folder / "notes.txt", folder / "a.flac", folder / "absent.wav")
+    assert run("timeline", *files, "--model", tiny_classifier_folder, "--format", "csv") == 2
+    output = capsys.readouterr()
+    assert {row["file"] for row in csv.DictReader(io.StringIO(output.out))} == {str(folder / "a.flac")}
+    assert [line.split()[1] for line in output.err.splitlines() if line.startswith("error:")] == [
+        str(folder / "notes.txt"), str(folder / "absent.wav")
+    ]  # fmt: skip
+
+
+def test_a_label_track_is_of_one_file(folder, expect_one_error_line):
+    assert run("timeline", folder, "--format", "audacity") == 2
+    expect_one_error_line("--format audacity is the label track of one file; give one, or --format csv")
+
+
 def test_the_table_counts_minutes_and_seconds():
     text = format_segments([Segment(0, 59.96, "dog_bark", 0.5), Segment(59.96, 3723.5, "silence", 1.0)], "table")
     assert text.splitlines() == [
@@ -138,6 +173,7 @@ def test_info_says_what_the_files_of_a_model_hold(tiny_classifier_folder, capsys
     assert told["parameters"] == sum(tensor.size for tensor in weights.values())
     assert told["bytes"] == (tiny_classifier_folder / "model.safetensors").stat().st_size
     assert told["labels"] == list(CLASS_NAMES)
+    assert told["has_heard"] == "what its weights had heard before nobody knows"
     assert (told["backbone"], told["log_mel"]["image_size"], told["dtype"]) == ("mobilenetv3_small_050", 96, "F32")
     assert run("info", tiny_classifier_folder) == 0
     assert "mobilenetv3_small_050" in capsys.readouterr().out

@@ -20,6 +20,7 @@ from transformers import pipeline
 from quaclrs import load_urbansound13
 from quaclrs.cli import main
 from quaclrs.commands.evaluate import parse_snrs
+from quaclrs.evaluation.training_data import TrainingData
 from quaclrs.folds import PROTOCOLS
 from quaclrs.labels import CLASS_NAMES
 
@@ -89,6 +90,7 @@ def test_the_figures_are_those_counted_from_the_pipelines_predictions(
         rows = list(csv.DictReader(file))
     for row, (clip_id, label, scores) in zip(rows, expected, strict=True):
         assert (row["clip_id"], row["label"], row["fold"]) == (clip_id, label, "2")
+        assert row["predicted"] == max(scores, key=scores.__getitem__)
         for name in CLASS_NAMES:
             assert float(row[name]) == pytest.approx(scores[name], abs=1e-5)
 
@@ -151,21 +153,102 @@ def test_another_data_set_is_scored_through_a_label_map(
     assert found["warnings"] == []
 
 
-def test_a_fold_that_the_models_run_did_not_keep_for_its_test_is_warned_of(
-    capsys, tiny_classifier_folder: Path, sample_dataset: Path, tmp_path: Path
+@pytest.fixture
+def told_model(tiny_classifier_folder: Path, sample_dataset: Path, tmp_path: Path) -> Path:
+    """A model that says that it was trained with test fold 2 of the sample."""
+    shutil.copytree(tiny_classifier_folder, tmp_path / "told")
+    about = {"dataset": "sample", "protocol": "strict", "test_fold": 2, "validation_fold": 1}
+    heard = TrainingData.of_training(load_urbansound13(sample_dataset, fold=2, split="train"), **about)
+    config = json.loads((tmp_path / "told" / "config.json").read_text())
+    (tmp_path / "told" / "config.json").write_text(json.dumps({**config, "training_data": heard.to_dict()}))
+    return tmp_path / "told"
+
+
+def test_an_evaluation_on_clips_that_the_model_has_heard_says_so(
+    capsys, told_model: Path, sample_dataset: Path
 ) -> None:
-    shutil.copytree(tiny_classifier_folder, tmp_path / "model")
-    command = ("--model", tmp_path / "model", "--dataset", sample_dataset)
+    found = run_json(capsys, "--model", told_model, "--dataset", sample_dataset, "--fold", 3)
+    assert (found["held_out"], found["heard_clips"]) == (False, found["clips"])
+    assert "kept from fold 2 (strict protocol)" in found["warnings"][0]
 
-    def warnings(*more: object) -> str:
-        return " ".join(run_json(capsys, *command, *more)["warnings"])
 
-    assert "fold 2" not in warnings("--fold", 2)
-    (tmp_path / "config.yaml").write_text("test_fold: 1\nprotocol: strict\n")
-    assert "kept fold 1 (strict)" in warnings("--fold", 2)
-    assert "kept fold" not in warnings("--fold", 1)
-    (tmp_path / "config.yaml").write_text("something: else\n")
-    assert "kept fold" not in warnings("--fold", 2)
+def test_training_clips_in_folders_are_known_through_a_label_map_too_and_foreign_sounds_are_not(
+    capsys, told_model: Path, sample_dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "map.yaml").write_text("barking: dog_bark\nhorn: car_horn\n")
+    for name in ("barking", "horn"):
+        (tmp_path / "sounds" / name).mkdir(parents=True)
+        soundfile.write(tmp_path / "sounds" / name / "mine.wav", np.full(4_800, 0.1), RATE)
+    command = ("--model", told_model, "--dataset", tmp_path / "sounds", "--label-map", tmp_path / "map.yaml")
+    foreign = run_json(capsys, *command)
+    assert (foreign["held_out"], foreign["warnings"]) == (True, [])
+
+    train = load_urbansound13(sample_dataset, fold=2, split="train")
+    label = CLASS_NAMES.index("dog_bark")
+    row = next(row for row in train if row["label"] == label)
+    samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]))
+    copy = tmp_path / "sounds" / "barking" / f"{row['clip_id'].split('/')[-1]}.ogg"
+    soundfile.write(copy, samples, rate)
+    heard = run_json(capsys, *command)
+    assert (heard["held_out"], heard["heard_clips"]) == (False, 1)
+    assert "has heard 1 of these 3 clips, known by file name" in heard["warnings"][0]
+
+
+def test_clips_that_cannot_be_decoded_are_named_and_left_out_where_asked(
+    capsys, tiny_classifier_folder: Path, siren_folder: Path, tmp_path: Path
+) -> None:
+    sounds = tmp_path / "sounds"
+    shutil.copytree(siren_folder, sounds)
+    (sounds / "dog" / "bad.wav").write_bytes(b"")
+    (sounds / "horn" / "page.wav").write_text("<html>")
+    model = ("--model", tiny_classifier_folder, "--label-map", siren_folder / "map.yaml")
+    command = (*model, "--dataset", sounds, "--output-dir", tmp_path / "out")
+
+    capsys.readouterr()
+    assert run(*command, "--device", "cpu") == 2
+    output = capsys.readouterr()
+    *broken, error = output.err.splitlines()
+    assert output.out == "" and not (tmp_path / "out").exists()
+    assert error.startswith("error: ") and "--skip-broken" in error
+    assert [Path(line.split()[1]).name for line in broken] == ["bad.wav", "page.wav"]
+
+    assert run(*command, "--skip-broken", "--json", "--device", "cpu") == 0
+    output = capsys.readouterr()
+    found, good = json.loads(output.out), run_json(capsys, *model, "--dataset", siren_folder)
+    assert list(found["broken"]) == ["dog/bad.wav", "horn/page.wav"]
+    assert [line.split()[0] for line in output.err.splitlines()] == ["broken:"] * 2
+    assert (found["clips"], found["confusion_matrix"]) == (5, good["confusion_matrix"])
+    assert "cannot be decoded: 2 of 7: dog/bad.wav" in (tmp_path / "out" / "results.md").read_text()
+
+
+@pytest.mark.parametrize("layout", ["audiofolder", "ESC-50", "UrbanSound8K on Kaggle", "split folders"])
+def test_the_layouts_of_others_give_the_figures_of_class_folders(
+    layout: str, capsys, tiny_classifier_folder: Path, siren_folder: Path, tmp_path: Path
+) -> None:
+    sounds = {"dog": ["1", "2"], "horn": ["1", "2", "3"]}
+    files = {f"{label}{number}.wav": (label, siren_folder / label / f"{number}.wav")
+             for label, numbers in sounds.items() for number in numbers}  # fmt: skip
+    place, table, header = {
+        "audiofolder": ("data/{}", "metadata.csv", "file_name,label"),
+        "ESC-50": ("audio/{}", "meta/esc50.csv", "filename,category"),
+        "UrbanSound8K on Kaggle": ("fold1/{}", "UrbanSound8K.csv", "slice_file_name,class"),
+        "split folders": ("", "", ""),
+    }[layout]
+    rows = [header]
+    for name, (label, source) in files.items():
+        target = tmp_path / "data set" / (place.format(name) if place else f"test/{label}/{name}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+        rows.append(f"{place.format(name) if layout == 'audiofolder' else name},{label}")
+    if table:
+        (tmp_path / "data set" / table).parent.mkdir(exist_ok=True)
+        (tmp_path / "data set" / table).write_text("\n".join(rows))
+    command = ("--model", tiny_classifier_folder, "--label-map", siren_folder / "map.yaml")
+    found = run_json(capsys, *command, "--dataset", tmp_path / "data set")
+    wanted = run_json(capsys, *command, "--dataset", siren_folder)
+    assert (found["clips"], found["confusion_matrix"]) == (5, wanted["confusion_matrix"])
+    assert found["labels_from"] == ([table] if table else [])
+    assert found["split"] == ("test" if layout == "split folders" else None)
 
 
 def test_a_list_of_ratios_is_put_in_order_with_clean_clips_first() -> None:

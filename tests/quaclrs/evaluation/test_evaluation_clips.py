@@ -55,11 +55,10 @@ def test_labels_follow_the_order_of_the_models_classes(sample_dataset: Path) -> 
     assert [other_order[label] for label in clips.labels] == names
 
 
-def test_every_clip_is_evaluated_without_a_fold_and_is_called_no_test(sample_dataset: Path) -> None:
+def test_every_clip_is_evaluated_without_a_fold(sample_dataset: Path) -> None:
     clips = choose_clips(sample_dataset, CLASS_NAMES)
     assert len(clips) == len(load_urbansound13(sample_dataset))
     assert clips.description == "every clip"
-    assert any("--fold" in warning for warning in clips.warnings)
 
 
 def test_the_paper_protocol_takes_its_own_folds_and_warns(sample_dataset: Path) -> None:
@@ -92,7 +91,6 @@ def test_a_label_map_brings_urbansound13_to_a_model_of_other_classes(sample_data
 
     everywhere = choose_clips(sample_dataset, ["dog_bark", "siren"], label_map=sirens)
     assert everywhere.description == "every clip"
-    assert any("--fold" in warning for warning in everywhere.warnings)
 
 
 def test_labels_that_map_to_nothing_or_are_not_in_the_map_are_left_out_and_counted(esc50: Path) -> None:
@@ -132,11 +130,12 @@ def test_a_folder_named_by_the_models_own_classes_needs_no_map_and_may_lack_some
 
 
 def test_clips_are_decoded_in_order_at_their_true_length_and_the_models_rate(esc50: Path, sample_dataset: Path) -> None:
-    lengths = [len(waveform) for waveform in choose_clips(esc50, CLASS_NAMES, label_map=ESC50).waveforms(RATE)]
+    lengths = [len(waveform) for _, waveform in choose_clips(esc50, CLASS_NAMES, label_map=ESC50).decode(RATE)]
     assert lengths == [5 * RATE] * 4
     rows = load_urbansound13(sample_dataset, fold=2, split="test")
-    waveforms = choose_clips(sample_dataset, CLASS_NAMES, fold=2).waveforms(RATE)
-    for waveform, duration in zip(waveforms, rows["duration"], strict=True):
+    decoded = choose_clips(sample_dataset, CLASS_NAMES, fold=2).decode(RATE)
+    for (clip_id, waveform), wanted, duration in zip(decoded, rows["clip_id"], rows["duration"], strict=True):
+        assert clip_id == wanted
         assert waveform.dtype == np.float32
         assert len(waveform) == round(duration * RATE)
 
@@ -157,10 +156,16 @@ def test_rows_without_an_id_are_called_by_their_number_and_a_row_without_audio_i
     clips = choose_clips(table, CLASS_NAMES, label_map={"dog": "dog_bark"}, label_column="category")
     assert clips.clip_ids == ["1", "2"]
     assert clips.description == "split train"
-    waveforms = clips.waveforms(RATE)
-    assert len(next(waveforms)) == 100
+    decoded = clips.decode(RATE)
+    assert len(next(decoded)[1]) == 100
     with pytest.raises(QuaclrsError, match="clip 2 has no audio"):
-        next(waveforms)
+        next(decoded)
+    broken: dict[int, str] = {}
+    assert [clip_id for clip_id, _ in clips.decode(RATE, broken)] == ["1"]
+    assert clips.without(broken).clip_ids == ["1"]
+    assert clips.without(broken).broken == {"2": broken[1]}
+    with pytest.raises(QuaclrsError, match="none of 2 clips can be decoded"):
+        clips.without({0: "a", 1: "b"})
 
 
 def test_what_cannot_be_evaluated_is_named_in_one_line(esc50: Path, tmp_path: Path) -> None:

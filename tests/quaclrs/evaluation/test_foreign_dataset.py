@@ -87,8 +87,9 @@ def test_what_is_no_label_map_is_named_in_one_line(text: str | None, words: str,
 
 def test_a_folder_of_sounds_takes_its_labels_from_the_sub_folders_and_its_ids_from_the_paths(sounds: Path) -> None:
     assert is_folder_of_sounds(sounds)
-    rows, split = load_foreign_dataset(sounds)
-    assert split is None
+    clips = load_foreign_dataset(sounds)
+    assert (clips.split, clips.labels_from) == (None, ())
+    rows = clips.rows
     assert dict(zip(rows["clip_id"], label_names(rows), strict=True)) == {
         "dog/c.wav": "dog",
         "siren/b.wav": "siren",
@@ -116,18 +117,29 @@ def test_a_built_data_set_and_an_empty_folder_are_no_folders_of_sounds(sample_da
 def test_labels_are_read_by_name_from_class_labels_text_and_numbers(
     feature: ClassLabel | Value, labels: list, names: list[str], tmp_path: Path
 ) -> None:
-    rows, split = load_foreign_dataset(write_table(tmp_path / "table", {"label": feature}, train=labels))
-    assert split == "train"
-    assert label_names(rows) == names
-    assert rows[0]["audio"] == {"bytes": b"", "path": None}
+    clips = load_foreign_dataset(write_table(tmp_path / "table", {"label": feature}, train=labels))
+    assert (clips.split, clips.label_column) == ("train", "label")
+    assert label_names(clips.rows) == names
+    assert clips.rows[0]["audio"] == {"bytes": b"", "path": None}
 
 
 def test_of_several_splits_the_asked_one_is_loaded_and_test_by_default(tmp_path: Path) -> None:
     table = write_table(tmp_path / "table", {"label": Value("string")}, train=["a", "b"], test=["c"])
     for asked, loaded, labels in ((None, "test", ["c"]), ("train", "train", ["a", "b"])):
-        rows, split = load_foreign_dataset(table, asked)
-        assert split == loaded
-        assert label_names(rows) == labels
+        clips = load_foreign_dataset(table, asked)
+        assert clips.split == loaded
+        assert label_names(clips.rows) == labels
+
+
+def test_of_the_splits_of_a_folder_of_sounds_the_asked_one_is_loaded_and_test_by_default(tmp_path: Path) -> None:
+    for name in ("train/dog/1.wav", "train/cat/2.wav", "test/dog/3.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / name, np.full(100, 0.1), RATE)
+    assert load_foreign_dataset(tmp_path).rows["clip_id"][:] == ["test/dog/3.wav"]
+    train = load_foreign_dataset(tmp_path, "train")
+    assert (label_names(train.rows), train.split) == (["cat", "dog"], "train")
+    with pytest.raises(QuaclrsError, match="no split 'exam'; give --split test or train"):
+        load_foreign_dataset(tmp_path, "exam")
 
 
 def test_what_cannot_be_loaded_is_named_in_one_line(sounds: Path, tmp_path: Path) -> None:
@@ -146,8 +158,8 @@ def test_what_cannot_be_loaded_is_named_in_one_line(sounds: Path, tmp_path: Path
         (lambda: load_foreign_dataset(one, "test"), "no split 'test'"),
         (lambda: load_foreign_dataset(sounds, "test"), "no splits"),
         (lambda: load_foreign_dataset(mute), "no column audio"),
-        (lambda: label_names(load_foreign_dataset(one)[0], "category"), r"--label-column \(label\)"),
-        (lambda: label_names(load_foreign_dataset(floats)[0]), "neither text nor whole numbers"),
+        (lambda: label_names(load_foreign_dataset(one).rows, "category"), r"--label-column \(label\)"),
+        (lambda: label_names(load_foreign_dataset(floats).rows), "neither text nor whole numbers"),
     ):
         with pytest.raises(QuaclrsError, match=words) as error:
             mistake()

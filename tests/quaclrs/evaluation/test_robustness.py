@@ -159,7 +159,7 @@ def test_noise_covers_the_part_of_a_long_clip_that_the_model_hears_and_none_of_t
     short = tones()["clip 1"]
     listener = Listener()
     probabilities_over_snr(
-        listener, [long, short], ["long", "short"], ["a", "b"], (10.0,), make_noise("gaussian", RATE)
+        listener, [("long", long), ("short", short)], ["a", "b"], (10.0,), make_noise("gaussian", RATE)
     )
     ((heard_long, heard_short),) = listener.heard
     assert len(heard_long) == 4 * RATE
@@ -178,8 +178,7 @@ def test_clips_are_drawn_from_their_iterator_once_whatever_the_number_of_ratios(
 
     found = probabilities_over_snr(
         Listener(),
-        waveforms(),
-        list(tones()),
+        zip(tones(), waveforms(), strict=True),
         ["b", "a"],
         (CLEAN, 5.0, 0.0),
         make_noise("gaussian", RATE),
@@ -197,16 +196,14 @@ def test_probabilities_are_the_models_own_at_any_batch_size_and_in_any_order(
     classifier = load_classifier(tiny_classifier_folder, device="cpu")
     clips = tones()
     snrs = (CLEAN, 0.0)
-    found = probabilities_over_snr(classifier, clips.values(), list(clips), CLASS_NAMES, snrs, noise, batch_size=5)
+    found = probabilities_over_snr(classifier, clips.items(), CLASS_NAMES, snrs, noise, batch_size=5)
     for place, clip in enumerate(clips.values()):
         of_label = {entry["label"]: entry["score"] for entry in classifier.predict(clip)}
         np.testing.assert_allclose(found[CLEAN][place], [of_label[name] for name in CLASS_NAMES], atol=1e-5)
     assert np.abs(found[0.0] - found[CLEAN]).max() > 1e-3
 
     backwards = dict(reversed(clips.items()))
-    again = probabilities_over_snr(
-        classifier, backwards.values(), list(backwards), CLASS_NAMES, snrs, noise, batch_size=2
-    )
+    again = probabilities_over_snr(classifier, backwards.items(), CLASS_NAMES, snrs, noise, batch_size=2)
     for snr_db in snrs:
         np.testing.assert_allclose(again[snr_db][::-1], found[snr_db], atol=1e-5)
 
@@ -214,8 +211,8 @@ def test_probabilities_are_the_models_own_at_any_batch_size_and_in_any_order(
 def test_fewer_classes_share_the_whole_probability_in_their_own_order(tiny_classifier_folder: Path) -> None:
     classifier = load_classifier(tiny_classifier_folder, device="cpu")
     clips = tones()
-    of_all = probabilities_over_snr(classifier, clips.values(), list(clips), CLASS_NAMES)[CLEAN]
-    of_two = probabilities_over_snr(classifier, clips.values(), list(clips), ["traffic", "dog_bark"])[CLEAN]
+    of_all = probabilities_over_snr(classifier, clips.items(), CLASS_NAMES)[CLEAN]
+    of_two = probabilities_over_snr(classifier, clips.items(), ["traffic", "dog_bark"])[CLEAN]
     traffic, dog = (of_all[:, CLASS_NAMES.index(name)] for name in ("traffic", "dog_bark"))
     np.testing.assert_allclose(of_two, np.stack([traffic, dog], axis=1) / (traffic + dog)[:, None], atol=1e-6)
 

@@ -67,8 +67,8 @@ class FakeSSLTraining(FakeTraining):
         if status == 0 and run.kind is SSLConfig:
             # Two clips: both are found after training, one before, so that the gain is 50 points, sure to be 0 to 100.
             for name, right in (("knn", [1, 1]), ("random_knn", [1, 0])):
-                rows = [f"clip_id {i},1,{CLASSES[0]},{hit},{1 - hit}" for i, hit in enumerate(right)]
-                lines = [f"clip_id,fold,label,{CLASSES[0]},{CLASSES[1]}", *rows]
+                rows = [f"clip_id {i},1,{CLASSES[0]},{CLASSES[1 - hit]},{hit},{1 - hit}" for i, hit in enumerate(right)]
+                lines = [f"clip_id,fold,label,predicted,{CLASSES[0]},{CLASSES[1]}", *rows]
                 (run.path / f"predictions_{name}.csv").write_text("\n".join(lines) + "\n")
         return status
 

@@ -20,8 +20,10 @@ def write_run(folder: Path, fold: int, trained: list[bool], untrained: list[bool
     for file, right in (("predictions_knn.csv", trained), ("predictions_random_knn.csv", untrained)):
         with (folder / file).open("w", newline="") as text:
             writer = csv.writer(text)
-            writer.writerow(["clip_id", "fold", "label", *NAMES])
-            writer.writerows([f"f{fold}c{i}", fold, "bell", float(r), float(not r)] for i, r in enumerate(right))
+            writer.writerow(["clip_id", "fold", "label", "predicted", *NAMES])
+            writer.writerows(
+                [f"f{fold}c{i}", fold, "bell", NAMES[not r], float(r), float(not r)] for i, r in enumerate(right)
+            )
     return SimpleNamespace(path=folder)
 
 

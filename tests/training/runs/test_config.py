@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 from typing import get_args, get_type_hints
 
@@ -10,7 +11,9 @@ import pytest
 import yaml
 
 from quaclrs.errors import QuaclrsError
+from training.runs.folder import RunFolder
 from training.runs.options import command_line, parse_config
+from training.ssl.config import SSLConfig
 from training.supervised.card import training_command
 from training.supervised.config import SupervisedConfig
 
@@ -305,3 +308,35 @@ def test_the_command_is_the_shortest_that_gives_the_same_run(options, words):
 def test_the_command_neither_resumes_nor_overwrites():
     config = supervised(resume="auto", overwrite=True, epochs=3)
     assert command_line("train", config) == "train --dataset data --test-fold 1 --output-dir out --epochs 3"
+
+
+@pytest.mark.parametrize(
+    ("options", "began", "asked", "says"),
+    [
+        ({"lr_scheduler": "constant"}, 2, 4, ""),
+        ({"lr_scheduler": "reduce_lr_on_plateau"}, 2, 4, ""),
+        ({"lr_scheduler": "constant"}, 4, 2, "began with epochs 4, not 2"),
+        ({}, 2, 4, "began with epochs 2, over which --lr-scheduler cosine is planned; train 4 anew with --overwrite"),
+        ({"lr_scheduler": "step"}, 2, 4, "over which --lr-scheduler step is planned"),
+    ],
+)
+def test_a_run_goes_on_to_more_epochs_where_its_schedule_does_not_end_with_them(options, began, asked, says, tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.open(supervised(epochs=began, **options), {}, resume=False)
+    (tmp_path / "metrics.json").write_text("{}")
+    longer = supervised(epochs=asked, **options)
+    if says:
+        with pytest.raises(QuaclrsError, match=re.escape(says)) as error:
+            folder.refuse_other_run(longer, None)
+        assert "\n" not in str(error.value)
+        return
+    folder.refuse_other_run(longer, None)
+    folder.open(longer, {}, resume=True)
+    assert not (tmp_path / "metrics.json").exists()  # it is finished no more
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["epochs"] == asked
+
+
+@pytest.mark.parametrize(("method", "goes_on"), [("simclr", True), ("byol", False), ("dino", False), ("swav", False)])
+def test_a_method_with_a_plan_of_its_own_does_not_go_on(method, goes_on):
+    given = {"dataset": "data", "test_fold": 1, "output_dir": "out", "lr_scheduler": "constant", "method": method}
+    assert SSLConfig(**given).tied_to_epochs == ("" if goes_on else f"--method {method}")

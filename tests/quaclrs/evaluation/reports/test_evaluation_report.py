@@ -13,8 +13,10 @@ from datasets import Dataset
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.evaluation_clips import EvaluationClips
+from quaclrs.evaluation.held_out import HeldOut
 from quaclrs.evaluation.reports.evaluation import describe, markdown_report, refuse_used_folder, write_evaluation
 
+KEPT = HeldOut(True, "recording")
 CLASSES = ("dog_bark", "traffic")
 PROBABILITIES = np.array([[0.75, 0.25], [0.4, 0.6], [0.125, 0.875]])
 FIGURES = {
@@ -44,9 +46,9 @@ def clips(**changed: Any) -> EvaluationClips:
     return EvaluationClips(**(values | changed))
 
 
-def result(noise: str | None = None, **changed: Any) -> dict[str, Any]:
+def result(noise: str | None = None, held_out: HeldOut = KEPT, **changed: Any) -> dict[str, Any]:
     found = {
-        **describe("runs/fold2/model", "data/urbansound13", clips(**changed), ["car_horn", *CLASSES]),
+        **describe("runs/fold2/model", "data/urbansound13", clips(**changed), ["car_horn", *CLASSES], held_out),
         **FIGURES,
         "clips": 3,
         "per_class": {
@@ -108,8 +110,29 @@ def test_labels_that_were_left_out_are_counted_and_of_many_the_first_are_named()
     assert "label10" not in many
 
 
+@pytest.mark.parametrize(
+    ("held_out", "line", "answer"),
+    [
+        (KEPT, "- held out: yes, by recording", True),
+        (HeldOut(False, "file name", 2, ("no test: it knows them",)), "- held out: no, by file name", False),
+        (HeldOut(None, "clip"), "- held out: unknown; the model does not say what it has heard", None),
+    ],
+)
+def test_it_is_said_whether_the_model_knows_the_clips(held_out: HeldOut, line: str, answer: bool | None) -> None:
+    found = result(held_out=held_out)
+    assert line in markdown_report(found).splitlines()
+    assert (found["held_out"], found["heard_clips"]) == (answer, held_out.heard)
+    assert found["warnings"] == [*held_out.warnings, "too good to be true"]
+
+
+def test_broken_clips_and_the_tables_of_labels_are_named() -> None:
+    report = markdown_report(result(broken={"a.wav": "a.wav is empty"}, labels_from=("metadata.csv",)))
+    assert "- left out, as they cannot be decoded: 1 of 4: a.wav (a.wav is empty)" in report.splitlines()
+    assert "- labels: out of metadata.csv" in report.splitlines()
+
+
 def test_all_classes_of_the_model_are_told_from_some_of_them() -> None:
-    found = describe("m", "d", clips(), CLASSES)
+    found = describe("m", "d", clips(), CLASSES, KEPT)
     assert not found["only_mapped_classes"]
     assert "over all 2 classes of the model" in markdown_report(result() | found)
 
@@ -131,10 +154,10 @@ def test_the_folder_holds_what_was_printed_and_the_predictions_and_nothing_unfin
     assert (folder / "results.md").read_text() == markdown_report(result(noise)) + "\n"
     with (folder / "predictions.csv").open(newline="") as file:
         assert list(csv.reader(file)) == [
-            ["clip_id", "fold", "label", "dog_bark", "traffic"],
-            ["a", "2", "dog_bark", "0.75", "0.25"],
-            ["b", "2", "dog_bark", "0.4", "0.6"],
-            ['c, "quoted"', "", "traffic", "0.125", "0.875"],
+            ["clip_id", "fold", "label", "predicted", "dog_bark", "traffic"],
+            ["a", "2", "dog_bark", "dog_bark", "0.75", "0.25"],
+            ["b", "2", "dog_bark", "traffic", "0.4", "0.6"],
+            ['c, "quoted"', "", "traffic", "traffic", "0.125", "0.875"],
         ]
     if noise:
         assert json.loads((folder / "robustness.json").read_text()) == robustness

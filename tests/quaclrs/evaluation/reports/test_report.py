@@ -130,6 +130,6 @@ def test_a_folder_without_a_result_is_one_line(tmp_path, expect_one_error_line):
 
 
 def test_a_damaged_predictions_file_is_named(run):
-    (run / "predictions.csv").write_text("clip_id,fold,label,a\nx,2,unknown,0.5\n")
+    (run / "predictions.csv").write_text("clip_id,fold,label,predicted,a\nx,2,unknown,a,0.5\n")
     with pytest.raises(QuaclrsError, match=r"predictions\.csv holds no predictions"):
         read_report_data(run)

@@ -1,0 +1,51 @@
+"""Were the clips of an evaluation kept from the model?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .training_data import TrainingData
+
+if TYPE_CHECKING:
+    from .evaluation_clips import EvaluationClips
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is known of a model's acquaintance with clips.
+
+    Attributes:
+        answer: True where it has heard none of them, False where it has, None where nobody can tell.
+        by: what clips were known by: `recording`, `clip`, or `file name`, which changes where somebody renames files.
+        heard: clips that it has learned from; by recording and file name, also others of their recordings.
+        warnings: reasons why figures on them are no test.
+    """
+
+    answer: bool | None
+    by: str
+    heard: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+def find_held_out(clips: EvaluationClips, known: TrainingData) -> HeldOut:
+    """Compare the clips of an evaluation with what a model says that it has heard."""
+    is_urbansound13 = {"clip_id", "recording_id"} <= set(clips.rows.column_names)
+    if is_urbansound13:
+        by = "clip" if clips.protocol == "paper" else "recording"
+        heard = known.has_heard(clips.rows, clips.protocol)
+    else:
+        by = "file name"
+        heard = known.has_heard_files(clips.clip_ids) | known.has_heard_files(clips.files)
+    if heard.any():
+        which = f"{heard.sum()} of these {len(clips)} clips, known by {by}"
+        return HeldOut(False, by, int(heard.sum()), (f"no test: the model has heard {which}; {known.kept_from}",))
+    if not known.complete:
+        every_clip = is_urbansound13 and clips.fold is None
+        advice = "every clip is evaluated, and the model may have trained on some; give --fold"
+        return HeldOut(None, by, warnings=(advice,) if every_clip else ())
+    validated = [(training.get("protocol"), training.get("validation_fold")) for training in known.trainings]
+    if clips.split == "test" and (clips.protocol, clips.fold) in validated:
+        optimistic = f"fold {clips.fold} chose the best epoch of the model's training, so its figures are optimistic"
+        return HeldOut(True, by, warnings=(optimistic,))
+    return HeldOut(True, by)

@@ -1,0 +1,179 @@
+"""What a model has heard: the clips and recordings that it learned from, which its `config.json` keeps.
+
+Clips and recordings are known by their names. A name survives resampling, another format and a cut into folders, and
+costs no decoding; a digest of the samples survives none of the first two. Who renames a file hides it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..augment.variants import parent_and_variant
+from ..data import synthetic_clips
+from ..folds import FoldProtocol
+from ..labels import URBANSOUND8K
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+#: Bytes of a hash: of 10,000 foreign files with 8 names each, one in 1,400 such sets holds a false match with as many.
+_BYTES = 5
+_HASH = np.dtype(f"S{_BYTES}")
+
+#: File names of UrbanSound8K (`101415-3-0-2`) and of ESC-50 (`1-101415-A-2`) hold the number of a Freesound recording.
+_FREESOUND_NAMES = (re.compile(r"(\d+)-\d-\d+-\d+"), re.compile(r"[1-5]-(\d+)-[A-Z](-\d+)?"))
+
+#: Before the names of the embedded sample's clips and recordings.
+_SAMPLE = "synthetic/"
+
+
+def _none() -> np.ndarray:
+    return np.zeros(0, dtype=_HASH)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Clips that a network has learned from, with or without their labels.
+
+    Attributes:
+        trainings: one mapping for each training that the network went through: `dataset` (its name), `fingerprint`,
+            `clips` (how many), `protocol`, `test_fold` and `validation_fold`, which are None where every clip trained.
+        clips, recordings: hashes of their names, ascending.
+        complete: False where a training began with weights that do not say what they have heard.
+    """
+
+    trainings: tuple[Mapping[str, Any], ...] = ()
+    clips: np.ndarray = field(default_factory=_none)
+    recordings: np.ndarray = field(default_factory=_none)
+    complete: bool = True
+
+    @classmethod
+    def of_training(cls, rows: Dataset, **about: str | int | None) -> TrainingData:
+        """What a network will have heard of training on these rows of a built data set.
+
+        Args:
+            rows: with `clip_id` (of an augmented copy, its original counts) and `recording_id`.
+            about: for `trainings`, without `clips`.
+        """
+        clips, recordings = (np.unique(_hashes(names)) for names in _names_of_rows(rows))
+        return cls(({**about, "clips": len(clips)},), clips, recordings)
+
+    @classmethod
+    def of_model(cls, saved: Any) -> TrainingData:
+        """What `to_dict` gave; of a model that says nothing, or nothing that can be read, it is not complete."""
+        try:
+            clips, recordings = (_unpack(saved[name]) for name in ("clips", "recordings"))
+            trainings = tuple(dict(training) for training in saved["trainings"])
+            return cls(trainings, clips, recordings, saved["complete"] is True)
+        except (KeyError, TypeError, ValueError):
+            return cls(complete=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry of `config.json`: 80 kB for all of UrbanSound13."""
+        return {
+            "trainings": [dict(training) for training in self.trainings],
+            "clips": _pack(self.clips),
+            "recordings": _pack(self.recordings),
+            "complete": self.complete,
+        }
+
+    def __or__(self, other: TrainingData) -> TrainingData:
+        """What was heard in either."""
+        return TrainingData(
+            tuple([*self.trainings, *(training for training in other.trainings if training not in self.trainings)]),
+            np.union1d(self.clips, other.clips),
+            np.union1d(self.recordings, other.recordings),
+            self.complete and other.complete,
+        )
+
+    def has_heard(self, rows: Dataset, protocol: FoldProtocol | None) -> np.ndarray:
+        """Which rows of a built data set were heard, bool (rows,).
+
+        A recording is heard with any of its clips. The paper protocol, which splits recordings, asks for the clips.
+        """
+        clips, recordings = (_hashes(names) for names in _names_of_rows(rows))
+        heard = np.isin(clips, self.clips)
+        if protocol == "paper":
+            return heard
+        heard |= np.isin(recordings, self.recordings)
+        # Another build may have grouped the same clips into other recordings.
+        return heard | np.isin(recordings, recordings[heard])
+
+    def has_heard_files(self, files: Sequence[str]) -> np.ndarray:
+        """Which sound files were heard, bool (files,), by the ends of their paths, without the ending of the file."""
+        found = np.zeros(len(files), dtype=bool)
+        for names_of, known in ((_names_of_file, self.clips), (_recordings_of_file, self.recordings)):
+            names = [(place, name) for place, file in enumerate(files) for name in names_of(file)]
+            matches = np.isin(_hashes(name for _, name in names), known)
+            found[[place for (place, _), match in zip(names, matches, strict=True) if match]] = True
+        return found
+
+    @property
+    def description(self) -> str:
+        """All that is known of it, in words."""
+        told = [f"{t.get('clips')} clips of {t.get('dataset')} ({_held_out(t)})" for t in self.trainings]
+        return (
+            "; ".join([*told, *([] if self.complete else ["what its weights had heard before nobody knows"])])
+            or "no clips"
+        )
+
+    @property
+    def kept_from(self) -> str:
+        """What its trainings held out, in words."""
+        held_out = {_held_out(training): None for training in self.trainings}
+        return "; ".join(held_out) or "it has trained on no clips"
+
+
+def _held_out(training: Mapping[str, Any]) -> str:
+    if training.get("test_fold") is None:
+        return f"it has trained on every clip of {training.get('dataset')}"
+    return f"it was kept from fold {training['test_fold']} ({training.get('protocol')} protocol)"
+
+
+def _names_of_rows(rows: Dataset) -> tuple[list[str], list[str]]:
+    """Names of the clips, which are paths in their source (`101415-3-0-2`, `ambulance/sound_1`), and recordings.
+
+    The sample's clips are called as others are, so their names say that they are the sample's.
+    """
+    marks = [_SAMPLE if synthetic else "" for synthetic in synthetic_clips(rows)]
+    parents = [parent_and_variant(clip_id)[0] for clip_id in rows["clip_id"][:]]
+    clips = [mark + (clip_id.partition("/")[2] or clip_id) for mark, clip_id in zip(marks, parents, strict=True)]
+    return clips, [mark + name for mark, name in zip(marks, rows["recording_id"][:], strict=True)]
+
+
+def _names_of_file(file: str) -> Iterator[str]:
+    """Names that a clip in this file may have: its path from any of the folders that it lies in."""
+    parts = PurePath(os.path.splitext(file)[0]).parts
+    for first in range(len(parts)):
+        yield (name := "/".join(parts[first:]))
+        yield _SAMPLE + name
+
+
+def _recordings_of_file(file: str) -> Iterator[str]:
+    stem = PurePath(os.path.splitext(file)[0]).name
+    for pattern in _FREESOUND_NAMES:
+        if found := pattern.fullmatch(stem):
+            yield (name := f"{URBANSOUND8K}/{found[1]}")
+            yield _SAMPLE + name
+
+
+def _hashes(names: Iterable[str]) -> np.ndarray:
+    digests = b"".join(hashlib.blake2b(os.fsencode(name), digest_size=_BYTES).digest() for name in names)
+    return np.frombuffer(digests, _HASH)
+
+
+def _pack(hashes: np.ndarray) -> str:
+    return base64.b64encode(hashes.astype(_HASH).tobytes()).decode("ascii")
+
+
+def _unpack(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text, validate=True), _HASH)
