@@ -132,7 +132,8 @@ def _folds(clips: pd.DataFrame, figures: dict) -> str:
 
 
 def _neighbour_leak(clips: pd.DataFrame) -> str:
-    columns = (clips[name].tolist() for name in ("label", "clip_id", "nearest_clip", "recording_id", "fold"))
+    known = clips[clips["nearest_clip"].notna()]
+    columns = (known[name].tolist() for name in ("label", "clip_id", "nearest_clip", "recording_id", "fold"))
     leaks = leak_by_class(*columns)
     if not leaks:
         return ""

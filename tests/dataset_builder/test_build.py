@@ -281,6 +281,13 @@ def test_the_real_recordings_build_with_folds_1_to_3_complete_and_no_recording_i
     assert set(load_urbansound13(real_dataset, fold=1)["validation"]["fold"]) == {3}
     with pytest.raises(QuaclrsError, match="fold 4 is not complete"):
         load_urbansound13(real_dataset, fold=4)
+    leaks = (real_dataset / "README.md").read_text().split("**What still leaks.**")[1].split("##")[0]
+    assert [line.split()[1] for line in leaks.splitlines()[4:] if line] == [
+        "ambulance",
+        "firetruck",
+        "police",
+        "traffic",
+    ]
 
 
 def test_equal_clips_are_kept_once_and_the_others_listed(sources, tmp_path):
