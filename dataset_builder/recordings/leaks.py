@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -124,7 +125,7 @@ def _read_clips(folder: Path, check: LeakCheck) -> tuple[list[str], np.ndarray, 
         schema = pq.read_schema(file)
         if "source" not in schema.names:
             raise QuaclrsError(f"{file} has no column source; give a folder that python -m dataset_builder wrote")
-        chosen = [("source", "!=", URBANSOUND8K)]
+        chosen: list[tuple[str, str, Any]] = [("source", "!=", URBANSOUND8K)]
         if check.classes:
             names = Features.from_arrow_schema(schema)["label"].names
             if unknown := sorted(set(check.classes) - set(names)):
