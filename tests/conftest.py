@@ -21,7 +21,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that hold long tests, so that no process is left alone with one in the end."""
     long_files = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("weekly")}
-    items.sort(key=lambda item: item.path not in long_files)
+    library = Path(__file__).parent / "quaclrs"  # many short tests, which fill up what others leave
+    items.sort(key=lambda item: (library in item.path.parents, item.path not in long_files))
 
 
 @pytest.fixture(scope="session")
