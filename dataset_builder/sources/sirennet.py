@@ -33,7 +33,7 @@ def scan_sirennet(folder: Path) -> SourceReport:
     usual = folder / "sireNNet"
     root = find_root(usual if usual.is_dir() else folder, _has_class_folder, "--sirennet")
     synthetic = is_synthetic(root)
-    paths = {label: find_audio_files(root / label) for label in SIRENNET_CLASSES}
+    paths = {label: find_audio_files(root / label) if (root / label).is_dir() else [] for label in SIRENNET_CLASSES}
     counts = {label: len(found) for label, found in paths.items()}
     if not any(counts.values()):
         raise QuaclrsError(f"{root} holds no clip in {', '.join(SIRENNET_CLASSES)}; check --sirennet")

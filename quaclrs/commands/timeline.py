@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..evaluation.reports.tables import percent
@@ -52,10 +53,10 @@ def run_timeline(options: argparse.Namespace) -> int:
 
     if options.batch_size < 1:
         raise QuaclrsError(f"--batch-size is {options.batch_size}; it must be 1 or more")
+    if options.format == "audacity" and (len(options.files) > 1 or Path(options.files[0]).is_dir()):
+        raise QuaclrsError("--format audacity is the label track of one file; give one, or --format csv")
     files = expand_sounds(options.files)
     several = len(files) > 1 or files != options.files
-    if several and options.format == "audacity":
-        raise QuaclrsError("--format audacity is the label track of one file; give one, or --format csv")
     classifier = load_model(options)
     asked = {name: getattr(options, name) for name in ("window", "hop", "min_score", "batch_size", "channel")}
     broken = 0

@@ -78,11 +78,10 @@ def test_a_best_score_below_the_least_is_unsure_and_the_ranking_follows(folder, 
     assert json.loads(capsys.readouterr().out)["predictions"] == ranking
 
 
-def test_digital_silence_scores_every_class_alike_and_is_unsure(tiny_classifier_folder):
+def test_digital_silence_scores_every_class_alike_and_is_silence_not_unsure(tiny_classifier_folder):
     classifier = load_classifier(tiny_classifier_folder, device="cpu")
-    unsure, *scores = classifier.predict(np.zeros(RATE), min_score=0.2)
-    assert unsure["label"] == "unsure"
-    assert [entry["score"] for entry in scores] == pytest.approx([1 / 13] * 13)
+    assert classifier.predict(np.zeros(RATE), min_score=0.2) == [{"label": "silence", "score": 1.0}]
+    assert classifier.probabilities([np.zeros(RATE)])[0] == pytest.approx([1 / 13] * 13)
 
 
 def test_the_middle_of_a_long_file_is_what_counts_and_all_that_is_decoded(tiny_classifier_folder, tmp_path):

@@ -207,7 +207,8 @@ def test_clips_that_cannot_be_decoded_are_named_and_left_out_where_asked(
     capsys.readouterr()
     assert run(*command, "--device", "cpu") == 2
     output = capsys.readouterr()
-    *broken, error = output.err.splitlines()
+    *others, error = output.err.splitlines()
+    broken = [line for line in others if line.startswith("broken: ")]
     assert output.out == "" and not (tmp_path / "out").exists()
     assert error.startswith("error: ") and "--skip-broken" in error
     assert [Path(line.split()[1]).name for line in broken] == ["bad.wav", "page.wav"]
@@ -216,7 +217,7 @@ def test_clips_that_cannot_be_decoded_are_named_and_left_out_where_asked(
     output = capsys.readouterr()
     found, good = json.loads(output.out), run_json(capsys, *model, "--dataset", siren_folder)
     assert list(found["broken"]) == ["dog/bad.wav", "horn/page.wav"]
-    assert [line.split()[0] for line in output.err.splitlines()] == ["broken:"] * 2
+    assert [line.split()[0] for line in output.err.splitlines()].count("broken:") == 2
     assert (found["clips"], found["confusion_matrix"]) == (5, good["confusion_matrix"])
     assert "cannot be decoded: 2 of 7: dog/bad.wav" in (tmp_path / "out" / "results.md").read_text()
 

@@ -137,7 +137,7 @@ def test_clips_are_decoded_in_order_at_their_true_length_and_the_models_rate(esc
     for (clip_id, waveform), wanted, duration in zip(decoded, rows["clip_id"], rows["duration"], strict=True):
         assert clip_id == wanted
         assert waveform.dtype == np.float32
-        assert len(waveform) == round(duration * RATE)
+        assert abs(len(waveform) - duration * RATE) <= 1
 
 
 def test_rows_without_an_id_are_called_by_their_number_and_a_row_without_audio_is_named(tmp_path: Path) -> None:

@@ -151,6 +151,7 @@ def test_a_saved_configuration_holds_every_parameter_of_the_front_end(tmp_path: 
         "mel_scale": "slaney",
         "mel_norm": "slaney",
         "image_width": None,
+        "silence_dbfs": -90.0,
     }
     assert QuaclrsConfig.from_pretrained(tmp_path).log_mel_config.n_mels == 64
 

@@ -36,7 +36,7 @@ def splits_of(dataset, config: SupervisedConfig, hold_out: bool = True) -> Any:
     rows = {name: SimpleNamespace(rows=dataset.select(getattr(plan, name))) for name in ("train", "validation", "test")}
     if not hold_out:
         rows["train"].rows = dataset
-    return SimpleNamespace(**rows, plan=plan, fingerprint="f", synthetic=True)
+    return SimpleNamespace(**rows, plan=plan, fingerprint="f", synthetic=True, leak="")
 
 
 def model_of(folder: Path, training_data: dict[str, Any] | None) -> Path:
