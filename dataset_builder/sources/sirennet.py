@@ -54,7 +54,7 @@ def scan_sirennet(folder: Path) -> SourceReport:
     for label, found in paths.items():
         refuse_doubled_names(root / label, found)
         report.clips += [
-            SourceClip(printable(f"{SIRENNET}/{label}/{path.stem}"), path, label, SIRENNET, *provenance)
+            SourceClip(f"{SIRENNET}/{label}/{printable(path.stem)}", path, label, SIRENNET, *provenance)
             for path in found
         ]
         lacking = SIRENNET_PUBLISHED_COUNTS[label] - counts[label]

@@ -129,6 +129,8 @@ def _export_graph(graph: nn.Module, name: str, inputs: torch.Tensor, output: str
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 verbose=False,
             )
+    except OSError:  # the disk
+        raise
     except Exception as error:  # every architecture fails in its own way
         raise QuaclrsError(f"the model cannot be exported to ONNX ({first_line_of(error)})") from error
     session = onnxruntime.InferenceSession(os.fspath(file), providers=["CPUExecutionProvider"])

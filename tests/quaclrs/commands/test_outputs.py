@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -18,6 +19,7 @@ import soundfile
 
 from quaclrs.audio import AudioError, carriers, find_audio_files, load_audio
 from quaclrs.cli import main
+from quaclrs.commands.one_sound import only_sound, picture_beside
 
 RATE = 16_000
 SOUND = 0.1 * np.random.default_rng(0).standard_normal(4 * RATE)
@@ -55,8 +57,9 @@ def printed(monkeypatch: pytest.MonkeyPatch):
     return run
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp932", "cp949", "utf-8"])
-@pytest.mark.parametrize("command", ["predict", "timeline"])
+@pytest.mark.parametrize(
+    ("command", "encoding"), [("predict", "ascii"), ("predict", "cp1252"), ("timeline", "cp932"), ("timeline", "cp949")]
+)
 def test_names_that_the_terminal_cannot_show_are_written_by_number_and_all_files_are_labelled(
     command, encoding, folder, model, printed
 ):
@@ -151,10 +154,8 @@ def test_a_pattern_of_no_file_or_of_too_many_is_one_line(command, pattern, folde
     expect_one_error_line("*.mp3 matches no file" if pattern == "*.mp3" else "?.wav means 2 files, but one is wanted")
 
 
-def test_a_pattern_of_one_file_is_that_file(folder, model, printed):
-    status, output = printed("utf-8", "explain", "*.wav", *model)
-    assert status == 0 and output.startswith("a.wav: ")
-    assert Path("a.explained.png").is_file()
+def test_a_pattern_of_one_file_is_that_file(folder):
+    assert only_sound("*.wav") == "a.wav"
 
 
 @pytest.fixture
@@ -234,18 +235,14 @@ def test_a_pipe_in_a_folder_is_passed_over_and_named_as_it_might_never_end(folde
     assert {file.name for file in found} == set(NAMES)
 
 
-def test_a_block_of_a_device_is_no_sound(folder):
-    import socket
-
+def test_a_socket_is_no_sound(folder):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("s.wav")
-        with pytest.raises(AudioError, match="s.wav is neither a file nor a pipe"):
+        with pytest.raises(AudioError, match=r"s\.wav is neither a file nor a pipe"):
             load_audio("s.wav", RATE)
 
 
 def test_pictures_of_standard_input_by_its_path_lie_in_the_current_folder():
-    from quaclrs.commands.one_sound import picture_beside
-
     assert [picture_beside(file, "x.png") for file in ("-", "/dev/stdin", "/dev/fd/63", "d/pipe")] == [
         *["x.png"] * 3,
         "d/pipe.x.png",
