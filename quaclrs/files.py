@@ -90,12 +90,16 @@ def refuse_unwritable(path: str | os.PathLike[str], option: str) -> None:
         path: a folder that exists, or any path that does not, or the file that is replaced.
         option: how the user chooses the path, for the message.
     """
-    there = _existing_part(Path(path))
-    if there.is_file() and there == Path(os.path.abspath(path)):
-        there = there.parent
+    wanted, there = Path(os.path.abspath(path)), _existing_part(Path(path))
     try:
+        if there == wanted and there.is_dir():
+            # Without a name: another process may look just now if the folder is empty.
+            with tempfile.TemporaryFile(dir=there) as nameless:
+                nameless.write(bytes(_LEAST_ROOM))
+            return
+        there = there.parent if there == wanted else there
         with tempfile.TemporaryDirectory(prefix=".quaclrs.", dir=there) as folder:
-            tried = Path(folder) / (Path(os.path.abspath(path)).relative_to(there)) / "tried"
+            tried = Path(folder) / wanted.relative_to(there)
             tried.parent.mkdir(parents=True, exist_ok=True)
             tried.write_bytes(bytes(_LEAST_ROOM))
     except OSError as error:
