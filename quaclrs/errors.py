@@ -95,8 +95,9 @@ def _describe(error: OSError) -> str:
     except (OSError, ValueError):  # what it could not write is still there
         _silence_output()
         return f"standard output cannot be written ({reason}); send it elsewhere"
-    advice = "; make room on the disk, or write elsewhere" if error.errno == errno.ENOSPC else ""
-    return f"{reason}{advice}"
+    if error.errno == errno.ENOSPC:
+        return f"an output cannot be written ({reason}); make room on the disk, or write elsewhere"
+    return reason
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def test_other_errors_keep_their_traceback_and_results_pass_through() -> None:
             PermissionError(13, "Permission denied", "/ro/x"),
             "/ro/x: Permission denied; check the path, its permissions",
         ),
-        (OSError(28, "No space left on device"), "No space left on device; make room"),
+        (OSError(28, "No space left on device"), "an output cannot be written (No space left on device); make room"),
         (ConnectionError("no route\nto host"), "no route"),
     ],
 )
