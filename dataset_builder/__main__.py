@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.files import refuse_used_folder
 from quaclrs.labels import SIRENNET, URBANSOUND8K
 
 from .push import add_push_command
@@ -48,6 +49,7 @@ def run_build(options: argparse.Namespace) -> int:
     """Build the data set from the sources that are given."""
     if options.num_proc < 1:
         raise QuaclrsError(f"--num-proc is {options.num_proc}; it must be 1 or more")
+    refuse_used_folder(options.output, "--output")
     reports = scan_inputs(read_inputs(options))
     from .urbansound13 import BuildConfig, build_urbansound13
 

@@ -17,7 +17,7 @@ from datasets import Features
 
 from quaclrs import __version__
 from quaclrs.errors import QuaclrsError
-from quaclrs.files import written
+from quaclrs.files import name_unwritable, refuse_unwritable, written
 from quaclrs.labels import CLASS_NAMES
 
 from .card.readme import write_card
@@ -112,6 +112,7 @@ def written_at_once(output: Path) -> Iterator[Path]:
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise QuaclrsError(f"{output} exists already; choose another --output or remove it")
+    refuse_unwritable(output, "--output")
     with ExitStack() as stack:
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +120,8 @@ def written_at_once(output: Path) -> Iterator[Path]:
             unfinished.mkdir()
         except OSError as error:
             raise QuaclrsError(f"{output} cannot be created ({error.strerror}); choose another --output") from error
-        yield unfinished
+        with name_unwritable(output):
+            yield unfinished
 
 
 @dataclass

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import functools
+import io
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 
@@ -35,26 +37,67 @@ class CommandParser(argparse.ArgumentParser):
 def report_user_errors(main: Callable[..., int]) -> Callable[..., int]:
     """Make a command's `main` print a `QuaclrsError` as one line and return status 2 instead of a traceback.
 
+    So it does with an `OSError`, by the name of its file. Characters that the terminal's encoding lacks are printed as
+    their numbers.
+
     A `QuaclrsWarning` becomes one line too, and the same one is printed once. Of several processes only rank 0 prints,
     so that `accelerate launch` shows the line once.
     """
 
     @functools.wraps(main)
     def wrapper(*args: Any, **kwargs: Any) -> int:
+        for stream in (sys.stdout, sys.stderr):
+            _print_any_name(stream)
         try:
             with _one_line_warnings():
-                return main(*args, **kwargs)
+                status = main(*args, **kwargs)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where an error can still be told
+            return status
         except QuaclrsError as error:
-            if int(os.environ.get("RANK", "0")) == 0:
-                print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
-            return 2
+            return _refused(str(error))
         except KeyboardInterrupt:
             return 130
         except BrokenPipeError:  # whoever read the output has had enough, as `head` has
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _silence_output()
             return 141
+        except OSError as error:
+            return _refused(_describe(error))
 
     return wrapper
+
+
+def _refused(message: str) -> int:
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return 2
+
+
+def _print_any_name(stream: Any) -> None:
+    """Let a stream write characters that its encoding lacks, and bytes of file names that are no text, as numbers."""
+    if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _silence_output() -> None:
+    """Keep Python from writing to standard output once more when it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _describe(error: OSError) -> str:
+    """One line of an error of the system: the file and the reason."""
+    reason = error.strerror or first_line_of(error)
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {reason}; check the path, its permissions and the disk"
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):  # what it could not write is still there
+        _silence_output()
+        return f"standard output cannot be written ({reason}); send it elsewhere"
+    if error.errno == errno.ENOSPC:
+        return f"an output cannot be written ({reason}); make room on the disk, or write elsewhere"
+    return reason
 
 
 @contextmanager

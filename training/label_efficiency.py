@@ -22,6 +22,7 @@ from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.figures.label_efficiency import label_efficiency_figure
 from quaclrs.evaluation.figures.style import save_figure
 from quaclrs.evaluation.reports.tables import markdown_table, percent
+from quaclrs.files import refuse_unwritable
 
 from .clips.few_labels import keep_labelled
 from .runs.config import ALL_RECORDINGS, TrainingConfig
@@ -78,6 +79,7 @@ class LabelEfficiencyConfig:
 @report_user_errors
 def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
     config = parse_config(LabelEfficiencyConfig, arguments)
+    refuse_unwritable(config.output_dir, "--output-dir")
     clips = count_labelled_clips(config)
     plan = {
         (curve, amount, seed): run
@@ -95,13 +97,13 @@ def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
             of_curve.append(run.results().of()["accuracy"])
     labelled = {a: [clips[a, seed] for seed in config.all_seeds] for a in config.amounts}
     text = describe(config, accuracies, labelled)
+    print(text, flush=True)
     folder.write_text("label_efficiency.md", text)
     folder.write_json("label_efficiency.json", {"command": _command(config), "clips": labelled, "accuracy": accuracies})
     save_figure(
         label_efficiency_figure(accuracies, labelled, f"test fold {config.test_fold}, {len(config.all_seeds)} seeds"),
         folder.plots / "label_efficiency.png",
     )
-    print(text)
     return 1 if failed else 0
 
 

@@ -24,6 +24,7 @@ from torch import nn
 
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.result_files import read_predictions
+from quaclrs.files import name_unwritable
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
 from .runs.card import LICENCE, CardContext, without_local_paths
@@ -68,8 +69,9 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
     model = fitted.trainable.whole(fitted.network).cpu()
     metrics: dict[str, Any] = {"temperature": temperature, "clips": len(splits.train), "synthetic": splits.synthetic}
     if session.accelerator.is_main_process:
-        metrics["rounding"] = save_released(model, fitted.feature_extractor, temperature, run.model)
-        shutil.copyfile(LICENCE, run.model / "LICENSE")
+        with name_unwritable(run.model):
+            metrics["rounding"] = save_released(model, fitted.feature_extractor, temperature, run.model)
+            shutil.copyfile(LICENCE, run.model / "LICENSE")
         evaluated = Path(config.evaluation) if config.evaluation else None
         command = command_line("python -m training.release", without_local_paths(config))
         context = CardContext(run=run.path, evaluation=evaluated)

@@ -21,6 +21,7 @@ from accelerate.utils import parse_flag_from_env
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 from quaclrs.evaluation.figures.confusion_matrix import confusion_matrices_figure
 from quaclrs.evaluation.figures.style import save_figure
+from quaclrs.files import refuse_unwritable
 from quaclrs.folds import PROTOCOLS
 from quaclrs.models import Backbone, BackboneError
 
@@ -65,6 +66,7 @@ def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
         for run in runs:
             print(shlex.join(["python", "-m", *run.arguments]))
         return 0
+    refuse_unwritable(request.output_dir, "--output-dir")
     failed = train_all(runs, start, _tell, options.jobs)
     folder = RunFolder(request.output_dir)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -72,14 +74,14 @@ def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
     for table in tables:
         report = _report(table, request, keys[table.name], plans[table.name], failed)
         written.append(report.to_json())
+        if not options.json:
+            print(report.to_markdown(), flush=True)
         folder.write_text(f"{table.name}.md", report.to_markdown())
         folder.write_json(f"{table.name}.json", written[-1])
         if table.confusion_panel:
             _draw_confusion_panel(report, folder.plots / "confusion_matrices.png")
-        if not options.json:
-            print(report.to_markdown())
     if options.json:
-        print(json.dumps(written, indent=2, ensure_ascii=False))
+        print(json.dumps(written, indent=2))
     return 1 if failed else 0
 
 

@@ -18,6 +18,7 @@ from accelerate.utils import send_to_device
 
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.run_metrics import RunMetrics
+from quaclrs.files import name_unwritable
 from quaclrs.models import LogMelSpectrogram, QuaclrsFeatureExtractor, QuaclrsModel
 from quaclrs.ssl import UNLABELLED, LogMelEncoder
 
@@ -57,7 +58,8 @@ def train_ssl(config: SSLConfig) -> RunMetrics:
     metrics = measure(config, session, splits, probabilities)
     if session.accelerator.is_main_process:
         encoder, extractor = fitted.encoder.cpu(), fitted.feature_extractor
-        write_results(session, config, splits, metrics, probabilities, trained["test"], encoder, extractor)
+        with name_unwritable(session.folder.path):
+            write_results(session, config, splits, metrics, probabilities, trained["test"], encoder, extractor)
     session.close()
     return metrics
 

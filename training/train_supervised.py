@@ -16,7 +16,7 @@ from torch import nn
 
 from quaclrs.errors import report_user_errors
 from quaclrs.evaluation.run_metrics import RunMetrics
-from quaclrs.files import written
+from quaclrs.files import name_unwritable, written
 from quaclrs.models import QuaclrsFeatureExtractor
 
 from .clips.augmentation import build_augmentation, build_log_mel_config
@@ -55,7 +55,8 @@ def train(config: SupervisedConfig) -> RunMetrics:
     model = fitted.trainable.whole(fitted.network)
     metrics = measure(config, session, splits, probabilities, model, fitted.trainable.network)
     if session.accelerator.is_main_process:
-        write_results(session, config, splits, metrics, probabilities["test"], model, fitted.feature_extractor)
+        with name_unwritable(session.folder.path):
+            write_results(session, config, splits, metrics, probabilities["test"], model, fitted.feature_extractor)
     session.close()
     return metrics
 
@@ -141,7 +142,7 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
             session.record(row)
             accelerator.print(describe_epoch(session.history[-1]))
             if hold_out and accelerator.is_main_process and best_epoch(session.history) == epoch:
-                with written(best_weights) as file:
+                with name_unwritable(best_weights), written(best_weights) as file:
                     save_model(tested, str(file))
             session.save()
     if hold_out:

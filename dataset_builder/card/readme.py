@@ -73,7 +73,7 @@ def write_card(
         draw_classes(folder, clips)
     text = describe(header["pretty_name"], clips, reports, figures)
     card = f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n\n{text}"
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
     return figures
 
 

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from quaclrs.errors import QuaclrsError
+from quaclrs.files import name_unwritable
 
 from .writer import write_sirennet, write_urbansound8k
 
@@ -30,7 +31,7 @@ def write_sample(output: Path, seed: int = 0) -> None:
         if (output / name).exists():
             raise QuaclrsError(f"{output / name} exists already: remove it or choose another folder for the sample")
     output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".sample-", dir=output) as unfinished:
+    with tempfile.TemporaryDirectory(prefix=".sample-", dir=output) as unfinished, name_unwritable(output):
         for name, write in sources.items():
             write(Path(unfinished) / name, seed)
         for name in sources:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, BinaryIO
@@ -14,6 +15,9 @@ from .errors import AudioError
 
 #: The bytes of a file.
 ENCODED = (bytes, bytearray, memoryview)
+
+#: Bytes that are read of a pipe, and how many of them are kept in memory.
+_LONGEST_PIPE, _IN_MEMORY = 1 << 31, 1 << 26
 
 #: A path, the bytes of a file, or an open binary file.
 SoundSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
@@ -29,7 +33,7 @@ def name_of(file: Any) -> str:
         return "the audio bytes"
     if hasattr(file, "read"):
         name = getattr(file, "name", None)
-        return name if isinstance(name, str) else "the open file"
+        return "standard input" if name == "<stdin>" else name if isinstance(name, str) else "the open file"
     return os.fspath(file)
 
 
@@ -96,7 +100,11 @@ def _rate_and_array(sound: Any) -> tuple[Any, float] | None:
 
 
 def searchable(file: Any) -> Any:
-    """An open binary file, or its bytes where it cannot be searched, as a pipe cannot."""
+    """An open binary file, or a copy of it where it cannot be searched, as a pipe cannot.
+
+    Raises:
+        AudioError: it gives no bytes, or more than `_LONGEST_PIPE`, or there is no room for the copy.
+    """
     if isinstance(file, io.TextIOBase):
         raise AudioError(f"{name_of(file)} is open as text; open it with mode 'rb'")
     try:
@@ -104,7 +112,27 @@ def searchable(file: Any) -> Any:
             return file
     except AttributeError:
         pass
-    content = file.read()
-    if not isinstance(content, ENCODED):
-        raise AudioError(f"{name_of(file)} gives no bytes but {type(content).__name__}; give an open binary file")
-    return content
+    return copy_of_pipe(file, name_of(file))
+
+
+def copy_of_pipe(pipe: Any, name: str) -> BinaryIO:
+    """What can be read once, as a file that can be searched: in memory, and on the disk if it is large."""
+    copy: Any = io.BytesIO()
+    while piece := pipe.read(1 << 20):
+        if not isinstance(piece, ENCODED):
+            raise AudioError(f"{name} gives no bytes but {type(piece).__name__}; give an open binary file")
+        if copy.tell() + len(piece) > _LONGEST_PIPE:
+            raise AudioError(
+                f"{name} goes on for more than {_LONGEST_PIPE >> 30} GB; write it into a file, and give that"
+            )
+        try:
+            if isinstance(copy, io.BytesIO) and copy.tell() + len(piece) > _IN_MEMORY:
+                in_memory, copy = copy, tempfile.TemporaryFile()  # noqa: SIM115 (it goes with the last who reads it)
+                copy.write(in_memory.getbuffer())
+            copy.write(piece)
+        except OSError as error:
+            raise AudioError(
+                f"{name} cannot be copied to {tempfile.gettempdir()} ({error.strerror}); make room, or set TMPDIR"
+            ) from error
+    copy.seek(0)
+    return copy

@@ -101,11 +101,13 @@ def find_audio_files(folder: str | os.PathLike[str], ignored: tuple[str, ...] = 
     found: list[Path] = []
     others: list[str] = []
     for path in walk_files(folder):
-        if path.suffix.lower() in _ANNOUNCED or _holds_sound(path):
+        is_pipe = path.exists() and not path.is_file()
+        if not is_pipe and (path.suffix.lower() in _ANNOUNCED or _holds_sound(path)):
             found.append(path)
         elif path.name not in ignored:
             name = str(path.relative_to(folder))
-            others.append(name if path.exists() else f"{name} (a link to {os.readlink(path)}, which does not exist)")
+            what = f" (a link to {os.readlink(path)}, which does not exist)" if not path.exists() else ""
+            others.append(name + (" (a pipe or a device)" if is_pipe else what))
     if others:
         more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
         files = "1 file that is no sound was" if len(others) == 1 else f"{len(others):,} files that are no sounds were"

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import soundfile
 
-from .carriers import ENCODED, SoundSource, searchable
+from .carriers import ENCODED, SoundSource, copy_of_pipe, searchable
 from .errors import AudioError
 from .headers import mend_header
 from .kinds import HEAD, kind_of
@@ -86,6 +86,7 @@ class Source:
         if hasattr(file, "read"):
             file = searchable(file)
         self.path = os.fspath(file) if isinstance(file, (str, os.PathLike)) else None
+        self._is_ours = self.path is not None
         try:
             self._file: BinaryIO = io.BytesIO(file) if isinstance(file, ENCODED) else self._opened(file)
             self.size = self._file.seek(0, os.SEEK_END)
@@ -117,13 +118,17 @@ class Source:
                     f"{self.name} is a link to {os.readlink(path)}, which does not exist; fetch or restore that"
                 )
             raise AudioError(f"{self.name} does not exist; check the path")
-        if not path.is_file():
-            raise AudioError(f"{self.name} is no regular file but a pipe or a device; give a sound file")
-        return path.open("rb")
+        if path.is_file():
+            return path.open("rb")
+        if not (path.is_fifo() or path.is_char_device()):
+            raise AudioError(f"{self.name} is neither a file nor a pipe; give a sound file")
+        self.path = None  # it can be read once
+        with path.open("rb") as pipe:
+            return copy_of_pipe(pipe, self.name)
 
     def close(self) -> None:
         """Close the file, unless it was given open."""
-        if self.path is not None:
+        if self._is_ours:
             self._file.close()
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import QuaclrsError
-from .one_sound import add_sound_options, picture_beside, read_sound
+from .one_sound import add_sound_options, only_sound, picture_beside, read_sound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,18 +39,20 @@ def run_augment(options: argparse.Namespace) -> int:
     if options.seed < 0:
         raise QuaclrsError(f"--seed is {options.seed}; it must be 0 or more")
     from ..evaluation.figures.spectrograms import spectrogram_grid_figure
-    from ..evaluation.figures.style import save_figure
+    from ..evaluation.figures.style import refuse_figure, save_figure
     from ..models import LogMelConfig
 
+    file = only_sound(options.file)
+    output = Path(options.output or picture_beside(file, _ENDING))
+    refuse_figure(output)
     front_end = LogMelConfig()
-    waveform = read_sound(options.file).mono(front_end.sampling_rate)
+    waveform = read_sound(file).mono(front_end.sampling_rate)
     if options.policy is None:
         spectrograms = _variants_of(waveform, options.seed, front_end)
     else:
         spectrograms = _draws_of(options.policy, waveform, options.seed, front_end)
-    output = Path(options.output or picture_beside(options.file, _ENDING))
     save_figure(spectrogram_grid_figure(spectrograms, front_end.duration, front_end), output)
-    print(f"{options.file}: {len(spectrograms)} spectrograms in {output}")
+    print(f"{file}: {len(spectrograms)} spectrograms in {output}")
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..default_model import PACKAGED
 from ..errors import QuaclrsError
+from ..files import refuse_used_folder
 from .model_options import add_channel_option, add_model_options, load_model
 
 _MOST_DECIBELS = 100.0
@@ -75,7 +76,7 @@ def parse_snrs(text: str) -> tuple[float, ...]:
 def run_evaluate(options: argparse.Namespace) -> int:
     """Score the model, print the result and write it where `--output-dir` says."""
     _check(options)
-    from ..evaluation.reports.evaluation import describe, markdown_report, refuse_used_folder, write_evaluation
+    from ..evaluation.reports.evaluation import describe, markdown_report, write_evaluation
 
     if options.output_dir:
         refuse_used_folder(options.output_dir)
@@ -124,9 +125,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
     result |= {key: value for key, value in conditions[0].items() if key != "snr_db"}
     if noise is not None:
         result["robustness"] = {"noise": options.noise, "seed": options.seed, "conditions": conditions}
-    if options.output_dir:
+    print(json.dumps(result, allow_nan=False) if options.json else markdown_report(result), flush=True)
+    if options.output_dir:  # last: whatever happens to the files, the result has been seen
         write_evaluation(options.output_dir, result, clips, probabilities[CLEAN])
-    print(json.dumps(result, ensure_ascii=False, allow_nan=False) if options.json else markdown_report(result))
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..evaluation.reports.tables import percent
 from .model_options import add_channel_option, add_model_options, load_model
-from .one_sound import add_sound_options, picture_beside, read_sound
+from .one_sound import add_sound_options, only_sound, picture_beside, read_sound
 
 _ENDING = "explained.png"
 
@@ -32,19 +32,22 @@ def add_explain_command(commands: Any) -> None:
 
 
 def run_explain(options: argparse.Namespace) -> int:
-    """Write the picture and say what it shows."""
+    """Say what is heard, and write the picture that shows where."""
+    from ..evaluation.figures.style import refuse_figure, save_figure
+
+    file = only_sound(options.file)
+    output = options.output or picture_beside(file, _ENDING)
+    refuse_figure(output)
     classifier: Any = load_model(options)
     from ..evaluation.figures.explanation import explanation_figure
-    from ..evaluation.figures.style import save_figure
     from ..inference.explain import explain
 
-    recording = read_sound(options.file, classifier.longest_read)
+    recording = read_sound(file, classifier.longest_read)
     explanation = explain(classifier, recording, label=options.label, method=options.method, channel=options.channel)
-    output = options.output or picture_beside(options.file, _ENDING)
-    save_figure(explanation_figure(explanation, classifier.log_mel_config), Path(output))
-    result = {"file": options.file, "label": explanation.label, "score": explanation.score, "picture": output}
+    result = {"file": file, "label": explanation.label, "score": explanation.score, "picture": output}
     if options.json:
-        print(json.dumps(result, ensure_ascii=False))
+        print(json.dumps(result), flush=True)
     else:
-        print(f"{options.file}: {explanation.label} {percent(explanation.score)}, picture: {output}")
+        print(f"{file}: {explanation.label} {percent(explanation.score)}, picture: {output}", flush=True)
+    save_figure(explanation_figure(explanation, classifier.log_mel_config), Path(output))
     return 0

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import QuaclrsError
 from ..evaluation.reports.tables import percent
+from ..files import refuse_used_folder
 
 
 def add_export_command(commands: Any) -> None:
@@ -40,6 +41,7 @@ def run_export(options: argparse.Namespace) -> int:
             raise QuaclrsError(f"{name} has no use without {needed}; add it, or leave {name} out")
     if options.calibration_clips < 1:
         raise QuaclrsError(f"--calibration-clips is {options.calibration_clips}; it must be 1 or more")
+    refuse_used_folder(options.output_dir)
     from transformers.utils.logging import disable_progress_bar
 
     from ..inference.export import export_onnx

@@ -31,7 +31,7 @@ def run_info(options: argparse.Namespace) -> int:
     """Print what is known of the model."""
     described = describe_model(options.model)
     if options.json:
-        print(json.dumps(described, ensure_ascii=False))
+        print(json.dumps(described))
         return 0
     front_end = described["log_mel"]
     picture = LogMelConfig.from_dict(front_end).picture_size

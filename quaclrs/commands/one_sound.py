@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import math
+import os
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..errors import QuaclrsError
 
 if TYPE_CHECKING:
     from ..audio import Recording
@@ -28,24 +33,40 @@ def read_sound(file: str, longest: float = math.inf) -> Recording:
     """The recording in a file, or on standard input for `-`; `longest` as of `read_recording`."""
     from ..audio import read_recording
 
-    if file == STANDARD_INPUT:
-        return read_recording(sys.stdin.buffer.read(), "standard input", longest)
-    return read_recording(file, None, longest)
+    return read_recording(sys.stdin.buffer if file == STANDARD_INPUT else file, None, longest)
 
 
 def picture_beside(file: str, ending: str) -> str:
-    """The file with another ending; for standard input the ending alone."""
-    return ending if file == STANDARD_INPUT else str(Path(file).with_suffix(f".{ending}"))
+    """The file with another ending; for standard input, by whichever name, the ending alone."""
+    if file == STANDARD_INPUT or file.startswith(("/dev/", "/proc/")):
+        return ending
+    return str(Path(file).with_suffix(f".{ending}"))
+
+
+def only_sound(name: str) -> str:
+    """The file, or the only one that a pattern means."""
+    files = _expand_pattern(name)
+    if len(files) > 1:
+        raise QuaclrsError(f"{name} means {len(files)} files, but one is wanted; give one")
+    return files[0]
+
+
+def _expand_pattern(name: str) -> list[str]:
+    """The files that `*.wav` means, sorted, as Windows hands it on; any other name alone."""
+    if os.path.lexists(name) or not glob.has_magic(name):
+        return [name]
+    if files := sorted(glob.glob(name, recursive=True)):
+        return files
+    raise QuaclrsError(f"{name} matches no file; check the pattern and its folder")
 
 
 def expand_sounds(names: Sequence[str]) -> list[str]:
-    """Files, in the order given, with the sound files below a folder in its place."""
-    from ..errors import QuaclrsError
+    """Files, in the order given, with the sound files below a folder, and those that a pattern means, in its place."""
     from ..inference.classifier import several_sounds
 
     files: list[str] = []
-    for name in names:
-        files += [str(file) for file in several_sounds(name) or []] if Path(name).is_dir() else [name]
+    for name in chain.from_iterable(map(_expand_pattern, names)):
+        files += [str(file) for file in several_sounds(name) or []] if os.path.isdir(name) else [name]
     if files.count(STANDARD_INPUT) > 1:
         raise QuaclrsError("standard input (-) can be read once; give - once")
     return files

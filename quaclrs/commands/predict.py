@@ -72,7 +72,7 @@ def run_predict(options: argparse.Namespace) -> int:
     for number, prediction in enumerate(predictions):
         with bar.external_write_mode():
             if options.json:
-                line = json.dumps({"file": decoded[number], "predictions": prediction}, ensure_ascii=False)
+                line = json.dumps({"file": decoded[number], "predictions": prediction})
             else:
                 labels = ", ".join(f"{p['label']} {percent(p['score'])}" for p in prediction)
                 line = f"{decoded[number]}: {labels}"

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..files import refuse_unwritable
+
 
 def add_report_command(commands: Any) -> None:
     """Register the command with the subparsers of `quaclrs`."""
@@ -23,6 +25,9 @@ def add_report_command(commands: Any) -> None:
 
 def run_report(options: argparse.Namespace) -> int:
     """Write the page and say where it is."""
+    output = options.output_dir or options.folder
+    if options.output_dir or options.folder.is_dir():  # else the message is that there is no run
+        refuse_unwritable(output, "--output-dir")
     from datasets import disable_progress_bars
 
     from ..evaluation.reports.page import sounds_of, write_report
@@ -31,6 +36,6 @@ def run_report(options: argparse.Namespace) -> int:
     disable_progress_bars()
     data = read_report_data(options.folder)
     sounds = sounds_of(data.dataset, [mistake.clip_id for mistake in data.worst_mistakes()])
-    page, text = write_report(data, options.output_dir or options.folder, sounds)
+    page, text = write_report(data, output, sounds)
     print(json.dumps({"html": str(page), "markdown": str(text)}) if options.json else f"{page}\n{text}")
     return 0

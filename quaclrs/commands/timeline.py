@@ -8,7 +8,6 @@ import dataclasses
 import io
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,14 +76,7 @@ def run_timeline(options: argparse.Namespace) -> int:
 
 
 def _segments_of(classifier: AudioClassifier, file: str, asked: dict[str, Any]) -> list[Segment]:
-    if file != STANDARD_INPUT:
-        return classifier.predict_timeline(file, **asked)
-    # A sound cannot be read piece by piece from a pipe: its format may need to seek.
-    with tempfile.NamedTemporaryFile(suffix=".sound") as copy:
-        while piece := sys.stdin.buffer.read(1 << 20):
-            copy.write(piece)
-        copy.flush()
-        return classifier.predict_timeline(copy.name, **asked, name="standard input")
+    return classifier.predict_timeline(sys.stdin.buffer if file == STANDARD_INPUT else file, **asked)
 
 
 def format_segments(segments: Sequence[Segment], style: str, file: str | None = None) -> str:
@@ -97,7 +89,7 @@ def format_segments(segments: Sequence[Segment], style: str, file: str | None = 
     """
     if style == "json":
         found: Any = [dataclasses.asdict(segment) for segment in segments]
-        return json.dumps(found if file is None else {"file": file, "segments": found}, ensure_ascii=False) + "\n"
+        return json.dumps(found if file is None else {"file": file, "segments": found}) + "\n"
     if style == "audacity":  # start, end and label, with tabs between
         return "".join(f"{s.start:.6f}\t{s.end:.6f}\t{s.label}\n" for s in segments)
     if style == "csv":
@@ -107,7 +99,7 @@ def format_segments(segments: Sequence[Segment], style: str, file: str | None = 
             [*named, f"{s.start:.3f}", f"{s.end:.3f}", s.label, f"{s.score:.4f}"] for s in segments
         )
         return text.getvalue()
-    lines = [f"{_clock(s.start)} – {_clock(s.end)}  {s.label:<18} {percent(s.score):>6}\n" for s in segments]
+    lines = [f"{_clock(s.start)} - {_clock(s.end)}  {s.label:<18} {percent(s.score):>6}\n" for s in segments]
     return "".join(lines if file is None else [f"{file}:\n", *lines])
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from ..audio import find_audio_files
 from ..errors import QuaclrsError, first_line_of
-from ..files import refuse_unwritable_cache
+from ..files import printable, refuse_unwritable_cache
 from ..hub import may_be_repo_id
 from .sound_folders import label_sounds
 
@@ -161,9 +161,9 @@ def _list_folder(folder: Path, split: str | None, label_column: str | None, know
     text = Value("string")
     rows = Dataset.from_dict(
         {
-            "audio": [{"bytes": None, "path": str(folder / sound.file)} for sound in sounds],
-            "clip_id": [sound.file.as_posix() for sound in sounds],
-            "label": [sound.label for sound in sounds],
+            "audio": [_encoded(folder / sound.file) for sound in sounds],
+            "clip_id": [printable(sound.file.as_posix()) for sound in sounds],
+            "label": [None if sound.label is None else printable(sound.label) for sound in sounds],
         },
         # Not the type `Audio`, which needs torchcodec to take a path in.
         features=Features({"audio": {"bytes": Value("binary"), "path": text}, "clip_id": text, "label": text}),
@@ -171,3 +171,10 @@ def _list_folder(folder: Path, split: str | None, label_column: str | None, know
     if table is None:
         return ForeignClips(rows, "label", chosen)
     return ForeignClips(rows, "label", chosen, table.tables, table.absent)
+
+
+def _encoded(file: Path) -> dict[str, Any]:
+    """A sound as a row holds it: by its path, or by its content where the path is no text."""
+    path = printable(str(file))
+    is_text = path == str(file) or not file.is_file()
+    return {"bytes": None if is_text else file.read_bytes(), "path": path}

@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 
 from quaclrs.errors import QuaclrsError
-from quaclrs.files import written
+from quaclrs.files import name_unwritable, written
 
 #: Columns of `predictions.csv` before the probabilities.
 _COLUMNS = ["clip_id", "fold", "label", "predicted"]
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader never sees half of it; line ends stay as they are."""
-    with written(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", newline="")
+    """Write a file so that a reader never sees half of it; line ends stay as they are.
+
+    Bytes of file names that are no UTF-8 are written as `\\udcff`, by which JSON knows them too.
+    """
+    with name_unwritable(path), written(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

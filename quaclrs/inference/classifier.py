@@ -205,7 +205,7 @@ def several_sounds(sound: Any) -> list[Any] | None:
     Raises:
         QuaclrsError: the folder holds no sound files.
     """
-    if isinstance(sound, (str, os.PathLike)) and Path(sound).is_dir():
+    if isinstance(sound, (str, os.PathLike)) and os.path.isdir(sound):  # never raises, whatever the name
         if files := find_audio_files(Path(sound)):
             return [str(file) for file in files]
         raise QuaclrsError(f"{sound} holds no sound files; give a folder with WAV, FLAC, Ogg or MP3 files")

@@ -18,6 +18,7 @@ from huggingface_hub import try_to_load_from_cache
 from torch import nn
 
 from ..errors import QuaclrsError, first_line_of
+from ..files import name_unwritable, refuse_used_folder
 from ..models import QuaclrsForAudioClassification
 from .onnx import CLASSIFIER, CONFIG, WAVEFORM
 from .pytorch import TorchClassifier
@@ -65,15 +66,14 @@ def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike[str]) -> 
             differs from PyTorch by more than `PARITY`.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise QuaclrsError(f"{folder} is not empty; choose another --output-dir")
+    refuse_used_folder(folder)
     model, log_mel = copy.deepcopy(classifier.model).cpu().eval(), classifier.log_mel_config
     noise = np.random.default_rng(0).normal(0, 0.1, (3, log_mel.n_samples))
     waveforms = torch.from_numpy(noise.astype(np.float32))
     with torch.inference_mode():
         log_mels = model.quaclrs.log_mel(waveforms)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as made:
+    with name_unwritable(folder), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export.") as made:
         written = Path(made)
         differences = [
             _export_graph(graph, name, inputs, outputs, written / file)
@@ -129,6 +129,8 @@ def _export_graph(graph: nn.Module, name: str, inputs: torch.Tensor, output: str
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 verbose=False,
             )
+    except OSError:  # the disk
+        raise
     except Exception as error:  # every architecture fails in its own way
         raise QuaclrsError(f"the model cannot be exported to ONNX ({first_line_of(error)})") from error
     session = onnxruntime.InferenceSession(os.fspath(file), providers=["CPUExecutionProvider"])

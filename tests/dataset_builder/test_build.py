@@ -199,7 +199,7 @@ def test_an_existing_folder_is_not_touched(sources, tmp_path, capsys):
     (tmp_path / "built").mkdir()
     (tmp_path / "built" / "thesis.txt").write_text("years of work")
     assert build(*sources, tmp_path / "built") == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "is not empty; choose another --output" in capsys.readouterr().err
     assert (tmp_path / "built" / "thesis.txt").read_text() == "years of work"
 
 

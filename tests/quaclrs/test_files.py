@@ -6,11 +6,18 @@ import errno
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from quaclrs.errors import QuaclrsError
-from quaclrs.files import refuse_unwritable_cache, written
+from quaclrs.files import (
+    name_unwritable,
+    refuse_unwritable,
+    refuse_unwritable_cache,
+    refuse_used_folder,
+    written,
+)
 
 
 def test_a_file_appears_when_the_block_ends_and_is_as_readable_as_any_other(tmp_path: Path) -> None:
@@ -72,3 +79,51 @@ def test_a_cache_that_cannot_be_written_is_named_however_deep_the_reason_lies(re
 def test_other_errors_are_not_taken_for_a_cache() -> None:
     refuse_unwritable_cache(FileNotFoundError(errno.ENOENT, "No such file"))
     refuse_unwritable_cache(ValueError("no table"))
+
+
+def test_a_folder_that_holds_anything_is_refused_and_a_new_or_empty_one_is_not(tmp_path: Path) -> None:
+    refuse_used_folder(tmp_path)
+    refuse_used_folder(tmp_path / "new" / "deep")
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "metrics.json").write_text("{}")
+    for used in (tmp_path, tmp_path / "metrics.json"):
+        with pytest.raises(QuaclrsError, match="--output-dir"):
+            refuse_used_folder(used)
+
+
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_place_that_cannot_be_written_is_refused_by_trying(reason: int, tmp_path: Path, monkeypatch) -> None:
+    def refused(*_, **__):
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(Path, "write_bytes", refused)
+    words = re.escape(f"{tmp_path}/new/p.png cannot be written ({os.strerror(reason)}); choose another --output")
+    with pytest.raises(QuaclrsError, match=words):
+        refuse_unwritable(tmp_path / "new" / "p.png", "--output")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_is_there_may_be_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "p.png").write_text("former")
+    refuse_unwritable(tmp_path / "p.png", "--output")
+    assert os.listdir(tmp_path) == ["p.png"] and (tmp_path / "p.png").read_text() == "former"
+
+
+def test_a_full_disk_is_named_whatever_a_library_calls_it(tmp_path: Path, monkeypatch) -> None:
+    def disk(free: int) -> None:
+        monkeypatch.setattr("quaclrs.files.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+
+    disk(0)
+    with (
+        pytest.raises(QuaclrsError, match="model cannot be written"),
+        name_unwritable(tmp_path / "model"),
+    ):
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+    disk(1 << 40)
+    with pytest.raises(RuntimeError, match="shape"), name_unwritable(tmp_path / "model"):
+        raise RuntimeError("a wrong shape")
+
+
+def test_an_error_about_another_file_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), name_unwritable(tmp_path / "out" / "a"):
+        raise PermissionError(errno.EACCES, "Permission denied", "/elsewhere/secret.wav")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,61 @@ def test_other_errors_keep_their_traceback_and_results_pass_through() -> None:
     assert command(10) == 1
     with pytest.raises(ZeroDivisionError):
         command(0)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            PermissionError(13, "Permission denied", "/ro/x"),
+            "/ro/x: Permission denied; check the path, its permissions",
+        ),
+        (OSError(28, "No space left on device"), "an output cannot be written (No space left on device); make room"),
+        (ConnectionError("no route\nto host"), "no route"),
+    ],
+)
+def test_an_error_of_the_system_is_one_line_that_names_the_file(
+    error: OSError, line: str, expect_one_error_line: Callable[[str], None]
+) -> None:
+    @report_user_errors
+    def command() -> int:
+        raise error
+
+    assert command() == 2
+    expect_one_error_line(f"error: {line}")
+
+
+def test_standard_output_on_a_full_disk_is_named_also_when_it_is_found_late(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @report_user_errors
+    def command() -> int:
+        print("a result")
+        return 0
+
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert command() == 2
+        # Python writes what is left when it ends: it must not fail once more.
+    assert capsys.readouterr().err == (
+        "error: standard output cannot be written (No space left on device); send it elsewhere\n"
+    )
+
+
+def test_a_reader_that_has_had_enough_ends_a_command_without_a_word(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @report_user_errors
+    def command() -> int:
+        print("a result")
+        return 0
+
+    source, sink = os.pipe()
+    os.close(source)
+    with os.fdopen(sink, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert command() == 141
+    assert capsys.readouterr().err == ""
 
 
 def test_a_wrong_option_is_one_line_that_names_the_option_and_the_help(capsys: pytest.CaptureFixture[str]) -> None:

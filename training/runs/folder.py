@@ -19,6 +19,7 @@ import yaml
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.result_files import write_csv, write_text
 from quaclrs.evaluation.run_metrics import METRICS_FILE
+from quaclrs.files import refuse_unwritable
 
 from .checkpoints import list_checkpoints
 
@@ -44,9 +45,10 @@ class RunFolder:
         self.plots = self.path / "plots"
 
     def refuse_existing(self, resume: bool, overwrite: bool) -> None:
-        """Raise a `QuaclrsError` where the folder holds something that neither resume nor overwrite allows to touch."""
+        """Raise a `QuaclrsError` where the folder may not be touched under resume or overwrite, or not be written."""
         if self.path.exists() and not self.path.is_dir():
             raise QuaclrsError(f"{self.path} is a file; choose another --output-dir")
+        refuse_unwritable(self.path, "--output-dir")
         if resume or not self.path.is_dir() or not any(self.path.iterdir()):
             return
         if not overwrite:

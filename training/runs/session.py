@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import ProjectConfiguration, set_seed
 
+from quaclrs.files import name_unwritable
 from quaclrs.transforms import ClipTransform
 
 from .checkpoints import Termination, load_last_checkpoint, refuse_other_processes, save_checkpoint
@@ -199,9 +200,10 @@ class Session:
 
     def _save(self, epochs: int, unfinished: Any = None, steps: int = 0) -> None:
         state = {"history": self.history, "unfinished": unfinished}
-        save_checkpoint(
-            self.accelerator, self.folder.checkpoints, epochs, state, steps, keep=self.config.keep_checkpoints
-        )
+        with name_unwritable(self.folder.checkpoints):
+            save_checkpoint(
+                self.accelerator, self.folder.checkpoints, epochs, state, steps, keep=self.config.keep_checkpoints
+            )
 
     def _stop(self) -> None:
         self.accelerator.print("stopped by SIGTERM after writing a checkpoint; go on with --resume auto")

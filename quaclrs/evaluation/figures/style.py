@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from quaclrs.errors import QuaclrsError
-from quaclrs.files import written
+from quaclrs.files import name_unwritable, refuse_unwritable, written
 
 # Okabe and Ito's palette (2008), told apart with any colour vision. Its yellow is left out: too pale on white.
 BLACK, ORANGE, SKY_BLUE, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -60,14 +60,27 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
         QuaclrsError: matplotlib cannot write a file of that suffix.
     """
     path = Path(path)
-    file_format = path.suffix.lstrip(".").lower()
-    supported = figure.canvas.get_supported_filetypes()
-    if file_format not in supported:
-        raise QuaclrsError(f"{path}: cannot write a figure of this suffix; use one of {', '.join(sorted(supported))}")
+    file_format = _format_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise QuaclrsError(f"{path} cannot be written ({error.strerror}); choose another place") from error
-    with written(path) as unfinished:
+    with name_unwritable(path), written(path) as unfinished:
         figure.savefig(unfinished, dpi=150, format=file_format, bbox_inches="tight")
     return path
+
+
+def refuse_figure(path: str | os.PathLike[str]) -> None:
+    """Raise a `QuaclrsError`, before the work, where `save_figure` could not write this file."""
+    _format_of(Path(path))
+    if os.path.isdir(path):
+        raise QuaclrsError(f"{path} is a folder; give --output a file in it")
+    refuse_unwritable(path, "--output")
+
+
+def _format_of(path: Path) -> str:
+    file_format = path.suffix.lstrip(".").lower()
+    supported = FigureCanvasAgg.get_supported_filetypes()
+    if file_format not in supported:
+        raise QuaclrsError(f"{path}: cannot write a figure of this suffix; use one of {', '.join(sorted(supported))}")
+    return file_format

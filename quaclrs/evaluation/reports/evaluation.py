@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import QuaclrsError
 from ..evaluation_clips import EvaluationClips, listed
 from ..figures.confusion_matrix import confusion_matrix_figure
 from ..figures.robustness import accuracy_over_snr_figure
@@ -98,15 +97,6 @@ def markdown_report(result: Mapping[str, Any]) -> str:
         tables.append(f"Noise: {robustness['noise']}, seed {robustness['seed']}")
         tables.append(markdown_table(["SNR (dB)", *_FIGURES_OVER_SNR], rows))
     return "\n\n".join(["\n".join(lines), *tables])
-
-
-def refuse_used_folder(folder: str | os.PathLike[str]) -> None:
-    """Raise a `QuaclrsError` where results would be written over others, a training run's for one."""
-    path = Path(folder)
-    if path.exists() and not path.is_dir():
-        raise QuaclrsError(f"{path} is a file; choose another --output-dir")
-    if path.is_dir() and any(path.iterdir()):
-        raise QuaclrsError(f"{path} is not empty; choose another --output-dir")
 
 
 def write_evaluation(

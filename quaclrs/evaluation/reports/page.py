@@ -12,6 +12,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ...errors import QuaclrsError
+from ...files import name_unwritable
 from ..figures.confusion_matrix import confusion_matrix_figure
 from ..figures.scores import (
     per_class_figure,
@@ -60,6 +61,11 @@ def write_report(data: ReportData, folder: Path, sounds: Mapping[str, bytes]) ->
     Returns:
         The two files.
     """
+    with name_unwritable(folder):
+        return _write_files(data, folder, sounds)
+
+
+def _write_files(data: ReportData, folder: Path, sounds: Mapping[str, bytes]) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {caption: _png(figure) for caption, figure in draw_figures(data).items()}
     pictures |= {file.stem.replace("_", " "): file.read_bytes() for file in data.plots}

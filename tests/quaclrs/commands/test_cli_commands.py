@@ -151,8 +151,8 @@ def test_a_label_track_is_of_one_file(folder, expect_one_error_line):
 def test_the_table_counts_minutes_and_seconds():
     text = format_segments([Segment(0, 59.96, "dog_bark", 0.5), Segment(59.96, 3723.5, "silence", 1.0)], "table")
     assert text.splitlines() == [
-        "  0:00.0 –   1:00.0  dog_bark            50.0%",
-        "  1:00.0 –  62:03.5  silence            100.0%",
+        "  0:00.0 -   1:00.0  dog_bark            50.0%",
+        "  1:00.0 -  62:03.5  silence            100.0%",
     ]
 
 

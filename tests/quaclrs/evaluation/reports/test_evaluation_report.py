@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.evaluation_clips import EvaluationClips
 from quaclrs.evaluation.held_out import HeldOut
-from quaclrs.evaluation.reports.evaluation import describe, markdown_report, refuse_used_folder, write_evaluation
+from quaclrs.evaluation.reports.evaluation import describe, markdown_report, write_evaluation
 
 KEPT = HeldOut(True, "recording")
 CLASSES = ("dog_bark", "traffic")
@@ -165,12 +164,3 @@ def test_the_folder_holds_what_was_printed_and_the_predictions_and_nothing_unfin
             clean, noisy = csv.DictReader(file)
         assert (clean["snr_db"], clean["accuracy"], clean["macro_roc_auc"]) == ("clean", "0.666", "")
         assert (noisy["snr_db"], noisy["accuracy"], noisy["accuracy_sirennet"]) == ("-5.0", "0.123", "1.0")
-
-
-def test_a_folder_that_holds_anything_is_refused_and_a_new_or_empty_one_is_not(tmp_path: Path) -> None:
-    refuse_used_folder(tmp_path)
-    refuse_used_folder(tmp_path / "new")
-    (tmp_path / "metrics.json").write_text("{}")
-    for used in (tmp_path, tmp_path / "metrics.json"):
-        with pytest.raises(QuaclrsError, match="--output-dir"):
-            refuse_used_folder(used)
