@@ -11,7 +11,7 @@ from quaclrs.labels import URBANSOUND8K, URBANSOUND8K_CLASSES
 
 from .download import RemoteArchive
 from .files import find_root, read_table
-from .report import SYNTHETIC_PROVENANCE, SourceClip, SourceReport, is_synthetic
+from .report import SYNTHETIC_MARKER, SYNTHETIC_PROVENANCE, SourceClip, SourceReport, is_synthetic
 
 URBANSOUND8K_ARCHIVE = RemoteArchive(
     name="UrbanSound8K",
@@ -68,7 +68,8 @@ def scan_urbansound8k(folder: Path, keep_siren: bool = False) -> SourceReport:
     synthetic = is_synthetic(root)
     rows = read_table(metadata, METADATA_COLUMNS)
     report = SourceReport(URBANSOUND8K, [], synthetic, notes=check_metadata(metadata, rows, synthetic))
-    files = {(_fold_folder(path), path.stem): path for path in find_audio_files(audio)}
+    ignored = (metadata.name, SYNTHETIC_MARKER)
+    files = {(_fold_folder(path), path.stem): path for path in find_audio_files(audio, ignored)}
     wanted = {*URBANSOUND8K_CLASSES, "siren"} if keep_siren else set(URBANSOUND8K_CLASSES)
     for row in rows:
         if row["class"] not in wanted:
