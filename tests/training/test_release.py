@@ -23,7 +23,7 @@ from training.supervised.release_card import write_release_card
 
 RECIPE = {
     "backbone": "mobilenetv3_small_050", "image_size": 32, "epochs": 1, "batch_size": 16, "pad_mode": "repeat",
-    "mode": "scratch", "ema_decay": 0.9,
+    "mode": "scratch", "ema_decay": 0.9, "augment_on": "none",
 }  # fmt: skip
 
 
