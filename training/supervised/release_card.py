@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def write_release_card(
         "scope": summary["scope"],
         "figures": markdown_table(["figure", "mean", "interval"], rows),
         "per_class": class_table(summary["per_class"], {"support": "clips", "recordings": "recordings"}),
-        "cross_validation": summary["training"]["command"],
+        "cross_validation": _without_folders(summary["training"]["command"]),
         "command": command,
         "origin": _origin(config),
         "picture": "x".join(map(str, build_log_mel_config(config).picture_size)),
@@ -67,6 +68,12 @@ def write_release_card(
     about |= {"synthetic": metrics["synthetic"], "backbone": config.backbone}
     tags = ["audio-classification", "urban-sound", "quaclrs"]
     fill_card(folder, "release_template.md", "audio-classification", tags, fields, about, results, context)
+
+
+def _without_folders(command: str) -> str:
+    """The same command for publishing: absolute paths by their names alone."""
+    words = (Path(word).name if Path(word).is_absolute() else word for word in shlex.split(command))
+    return shlex.join(words)
 
 
 def _origin(config: SupervisedConfig) -> str:
