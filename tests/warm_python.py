@@ -84,9 +84,16 @@ def _running_server(with_hugging_face: bool) -> subprocess.Popen:
         libraries = _LIBRARIES + (_HUGGING_FACE if with_hugging_face else ())
         command = [sys.executable, __file__, *libraries]
         server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        atexit.register(server.terminate)
+        atexit.register(_close, server)
         _servers[with_hugging_face] = server
     return _servers[with_hugging_face]
+
+
+def _close(server: subprocess.Popen) -> None:
+    """End a server by the end of its input."""
+    with server:
+        assert server.stdin
+        server.stdin.close()
 
 
 def _serve(libraries: Sequence[str]) -> None:
