@@ -45,8 +45,11 @@ class ByteView:
         file.seek(start)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of a file."""
-        return self.file.seek(offset + (self.start if whence == os.SEEK_SET else 0), whence) - self.start
+        """As of a file; a place before its beginning, to which a damaged header may point, leads nowhere."""
+        try:
+            return self.file.seek(offset + (self.start if whence == os.SEEK_SET else 0), whence) - self.start
+        except OSError:
+            return self.tell()
 
     def tell(self) -> int:
         """As of a file."""

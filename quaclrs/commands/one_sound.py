@@ -8,7 +8,6 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,8 @@ def read_sound(file: str, longest: float = math.inf) -> Recording:
     """The recording in a file, or on standard input for `-`; `longest` as of `read_recording`."""
     from ..audio import read_recording
 
+    if file == STANDARD_INPUT and sys.stdin is None:
+        raise QuaclrsError("standard input (-) is closed; give a file")
     return read_recording(sys.stdin.buffer if file == STANDARD_INPUT else file, None, longest)
 
 
@@ -60,13 +61,28 @@ def _expand_pattern(name: str) -> list[str]:
     raise QuaclrsError(f"{name} matches no file; check the pattern and its folder")
 
 
-def expand_sounds(names: Sequence[str]) -> list[str]:
-    """Files, in the order given, with the sound files below a folder, and those that a pattern means, in its place."""
+def expand_sounds(names: Sequence[str]) -> tuple[list[str], int]:
+    """Files, in the order given, with the sound files below a folder, and those that a pattern means, in its place.
+
+    Returns:
+        The files, and how many of several names stand for none; each of them is named on standard error.
+
+    Raises:
+        QuaclrsError: the only name stands for no file, or standard input is named twice.
+    """
     from ..inference.classifier import several_sounds
 
     files: list[str] = []
-    for name in chain.from_iterable(map(_expand_pattern, names)):
-        files += [str(file) for file in several_sounds(name) or []] if os.path.isdir(name) else [name]
+    empty = 0
+    for name in names:
+        try:
+            for found in _expand_pattern(name):
+                files += [str(file) for file in several_sounds(found) or []] if os.path.isdir(found) else [found]
+        except QuaclrsError as error:
+            if len(names) == 1:
+                raise
+            empty += 1
+            print(f"error: {error}", file=sys.stderr, flush=True)
     if files.count(STANDARD_INPUT) > 1:
         raise QuaclrsError("standard input (-) can be read once; give - once")
-    return files
+    return files, empty

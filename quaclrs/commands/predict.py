@@ -41,11 +41,10 @@ def run_predict(options: argparse.Namespace) -> int:
 
     from ..audio import AudioError, Recording
 
-    files = expand_sounds(options.files)
+    files, broken = expand_sounds(options.files)
     classifier = load_model(options)
     longest = classifier.longest_read
     decoded: list[str] = []
-    broken = 0
     # A bar where somebody waits for a whole folder; it must not run through the lines of results.
     bar = tqdm(files, unit="file", disable=None if len(files) > len(options.files) else True, leave=False)
 

@@ -54,11 +54,10 @@ def run_timeline(options: argparse.Namespace) -> int:
         raise QuaclrsError(f"--batch-size is {options.batch_size}; it must be 1 or more")
     if options.format == "audacity" and (len(options.files) > 1 or Path(options.files[0]).is_dir()):
         raise QuaclrsError("--format audacity is the label track of one file; give one, or --format csv")
-    files = expand_sounds(options.files)
+    files, broken = expand_sounds(options.files)
     several = len(files) > 1 or files != options.files
     classifier = load_model(options)
     asked = {name: getattr(options, name) for name in ("window", "hop", "min_score", "batch_size", "channel")}
-    broken = 0
     columns = [*(["file"] if several else []), *_COLUMNS]
     header = ",".join(columns) + "\n" if options.format == "csv" else ""
     for file in files:

@@ -54,10 +54,20 @@ def load_label_map(file: str | os.PathLike[str]) -> LabelMap:
     return {str(theirs): ours for theirs, ours in values.items()}
 
 
+#: Endings of tables of labels, and of label maps.
+_TABLE_ENDINGS = ("csv", "tsv", "jsonl", "json", "yaml", "yml")
+
+
 def is_folder_of_sounds(path_or_repo: str | os.PathLike[str]) -> bool:
     """True for a folder of plain sound files without the table of a data set."""
     folder = Path(path_or_repo)
-    return folder.is_dir() and not any(folder.rglob("*.parquet")) and bool(find_audio_files(folder))
+    return folder.is_dir() and not any(folder.rglob("*.parquet")) and bool(_sounds_below(folder))
+
+
+def _sounds_below(folder: Path) -> list[Path]:
+    """Its sound files; tables are known to be none, and are read elsewhere."""
+    tables = {file.name for ending in _TABLE_ENDINGS for file in folder.rglob(f"*.{ending}")}
+    return find_audio_files(folder, ignored=tuple(tables))
 
 
 @dataclass(frozen=True)
@@ -151,7 +161,7 @@ def label_names(rows: Dataset, column: str = "label") -> list[str]:
 def _list_folder(folder: Path, split: str | None, label_column: str | None, known: Collection[str]) -> ForeignClips:
     from datasets import Dataset, Features, Value
 
-    files = [file.relative_to(folder) for file in find_audio_files(folder)]
+    files = [file.relative_to(folder) for file in _sounds_below(folder)]
     sounds, table = label_sounds(folder, files, label_column, known)
     splits = list(dict.fromkeys(sound.split for sound in sounds if sound.split is not None))
     if split is not None and not splits:

@@ -143,6 +143,20 @@ def test_files_of_a_timeline_that_cannot_be_read_are_named_and_the_others_are_he
     ]  # fmt: skip
 
 
+def test_names_that_stand_for_no_file_are_told_beside_the_labels_of_the_others(
+    folder, tiny_classifier_folder, tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "empty").mkdir()
+    names = [folder / "a.flac", tmp_path / "empty", tmp_path / "*.flac"]
+    assert run("predict", *names, "--model", tiny_classifier_folder) == 2
+    output = capsys.readouterr()
+    assert output.out.startswith(f"{folder / 'a.flac'}: ") and len(output.out.splitlines()) == 1
+    assert [line.split(": ")[0] for line in output.err.splitlines()] == ["error"] * 2
+    monkeypatch.setattr("sys.stdin", None)  # as of a service
+    assert run("predict", "-", "--model", tiny_classifier_folder) == 2
+    assert "standard input (-) is closed" in capsys.readouterr().err
+
+
 def test_a_label_track_is_of_one_file(folder, expect_one_error_line):
     assert run("timeline", folder, "--format", "audacity") == 2
     expect_one_error_line("--format audacity is the label track of one file; give one, or --format csv")
