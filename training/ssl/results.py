@@ -105,7 +105,8 @@ def write_results(
     encoder.save_pretrained(run.model)
     feature_extractor.save_pretrained(run.model)
     backbone = {name: tensor.contiguous() for name, tensor in encoder.backbone.network.state_dict().items()}
-    metadata = {"format": "pt", **as_metadata(encoder.config.training_data)}
+    # One entry alone: safetensors writes several in any order, and two equal runs would differ in their bytes.
+    metadata = as_metadata(encoder.config.training_data)
     save_file(backbone, run.model / "timm_backbone.safetensors", metadata=metadata)
     write_encoder_card(run.model, config, metrics, CardContext(run=run.path))
     metrics.write(run.path)
