@@ -17,7 +17,7 @@ from datasets import Features
 
 from quaclrs import __version__
 from quaclrs.errors import QuaclrsError
-from quaclrs.files import name_unwritable, refuse_unwritable, written
+from quaclrs.files import name_unwritable, refuse_used_folder, written
 from quaclrs.labels import CLASS_NAMES
 
 from .card.readme import write_card
@@ -110,9 +110,7 @@ def written_at_once(output: Path) -> Iterator[Path]:
     Raises:
         QuaclrsError: `output` exists and is not an empty folder, or cannot be created.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise QuaclrsError(f"{output} exists already; choose another --output or remove it")
-    refuse_unwritable(output, "--output")
+    refuse_used_folder(output, "--output")
     with ExitStack() as stack:
         try:
             output.parent.mkdir(parents=True, exist_ok=True)

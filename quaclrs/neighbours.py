@@ -8,7 +8,7 @@ allows. Each such pair that lies in two folds may be a recording that both train
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,9 +66,7 @@ class NeighbourLeak:
         """
         recording_of, fold_of = dict(zip(clip_ids, recordings, strict=True)), dict(zip(clip_ids, folds, strict=True))
         by_number = neighbours_by_number(clip_ids)
-        sizes: dict[str, int] = defaultdict(int)
-        for recording in recordings:
-            sizes[recording] += 1
+        sizes = Counter(recordings)
         adjacent, leaking, chance = 0, 0, 0.0
         for clip, neighbour in zip(clip_ids, nearest, strict=True):
             beside = [c for c in by_number.get(clip, ()) if recording_of[c] != recording_of[clip]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -10,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from quaclrs.audio import AudioWarning, read_recording
+from quaclrs.audio import read_recording
 
 from ..sources.report import SourceClip
+from .broken import losses_told
 from .folds import deal_paper_folds, deal_strict_folds
 from .grouping import group_recordings
 from .nearest import mel_quantiles, nearest_in_other_groups
@@ -61,8 +61,7 @@ def _group(paths: Sequence[Path]) -> tuple[list[int], list[int | None]]:
 
     def decode() -> Iterator[tuple[np.ndarray, int]]:
         for path in paths:  # one at a time, as grouping keeps only a small version of each
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", AudioWarning)  # `leave_out_broken` has said it
+            with losses_told():
                 recording = read_recording(path)
                 mono = recording.mono(recording.sampling_rate)
             descriptions.append(mel_quantiles(mono, recording.sampling_rate))

@@ -173,7 +173,7 @@ def _correlate(first: list[np.ndarray], second: list[np.ndarray], check: LeakChe
 
 
 class _Overlaps:
-    """What clips of one length share with other clips at each lag, and how much energy lies in it."""
+    """Stretches that clips of one length share with other clips at each lag, and the energy in them."""
 
     def __init__(self, length: int, others: list[int], energy: np.ndarray, lags: np.ndarray, check: LeakCheck) -> None:
         self.quiet = 10 ** (check.silence_db / 10)
@@ -182,16 +182,17 @@ class _Overlaps:
         self.stops = np.clip(lengths[:, None] + lags, self.starts, length)  # (lengths, lags)
         self.shared = self.stops - self.starts
         shared, stops = self.shared[self.length_of], self.stops[self.length_of]
-        theirs = np.take_along_axis(energy, np.clip(stops - lags, 0, energy.shape[1] - 1), 1)
-        theirs -= np.take_along_axis(
-            energy, np.broadcast_to(np.clip(self.starts - lags, 0, energy.shape[1] - 1), stops.shape), 1
-        )
+
+        def energy_before(ends: np.ndarray) -> np.ndarray:
+            return np.take_along_axis(energy, np.clip(ends - lags, 0, energy.shape[1] - 1), 1)
+
+        theirs = energy_before(stops) - energy_before(np.broadcast_to(self.starts, stops.shape))
         known = shared >= min(check.shortest_overlap * check.sampling_rate, length)
         known &= theirs > self.quiet * shared * energy[:, -1:] / np.asarray(others)[:, None]
         self.scale_of_others = _inverse_roots(theirs, known)
 
     def scales(self, x: np.ndarray) -> np.ndarray:
-        """What the products of a clip of this length are multiplied by, (others, lags); 0 where they say nothing."""
+        """Factors that make correlations of a clip's products, (others, lags); 0 where they say nothing."""
         own = _running_energy([x], len(x))[0]
         mine = own[self.stops] - own[self.starts]
         return (

@@ -30,10 +30,9 @@ def join_into_runs(groups: Mapping[str, Sequence[str]], n_folds: int = 10) -> di
     """
     first_clip = {recording: min(clips) for recording, clips in groups.items()}
     ties = _ties(groups)
-    clips_left = sum(map(len, groups.values()))
     left = sorted(groups, key=first_clip.__getitem__)
     runs: dict[str, list[str]] = {}
-    target = clips_left / n_folds
+    target = sum(map(len, groups.values())) / n_folds
     while left:
         # From an end of the numbers, or of what is left of them, so that no gap stays behind.
         start = min(left, key=lambda recording: sum(ties[recording][other] for other in left))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from quaclrs.audio import AudioWarning, encode_flac, read_recording
+from quaclrs.audio import encode_flac, read_recording
 from quaclrs.data import STORED_SAMPLING_RATE
 
+from ..recordings.broken import losses_told
 from ..recordings.workers import OrderedMap, map_in_this_process
 from ..sources.report import SourceClip
 
@@ -47,8 +47,7 @@ def transcode_clips(
 
 def transcode_clip(clip: SourceClip, class_names: Sequence[str], draw: RowDrawer | None = None) -> list[dict[str, Any]]:
     """The rows of a clip, one unless `draw` makes several."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AudioWarning)  # `leave_out_broken` has said it
+    with losses_told():
         recording = read_recording(clip.path)
         flac = encode_flac(recording.mono(STORED_SAMPLING_RATE), STORED_SAMPLING_RATE)
     row = {

@@ -3,7 +3,7 @@
 from .carriers import SoundSource, is_encoded, is_one_sound, name_of, unpack_sound
 from .encoding import decode_pcm, encode_flac, encode_pcm
 from .errors import AudioError, AudioWarning
-from .finding import find_audio_files, walk_files
+from .finding import find_audio_files, has_audio_files, walk_files
 from .mixing import Mixer
 from .recording import Recording, load_audio, read_recording
 from .stream import SoundStream, open_sound
@@ -19,6 +19,7 @@ __all__ = [
     "encode_flac",
     "encode_pcm",
     "find_audio_files",
+    "has_audio_files",
     "is_encoded",
     "is_one_sound",
     "load_audio",

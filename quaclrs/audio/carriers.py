@@ -1,4 +1,4 @@
-"""What a sound may come in: files and their bytes, open files, arrays with a rate, rows and decoders of `datasets`."""
+"""Carriers of sounds: files and their bytes, open files, arrays with a rate, rows and decoders of `datasets`."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def is_encoded(sound: Any) -> bool:
 
 
 def is_one_sound(sound: Any) -> bool:
-    """True for a list or tuple that is no list of sounds but a rate and an array, in either order."""
+    """True for a list or tuple of a rate and an array, in either order; others are lists of sounds."""
     return _rate_and_array(sound) is not None
 
 
 def unpack_sound(sound: Any, sampling_rate: float | None = None) -> tuple[Any, float | None]:
-    """What a sound comes in, taken apart.
+    """Take apart what carries a sound.
 
     Args:
         sound: a `SoundSource`; samples; (rate, samples) as of Gradio, or (samples, rate) as of soundfile; a mapping
@@ -103,7 +103,7 @@ def searchable(file: Any) -> Any:
     """An open binary file, or a copy of it where it cannot be searched, as a pipe cannot.
 
     Raises:
-        AudioError: it gives no bytes, or more than `_LONGEST_PIPE`, or there is no room for the copy.
+        AudioError: it gives something else than bytes, or too many, or the copy finds no room.
     """
     if isinstance(file, io.TextIOBase):
         raise AudioError(f"{name_of(file)} is open as text; open it with mode 'rb'")
@@ -116,7 +116,7 @@ def searchable(file: Any) -> Any:
 
 
 def copy_of_pipe(pipe: Any, name: str) -> BinaryIO:
-    """What can be read once, as a file that can be searched: in memory, and on the disk if it is large."""
+    """Copy a pipe, which can be read once, into memory, or onto the disk if it is large."""
     copy: Any = io.BytesIO()
     while piece := pipe.read(1 << 20):
         if not isinstance(piece, ENCODED):

@@ -1,4 +1,4 @@
-"""What can be wrong with a sound: an error where nothing can be heard, a warning where something is lost."""
+"""The error of a sound that cannot be heard, and the warning of one that is heard in part."""
 
 from __future__ import annotations
 

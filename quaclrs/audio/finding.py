@@ -5,49 +5,18 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 from .errors import AudioError, AudioWarning
 from .stream import open_sound
 
 #: Endings that announce a sound: such a file that cannot be decoded is broken, not something else.
-_ANNOUNCED = frozenset(
-    [
-        ".wav",
-        ".wave",
-        ".bwf",
-        ".rf64",
-        ".w64",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".mp2",
-        ".mpga",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".au",
-        ".snd",
-        ".caf",
-        ".m4a",
-        ".m4b",
-        ".aac",
-        ".wma",
-        ".amr",
-        ".ape",
-        ".wv",
-        ".mka",
-        ".weba",
-        ".ac3",
-        ".spx",
-        ".gsm",
-        ".vox",
-        ".voc",
-        ".sph",
-    ]
-)
+_ANNOUNCED = frozenset([
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2",
+    ".mpga", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".m4a", ".m4b", ".aac", ".wma",
+    ".amr", ".ape", ".wv", ".mka", ".weba", ".ac3", ".spx", ".gsm", ".vox", ".voc", ".sph",
+])  # fmt: skip
 
 #: Folders that systems leave behind, beside those whose names begin with a dot.
 _HIDDEN = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
@@ -62,7 +31,7 @@ def is_hidden(name: str) -> bool:
 
 
 def walk_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Everything below a folder that is no folder, without what is hidden; links to folders are followed.
+    """Files, pipes and links below a folder, without what is hidden; links to folders are followed.
 
     A folder that holds itself by a link is gone through once. A link that leads nowhere comes too. An `AudioWarning`
     names a folder that may not be read.
@@ -96,24 +65,42 @@ def find_audio_files(folder: str | os.PathLike[str], ignored: tuple[str, ...] = 
 
     Args:
         folder: where to look.
-        ignored: names of files that are known to be no sounds, such as tables.
+        ignored: names, or patterns such as `*.csv`, of files that are known to be no sounds.
     """
     found: list[Path] = []
     others: list[str] = []
     for path in walk_files(folder):
-        is_pipe = path.exists() and not path.is_file()
-        if not is_pipe and (path.suffix.lower() in _ANNOUNCED or _holds_sound(path)):
+        if _is_sound(path, ignored):
             found.append(path)
-        elif path.name not in ignored:
+        elif not _is_ignored(path, ignored):
             name = str(path.relative_to(folder))
             what = f" (a link to {os.readlink(path)}, which does not exist)" if not path.exists() else ""
-            others.append(name + (" (a pipe or a device)" if is_pipe else what))
+            others.append(name + (" (a pipe or a device)" if _is_pipe(path) else what))
     if others:
         more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
         files = "1 file that is no sound was" if len(others) == 1 else f"{len(others):,} files that are no sounds were"
         listed = ", ".join(others[:_NAMED])
         warnings.warn(f"{folder}: {files} passed over: {listed}{more}", AudioWarning, stacklevel=2)
     return sorted(found)
+
+
+def has_audio_files(folder: str | os.PathLike[str], ignored: tuple[str, ...] = ()) -> bool:
+    """True where `find_audio_files` would find any; it looks no further than the first."""
+    return any(_is_sound(path, ignored) for path in walk_files(folder))
+
+
+def _is_sound(path: Path, ignored: tuple[str, ...]) -> bool:
+    if path.suffix.lower() in _ANNOUNCED:
+        return not _is_pipe(path)
+    return not _is_ignored(path, ignored) and _holds_sound(path)
+
+
+def _is_ignored(path: Path, ignored: tuple[str, ...]) -> bool:
+    return any(fnmatch(path.name, pattern) for pattern in ignored)
+
+
+def _is_pipe(path: Path) -> bool:
+    return path.exists() and not path.is_file()
 
 
 def _holds_sound(path: Path) -> bool:

@@ -78,7 +78,7 @@ def share_lost(notes: str) -> float:
 
 
 def _find_chunk(file: BinaryIO, place: int, end: int, wanted: bytes, form: str) -> int | None:
-    """Where the content of a chunk begins; None where there is no such chunk."""
+    """Place of the first byte in a chunk; None where the file lacks it."""
     size_of_header = struct.calcsize(form)
     while place + size_of_header <= end:
         file.seek(place)

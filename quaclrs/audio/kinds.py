@@ -34,7 +34,7 @@ _SOUNDS = (b"RIFF", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b".snd", b"caff
 
 
 def kind_of(head: bytes) -> tuple[str, str] | None:
-    """What a file is, and what to do about it, by its first `HEAD` bytes; None where they tell nothing."""
+    """Tell a file's kind by its first `HEAD` bytes, and what to do about it; None where they tell nothing."""
     for signature, kind, advice in _SIGNATURES:
         if head.startswith(signature):
             return kind, advice

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..audio import find_audio_files
+from ..audio import find_audio_files, has_audio_files
 from ..errors import QuaclrsError, first_line_of
 from ..files import printable, refuse_unwritable_cache
 from ..hub import may_be_repo_id
-from .sound_folders import label_sounds
+from .sound_folders import TABLE_ENDINGS, label_sounds
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -54,20 +54,14 @@ def load_label_map(file: str | os.PathLike[str]) -> LabelMap:
     return {str(theirs): ours for theirs, ours in values.items()}
 
 
-#: Endings of tables of labels, and of label maps.
-_TABLE_ENDINGS = ("csv", "tsv", "jsonl", "json", "yaml", "yml")
+#: Tables of labels, which are read elsewhere and known to be no sounds.
+_TABLES = tuple(f"*{ending}" for ending in TABLE_ENDINGS)
 
 
 def is_folder_of_sounds(path_or_repo: str | os.PathLike[str]) -> bool:
     """True for a folder of plain sound files without the table of a data set."""
     folder = Path(path_or_repo)
-    return folder.is_dir() and not any(folder.rglob("*.parquet")) and bool(_sounds_below(folder))
-
-
-def _sounds_below(folder: Path) -> list[Path]:
-    """Its sound files; tables are known to be none, and are read elsewhere."""
-    tables = {file.name for ending in _TABLE_ENDINGS for file in folder.rglob(f"*.{ending}")}
-    return find_audio_files(folder, ignored=tuple(tables))
+    return folder.is_dir() and not any(folder.rglob("*.parquet")) and has_audio_files(folder, _TABLES)
 
 
 @dataclass(frozen=True)
@@ -161,7 +155,7 @@ def label_names(rows: Dataset, column: str = "label") -> list[str]:
 def _list_folder(folder: Path, split: str | None, label_column: str | None, known: Collection[str]) -> ForeignClips:
     from datasets import Dataset, Features, Value
 
-    files = [file.relative_to(folder) for file in _sounds_below(folder)]
+    files = [file.relative_to(folder) for file in find_audio_files(folder, _TABLES)]
     sounds, table = label_sounds(folder, files, label_column, known)
     splits = list(dict.fromkeys(sound.split for sound in sounds if sound.split is not None))
     if split is not None and not splits:

@@ -19,7 +19,8 @@ from ..errors import QuaclrsError
 FILE_COLUMNS = ("file_name", "filename", "slice_file_name", "fname", "file", "path")
 LABEL_COLUMNS = ("label", "category", "class")
 
-_ENDINGS = (".csv", ".tsv", ".jsonl")
+#: Endings of tables of labels.
+TABLE_ENDINGS = (".csv", ".tsv", ".jsonl")
 
 #: Folders that a table may lie below the sounds' own.
 _DEPTH = 2
@@ -161,7 +162,7 @@ def _find_tables(folder: Path) -> Iterator[Path]:
     levels = ("/".join(["*"] * (depth + 1)) for depth in range(_DEPTH + 1))
     for path in chain.from_iterable(sorted(folder.glob(level)) for level in levels):
         hidden = any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in _ENDINGS and path.is_file() and not hidden:
+        if path.suffix.lower() in TABLE_ENDINGS and path.is_file() and not hidden:
             yield path
 
 

@@ -110,7 +110,7 @@ class AudioClassifier(ABC):
         for batch in batches(sounds, batch_size):
             waveforms = self.prepare(batch, sampling_rate, channel)
             silent = self.log_mel_config.is_silent(waveforms)
-            for scores, nothing_heard in zip(self._heard(waveforms), silent, strict=True):
+            for scores, nothing_heard in zip(self.classify(waveforms), silent, strict=True):
                 if nothing_heard:
                     yield [{"label": SILENCE, "score": 1.0}]
                     continue
@@ -130,7 +130,7 @@ class AudioClassifier(ABC):
         Raises:
             QuaclrsError: no sound, or one that cannot be decoded or holds no usable samples.
         """
-        return self._heard(self.prepare(sounds, sampling_rate, channel))
+        return self.classify(self.prepare(sounds, sampling_rate, channel))
 
     def prepare(
         self, sounds: Sequence[Any], sampling_rate: int | None = None, channel: Channel | None = None
@@ -182,10 +182,7 @@ class AudioClassifier(ABC):
     def _scored(self, windows: Iterable[Window], batch_size: int) -> Iterator[tuple[Window, np.ndarray]]:
         for batch in batches(windows, batch_size):
             fitted = np.stack([self.log_mel_config.fit(window.waveform) for window in batch])
-            yield from zip(batch, self._heard(fitted), strict=True)
-
-    def _heard(self, waveforms: np.ndarray) -> np.ndarray:
-        return self.classify(waveforms).astype(np.float64)
+            yield from zip(batch, self.classify(fitted), strict=True)
 
     def _waveform_of(self, sound: Any, sampling_rate: int | None, channel: Channel | None) -> np.ndarray:
         if not isinstance(sound, Recording):

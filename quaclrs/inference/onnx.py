@@ -66,4 +66,4 @@ class OnnxClassifier(AudioClassifier):
     def classify(self, waveforms: np.ndarray) -> np.ndarray:
         name = self.session.get_inputs()[0].name
         (probabilities,) = self.session.run(None, {name: np.ascontiguousarray(waveforms, dtype=np.float32)})
-        return probabilities
+        return probabilities.astype(np.float64)

@@ -128,17 +128,18 @@ def test_an_error_of_the_system_is_one_line_that_names_the_file(
     expect_one_error_line(f"error: {line}")
 
 
+@report_user_errors
+def command_with_a_result() -> int:
+    print("a result")
+    return 0
+
+
 def test_standard_output_on_a_full_disk_is_named_also_when_it_is_found_late(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @report_user_errors
-    def command() -> int:
-        print("a result")
-        return 0
-
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        assert command() == 2
+        assert command_with_a_result() == 2
         # Python writes what is left when it ends: it must not fail once more.
     assert capsys.readouterr().err == (
         "error: standard output cannot be written (No space left on device); send it elsewhere\n"
@@ -148,16 +149,11 @@ def test_standard_output_on_a_full_disk_is_named_also_when_it_is_found_late(
 def test_a_reader_that_has_had_enough_ends_a_command_without_a_word(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @report_user_errors
-    def command() -> int:
-        print("a result")
-        return 0
-
     source, sink = os.pipe()
     os.close(source)
     with os.fdopen(sink, "w") as closed:
         monkeypatch.setattr(sys, "stdout", closed)
-        assert command() == 141
+        assert command_with_a_result() == 141
     assert capsys.readouterr().err == ""
 
 
