@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     "quaclrs": (
         ("errors", "labels", "code_version", "neighbours", "default_model"),
-        ("files",),
+        ("files", "text_files"),
+        ("locks",),
         ("folds", "hub", "models"),
         ("audio",),
         ("data", "auto"),

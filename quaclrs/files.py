@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import QuaclrsError
@@ -22,16 +22,39 @@ def printable(name: str) -> str:
 def written(path: Path) -> Iterator[Path]:
     """A place beside `path` for a file or a folder, which gets its name when the block ends without an error.
 
-    A former file or empty folder of that name is replaced. The parent folder must exist.
+    A former file or empty folder of that name is replaced. The parent folder must exist. What gets the name is on the
+    disk by then, so that it survives a power cut too.
     """
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:32]}.", dir=path.parent))
     try:
         yield folder / path.name
+        flush_to_disk(folder / path.name)
         if path.is_dir():
             path.rmdir()
         (folder / path.name).replace(path)
+        _flush(path.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file, or all of a folder, is on the disk."""
+    for parent, _, names in os.walk(path):
+        for name in names:
+            _flush(Path(parent, name))
+        _flush(Path(parent))
+    if not path.is_dir():
+        _flush(path)
+
+
+def _flush(path: Path) -> None:
+    """Wait for one file or folder; systems that cannot open a folder keep its names by themselves."""
+    with suppress(PermissionError, IsADirectoryError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 #: Reasons why a file cannot be written, whatever it holds.
