@@ -236,7 +236,7 @@ def test_duration_rate_and_channels_alone_tell_no_class(clips):
     assert accuracy_by_fold(forest, traits, clips, range(1, 11)).mean() < 0.25
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_a_random_frozen_resnet18_scores_between_a_quarter_and_three_fifths(clips):
     spectrograms = torch.from_numpy(np.stack([log_mel(clip.path) for clip in clips]).copy())[:, None]
     torch.manual_seed(0)

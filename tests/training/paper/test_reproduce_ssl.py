@@ -287,7 +287,7 @@ def train_here(run: Run, jobs: int) -> int:
     return 0
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_real_runs_fill_table_3_and_are_found_finished_by_the_next_command(sample_dataset, tmp_path, capsys):
     small = ["--epochs", "1", "--image-size", "32", "--max-clips-per-class", "8", "--json", "--seeds", "0"]
     arguments = ["table3", "--backbone", "mobilenetv3_small_050", *small, "--decode-once"]
