@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -10,7 +11,8 @@ import numpy as np
 from .audio import decode_pcm, encode_pcm, load_audio
 from .augment.draws import Draws, clip_key, seeded_generator
 from .code_version import DECODING, code_version
-from .errors import QuaclrsError
+from .errors import QuaclrsError, QuaclrsWarning, first_line_of
+from .files import refuse_unwritable_cache
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -232,8 +234,24 @@ def decode_once(dataset: Dataset, sampling_rate: int) -> Dataset:
         clips = [load_audio(audio["bytes"], sampling_rate, name=audio.get("path")) for audio in rows["audio"]]
         return {_PCM: [encode_pcm(clip) for clip in clips]}
 
-    code = {"code": code_version(DECODING)}  # a part of the cache's key
-    return dataset.map(decode, fn_kwargs=code, batched=True, batch_size=64, remove_columns="audio", desc="decoding")
+    def decoded(**options: Any) -> Dataset:
+        code = {"code": code_version(DECODING)}  # a part of the cache's key
+        made = dataset.map(
+            decode, fn_kwargs=code, batched=True, batch_size=64, remove_columns="audio", desc="decoding", **options
+        )
+        if len(made) != len(dataset):
+            raise ValueError(f"it holds {len(made)} clips, not {len(dataset)}")
+        return made
+
+    try:
+        return decoded()
+    except QuaclrsError:
+        raise
+    except (ValueError, OSError) as error:  # Arrow's of a file that is cut off are both
+        refuse_unwritable_cache(error)
+        message = f"the cache of decoded clips is damaged ({first_line_of(error)}); they are decoded again"
+        warnings.warn(message, QuaclrsWarning, stacklevel=2)
+        return decoded(load_from_cache_file=False)
 
 
 class _SharedNumber:

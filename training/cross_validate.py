@@ -22,11 +22,13 @@ from quaclrs.evaluation.figures.confusion_matrix import confusion_matrix_figure
 from quaclrs.evaluation.figures.cross_validation import fold_figures_figure
 from quaclrs.evaluation.figures.style import save_figure
 from quaclrs.evaluation.result_files import read_predictions
+from quaclrs.evaluation.run_metrics import RunMetrics
 from quaclrs.files import refuse_unwritable
 
 from .runs.folder import RunFolder
 from .runs.heard import refuse_planned
 from .runs.options import command_line, flag_of, option, parse_config, parse_numbers
+from .runs.processes import join_processes, only_run_in
 from .runs.queue import side_by_side
 from .runs.run import Run
 from .supervised.config import SupervisedConfig
@@ -66,8 +68,13 @@ def cross_validate(config: CrossValidationConfig) -> dict[str, Any]:
     is an error, unless `overwrite`.
 
     Raises:
-        QuaclrsError: as of `train`, or a fold that is not complete.
+        QuaclrsError: as of `train`, a fold that is not complete, or another cross-validation writes the folder.
     """
+    with only_run_in(config.output_dir, join_processes(config.ddp_timeout)):
+        return _cross_validate(config)
+
+
+def _cross_validate(config: CrossValidationConfig) -> dict[str, Any]:
     refuse_unwritable(config.output_dir, "--output-dir")
     dataset = load_urbansound13(config.dataset)
     complete = complete_folds(dataset, config.protocol)
@@ -87,7 +94,7 @@ def cross_validate(config: CrossValidationConfig) -> dict[str, Any]:
             train(run.config)
 
     metrics = [run.results() for run in runs]
-    results = [read_result(run, metric.controls, dataset) for run, metric in zip(runs, metrics, strict=True)]
+    results = [read_result(run, metric, dataset) for run, metric in zip(runs, metrics, strict=True)]
     warnings = [warning for metric in metrics for warning in metric.warnings]
     summary = summarise(results, class_names(dataset), config.protocol, complete, warnings=warnings)
     summary["training"] = {
@@ -116,9 +123,9 @@ def plan_run(config: CrossValidationConfig, fold: int, seed: int) -> Run:
     return Run(SupervisedConfig, Path(config.output_dir), fold, seed, tuple(options.items()))
 
 
-def read_result(run: Run, controls: dict[str, Any], dataset: Dataset) -> FoldResult:
+def read_result(run: Run, metrics: RunMetrics, dataset: Dataset) -> FoldResult:
     """Predictions of a finished run, with the source and the recording of their clips."""
-    found = read_predictions(run.path / "predictions.csv")
+    found = read_predictions(run.path / "predictions.csv", class_names(dataset), metrics.tested_clips)
     row_of_clip = {clip_id: row for row, clip_id in enumerate(dataset["clip_id"][:])}
     parents = [parent_and_variant(clip_id)[0] for clip_id in found.clip_ids]  # an augmented copy stands for its clip
     if unknown := sorted(set(parents) - row_of_clip.keys()):
@@ -133,7 +140,7 @@ def read_result(run: Run, controls: dict[str, Any], dataset: Dataset) -> FoldRes
         sources=known["source"][:],
         recording_ids=known["recording_id"][:],
         clip_ids=found.clip_ids,
-        controls=controls,
+        controls=metrics.controls,
     )
 
 

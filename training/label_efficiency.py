@@ -23,6 +23,7 @@ from quaclrs.evaluation.figures.label_efficiency import label_efficiency_figure
 from quaclrs.evaluation.figures.style import save_figure
 from quaclrs.evaluation.reports.tables import markdown_table, percent
 from quaclrs.files import refuse_unwritable
+from quaclrs.locks import only_writer
 
 from .clips.few_labels import keep_labelled
 from .runs.config import ALL_RECORDINGS, TrainingConfig
@@ -79,6 +80,11 @@ class LabelEfficiencyConfig:
 @report_user_errors
 def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
     config = parse_config(LabelEfficiencyConfig, arguments)
+    with only_writer(Path(config.output_dir)):
+        return _draw_curves(config, start)
+
+
+def _draw_curves(config: LabelEfficiencyConfig, start: Starter) -> int:
     refuse_unwritable(config.output_dir, "--output-dir")
     clips = count_labelled_clips(config)
     plan = {

@@ -21,6 +21,7 @@ from quaclrs.errors import CommandParser, QuaclrsError, first_line_of, report_us
 from quaclrs.evaluation.run_metrics import METRICS_FILE, RunMetrics
 from quaclrs.hub import check_repo_id, push_folder
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification, QuaclrsModel
+from quaclrs.text_files import read_mapping
 
 from .release import ReleaseConfig
 from .runs.card import LICENCE, CardContext, without_local_paths
@@ -95,9 +96,11 @@ def read_run(path: Path) -> FinishedRun:
         released = ReleaseConfig if "cross_validation" in options else SupervisedConfig
         kind = SSLConfig if "method" in options else released
         config: Any = parse_config(kind, ["--config", str(path / "config.yaml")])
-        metrics = json.loads((path / METRICS_FILE).read_text(encoding="utf-8"))
+        metrics = read_mapping(path / METRICS_FILE)
         if kind is not ReleaseConfig:
             RunMetrics.read(path)
+        elif not isinstance(metrics.get("synthetic"), bool):
+            raise ValueError(f"{METRICS_FILE} does not say if its clips are synthetic")
     except QuaclrsError:
         raise
     except ValueError as error:

@@ -5,6 +5,7 @@ Synthesise recordings, build the data set, train, test on a held-out fold, save 
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.locks import only_writer
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output-dir", type=Path, default=defaults.output_dir, metavar="DIR")
     parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N")
     options = parser.parse_args(arguments)
-    return run(QuickstartConfig(output_dir=options.output_dir, seed=options.seed))
+    with only_writer(options.output_dir):
+        return run(QuickstartConfig(output_dir=options.output_dir, seed=options.seed))
 
 
 def run(config: QuickstartConfig) -> int:
@@ -105,7 +108,9 @@ def _make_room(output_dir: Path, *made: Path) -> None:
     """Remove what an earlier quickstart made, and nothing else."""
     if output_dir.exists() and not output_dir.is_dir():
         raise QuaclrsError(f"{output_dir} is a file; choose another --output-dir")
-    foreign = [p.name for p in output_dir.iterdir() if p not in made] if output_dir.is_dir() else []
+    # A killed quickstart leaves locks and unfinished files, hidden, with the names of what they are for.
+    ours = re.compile("|".join(rf"{path.name}|\.{path.name}\..*" for path in made))
+    foreign = [p.name for p in output_dir.iterdir() if not ours.fullmatch(p.name)] if output_dir.is_dir() else []
     if foreign:
         raise QuaclrsError(
             f"{output_dir} holds {min(foreign)}, which quickstart did not make; choose another --output-dir"

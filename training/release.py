@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import yaml
 from scipy.optimize import minimize_scalar
 from torch import nn
 
@@ -26,6 +25,7 @@ from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.result_files import read_predictions
 from quaclrs.files import name_unwritable
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
+from quaclrs.text_files import read_mapping
 
 from .runs.card import LICENCE, CardContext, without_local_paths
 from .runs.options import command_line, option, parse_config
@@ -36,7 +36,7 @@ from .train_supervised import fit
 
 #: Options of a run that say where and how it ran, not what was learned.
 _OF_THE_RUN = {"test_fold", "seed", "output_dir", "dataset", "num_workers", "decode_once", "resume", "overwrite"} | {
-    "log_every", "keep_checkpoints", "report_to", "pretrained_file",
+    "log_every", "keep_checkpoints", "report_to", "pretrained_file", "ddp_timeout",
 }  # fmt: skip
 
 
@@ -58,27 +58,28 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
 
     Raises:
         QuaclrsError: wrong options, or the cross-validation is not finished or of another recipe.
-        SystemExit: SIGTERM came; a checkpoint was written first.
+        SystemExit: SIGTERM or Ctrl-C came; a checkpoint was written first.
     """
     summary, labels, probabilities = read_cross_validation(config)
     temperature = fit_temperature(labels, probabilities)
-    session = Session(config)
-    of_any_fold = dataclasses.replace(config, test_fold=summary["folds"][0])
-    fitted = fit(session, of_any_fold, hold_out=False)
-    splits, run = fitted.splits, session.folder
-    model = fitted.trainable.whole(fitted.network).cpu()
-    metrics: dict[str, Any] = {"temperature": temperature, "clips": len(splits.train), "synthetic": splits.synthetic}
-    if session.accelerator.is_main_process:
-        with name_unwritable(run.model):
-            metrics["rounding"] = save_released(model, fitted.feature_extractor, temperature, run.model)
-            shutil.copyfile(LICENCE, run.model / "LICENSE")
-        evaluated = Path(config.evaluation) if config.evaluation else None
-        command = command_line("python -m training.release", without_local_paths(config))
-        context = CardContext(run=run.path, evaluation=evaluated)
-        write_release_card(run.model, config, Path(config.cross_validation), summary, metrics, command, context)
-        run.write_json("metrics.json", metrics)
-    session.close()
-    return metrics
+    with Session.begin(config) as session:
+        of_any_fold = dataclasses.replace(config, test_fold=summary["folds"][0])
+        fitted = fit(session, of_any_fold, hold_out=False)
+        run, clips = session.folder, fitted.splits.train
+        model = fitted.trainable.whole(fitted.network).cpu()
+        metrics: dict[str, Any] = {"temperature": temperature, "clips": len(clips)}
+        metrics["synthetic"] = fitted.splits.synthetic
+        if session.accelerator.is_main_process:
+            with name_unwritable(run.model):
+                metrics["rounding"] = save_released(model, fitted.feature_extractor, temperature, run.model)
+                shutil.copyfile(LICENCE, run.model / "LICENSE")
+            evaluated = Path(config.evaluation) if config.evaluation else None
+            command = command_line("python -m training.release", without_local_paths(config))
+            context = CardContext(run=run.path, evaluation=evaluated)
+            write_release_card(run.model, config, Path(config.cross_validation), summary, metrics, command, context)
+            run.write_json("metrics.json", metrics)
+        session.close()
+        return metrics
 
 
 def read_cross_validation(config: ReleaseConfig) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
@@ -90,16 +91,22 @@ def read_cross_validation(config: ReleaseConfig) -> tuple[dict[str, Any], np.nda
     folder = Path(config.cross_validation)
     if not (folder / "summary.json").is_file():
         raise QuaclrsError(f"--cross-validation {folder} is not finished; give the --output-dir of one that is")
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary = read_mapping(folder / "summary.json")
+    try:
+        runs = [folder / f"fold-{run['fold']}-seed-{run['seed']}" for run in summary["runs"]]
+        names, _ = list(summary["class_names"]), summary["folds"][0]
+    except (KeyError, TypeError, IndexError) as error:
+        raise QuaclrsError(
+            f"{folder / 'summary.json'} is no summary of a cross-validation; run training.cross_validate again"
+        ) from error
     ours = dataclasses.asdict(config)
     labels, probabilities = [], []
-    for run in summary["runs"]:
-        path = folder / f"fold-{run['fold']}-seed-{run['seed']}"
-        theirs = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+    for path in runs:
+        theirs = read_mapping(path / "config.yaml")
         for name in sorted((theirs.keys() & ours.keys()) - _OF_THE_RUN):
             if theirs[name] != ours[name]:
                 raise QuaclrsError(f"--cross-validation {folder} had {name} {theirs[name]}, not {ours[name]}")
-        found = read_predictions(path / "predictions.csv")
+        found = read_predictions(path / "predictions.csv", names)
         labels.append(found.labels)
         probabilities.append(found.probabilities)
     return summary, np.concatenate(labels), np.concatenate(probabilities)

@@ -23,6 +23,7 @@ from quaclrs.evaluation.figures.confusion_matrix import confusion_matrices_figur
 from quaclrs.evaluation.figures.style import save_figure
 from quaclrs.files import refuse_unwritable
 from quaclrs.folds import PROTOCOLS
+from quaclrs.locks import only_writer
 from quaclrs.models import Backbone, BackboneError
 
 from .paper.baselines import baselines_of
@@ -66,23 +67,24 @@ def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
         for run in runs:
             print(shlex.join(["python", "-m", *run.arguments]))
         return 0
-    refuse_unwritable(request.output_dir, "--output-dir")
-    failed = train_all(runs, start, _tell, options.jobs)
-    folder = RunFolder(request.output_dir)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    written = []
-    for table in tables:
-        report = _report(table, request, keys[table.name], plans[table.name], failed)
-        written.append(report.to_json())
-        if not options.json:
-            print(report.to_markdown(), flush=True)
-        folder.write_text(f"{table.name}.md", report.to_markdown())
-        folder.write_json(f"{table.name}.json", written[-1])
-        if table.confusion_panel:
-            _draw_confusion_panel(report, folder.plots / "confusion_matrices.png")
-    if options.json:
-        print(json.dumps(written, indent=2))
-    return 1 if failed else 0
+    with only_writer(request.output_dir):
+        refuse_unwritable(request.output_dir, "--output-dir")
+        failed = train_all(runs, start, _tell, options.jobs)
+        folder = RunFolder(request.output_dir)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        written = []
+        for table in tables:
+            report = _report(table, request, keys[table.name], plans[table.name], failed)
+            written.append(report.to_json())
+            if not options.json:
+                print(report.to_markdown(), flush=True)
+            folder.write_text(f"{table.name}.md", report.to_markdown())
+            folder.write_json(f"{table.name}.json", written[-1])
+            if table.confusion_panel:
+                _draw_confusion_panel(report, folder.plots / "confusion_matrices.png")
+        if options.json:
+            print(json.dumps(written, indent=2))
+        return 1 if failed else 0
 
 
 def _report(table: PaperTable, request: Request, keys: Sequence[Key], plan: Plan, failed: Sequence[Run]) -> Report:

@@ -30,6 +30,7 @@ from .runs.optimization import Schedule, optimizer_of
 from .runs.options import parse_config
 from .runs.sampling import EpochSampler
 from .runs.session import Session, TrainingClips
+from .runs.state import TrainingState
 from .ssl.config import SSLConfig
 from .ssl.evaluation import HeldOutEvaluation, describe_epoch, name_means, probe_encoders
 from .ssl.model import build_encoder, build_network, build_views
@@ -43,25 +44,25 @@ def train_ssl(config: SSLConfig) -> RunMetrics:
     Raises:
         QuaclrsError: wrong options, data set or weights (nothing is written before all of them are known to be right);
             or training diverged.
-        SystemExit: SIGTERM came; a checkpoint was written first.
+        SystemExit: SIGTERM or Ctrl-C came; a checkpoint was written first.
     """
-    session = Session(config)
-    fitted = fit(session, config)
-    # The test fold is looked at once, with the last encoder, and with the one that training began with.
-    splits, evaluate = fitted.splits, fitted.evaluate
-    test = evaluate.store(splits.test)
-    trained, before = (
-        {"train": evaluate.train.embed(encoder), "test": test.embed(encoder)}
-        for encoder in (LogMelEncoder(fitted.encoder), LogMelEncoder(fitted.before.to(session.accelerator.device)))
-    )
-    probabilities = probe_encoders(splits, trained, before, config.neighbours)
-    metrics = measure(config, session, splits, probabilities)
-    if session.accelerator.is_main_process:
-        encoder, extractor = fitted.encoder.cpu(), fitted.feature_extractor
-        with name_unwritable(session.folder.path):
-            write_results(session, config, splits, metrics, probabilities, trained["test"], encoder, extractor)
-    session.close()
-    return metrics
+    with Session.begin(config) as session:
+        fitted = fit(session, config)
+        # The test fold is looked at once, with the last encoder, and with the one that training began with.
+        splits, evaluate = fitted.splits, fitted.evaluate
+        test = evaluate.store(splits.test)
+        trained, before = (
+            {"train": evaluate.train.embed(encoder), "test": test.embed(encoder)}
+            for encoder in (LogMelEncoder(fitted.encoder), LogMelEncoder(fitted.before.to(session.accelerator.device)))
+        )
+        probabilities = probe_encoders(splits, trained, before, config.neighbours)
+        metrics = measure(config, session, splits, probabilities)
+        if session.accelerator.is_main_process:
+            encoder, extractor = fitted.encoder.cpu(), fitted.feature_extractor
+            with name_unwritable(session.folder.path):
+                write_results(session, config, splits, metrics, probabilities, trained["test"], encoder, extractor)
+        session.close()
+        return metrics
 
 
 @dataclass
@@ -114,15 +115,16 @@ def fit(session: Session, config: SSLConfig) -> Fitted:
     probe_optimizer: Any = torch.optim.AdamW(network.probe.parameters(), lr=config.probe_learning_rate)
     network, optimizer, probe_optimizer, loader = accelerator.prepare(network, optimizer, probe_optimizer, loader)
     schedule = Schedule(config, optimizer, batches=len(loader))  # of batches shared out among processes
-    accelerator.register_for_checkpointing(schedule)
     batches, labelled = len(loader), splits.train.labelled
     optimizers = (optimizer, probe_optimizer)
     step = SSLStep(config, accelerator, network, *optimizers, schedule, views, batches, sampler, labelled)
     clips = TrainingClips(loader, sampler, splits.train.transform)
+    of_networks = {"optimizer": optimizer, "probe_optimizer": probe_optimizer}
+    state = TrainingState(accelerator, {"model": step.unwrapped}, of_networks, schedule)
     evaluate = HeldOutEvaluation(accelerator, splits, LogMelSpectrogram(log_mel), config.neighbours, config.num_workers)
 
     # Epochs.
-    session.resume()
+    session.resume(state)
     if not session.history:
         loss = step.loss_of(fixed_views, fixed["labels"])
         session.record({"epoch": 0, "train_loss": loss, **evaluate(step.unwrapped, fixed_views[:2])})

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from accelerate import PartialState
-from safetensors.torch import load_model, save_model
 from torch import nn
 
 from quaclrs.errors import report_user_errors
 from quaclrs.evaluation.run_metrics import RunMetrics
-from quaclrs.files import name_unwritable, written
+from quaclrs.files import name_unwritable
 from quaclrs.models import QuaclrsFeatureExtractor
 
 from .clips.augmentation import build_augmentation, build_log_mel_config
@@ -27,6 +26,7 @@ from .runs.optimization import Schedule, optimizer_of
 from .runs.options import parse_config
 from .runs.sampling import EpochSampler
 from .runs.session import Session, TrainingClips
+from .runs.state import TrainingState
 from .supervised.config import SupervisedConfig
 from .supervised.evaluation import best_epoch, describe_epoch, is_patience_over, probabilities_of, validate
 from .supervised.losses import class_weights
@@ -41,24 +41,24 @@ def train(config: SupervisedConfig) -> RunMetrics:
 
     Raises:
         QuaclrsError: wrong options, data set or weights. Nothing is written before all of them are known to be right.
-        SystemExit: SIGTERM came; a checkpoint was written first.
+        SystemExit: SIGTERM or Ctrl-C came; a checkpoint was written first.
     """
-    session = Session(config)
-    fitted = fit(session, config)
-    splits, loaders = fitted.splits, fitted.loaders
-    # The test fold is looked at once, with the epoch that validation chose.
-    probabilities = {
-        name: probabilities_of(session.accelerator, fitted.network, split, loaders[name])
-        for name, split in fitted.trainable.held_out.items()
-        if name != "validation"
-    }
-    model = fitted.trainable.whole(fitted.network)
-    metrics = measure(config, session, splits, probabilities, model, fitted.trainable.network)
-    if session.accelerator.is_main_process:
-        with name_unwritable(session.folder.path):
-            write_results(session, config, splits, metrics, probabilities["test"], model, fitted.feature_extractor)
-    session.close()
-    return metrics
+    with Session.begin(config) as session:
+        fitted = fit(session, config)
+        splits, loaders = fitted.splits, fitted.loaders
+        # The test fold is looked at once, with the epoch that validation chose.
+        probabilities = {
+            name: probabilities_of(session.accelerator, fitted.network, split, loaders[name])
+            for name, split in fitted.trainable.held_out.items()
+            if name != "validation"
+        }
+        model = fitted.trainable.whole(fitted.network)
+        metrics = measure(config, session, splits, probabilities, model, fitted.trainable.network)
+        if session.accelerator.is_main_process:
+            with name_unwritable(session.folder.path):
+                write_results(session, config, splits, metrics, probabilities["test"], model, fitted.feature_extractor)
+        session.close()
+        return metrics
 
 
 @dataclass
@@ -116,15 +116,16 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
     network, optimizer, loader = accelerator.prepare(trainable.network, optimizer, loader)
     loaders = {name: accelerator.prepare(of_split) for name, of_split in loaders.items()}
     schedule = Schedule(config, optimizer, batches=len(loader))  # of batches shared out among processes
-    accelerator.register_for_checkpointing(schedule, *([] if averaged is None else [averaged]))
-    tested = accelerator.unwrap_model(network) if averaged is None else averaged.module
+    unwrapped = accelerator.unwrap_model(network)
+    tested = unwrapped if averaged is None else averaged.module
+    modules = {"model": unwrapped} | ({} if averaged is None else {"averaged": averaged})
+    state = TrainingState(accelerator, modules, {"optimizer": optimizer}, schedule, tested if hold_out else None)
     on_device = augmentation.to(accelerator.device) if augmentation and config.augment_on == "device" else None
     step = SupervisedStep(config, accelerator, network, optimizer, schedule, weights, on_device, averaged)
     clips = TrainingClips(loader, sampler, splits.train.transform)
 
     # Epochs.
-    best_weights = session.folder.checkpoints / "best.safetensors"
-    session.resume()
+    session.resume(state)
     with session.termination:
         for epoch in session.epochs():
             if hold_out and is_patience_over(config.patience, session.history):
@@ -141,12 +142,11 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
                 schedule.after_epoch(row["validation_accuracy"])
             session.record(row)
             accelerator.print(describe_epoch(session.history[-1]))
-            if hold_out and accelerator.is_main_process and best_epoch(session.history) == epoch:
-                with name_unwritable(best_weights), written(best_weights) as file:
-                    save_model(tested, str(file))
+            if hold_out and best_epoch(session.history) == epoch:
+                state.keep_best()
             session.save()
     if hold_out:
-        load_model(tested, str(best_weights))
+        state.restore_best()
     return Fitted(trainable, tested, splits, loaders, feature_extractor)
 
 

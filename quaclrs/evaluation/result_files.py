@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from quaclrs.errors import QuaclrsError
+from quaclrs.errors import QuaclrsError, first_line_of
 from quaclrs.files import name_unwritable, written
 
 #: Columns of `predictions.csv` before the probabilities.
@@ -79,20 +79,43 @@ class Predictions:
     class_names: list[str]
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Read `predictions.csv`; a `QuaclrsError` names a file that is missing or has another form."""
+def read_predictions(path: Path, class_names: Sequence[str] | None = None, clips: int | None = None) -> Predictions:
+    """Read `predictions.csv`.
+
+    Args:
+        path: of the file.
+        class_names: that its columns must have, in this order; any where None.
+        clips: that it must hold; as many as there are where None.
+
+    Raises:
+        QuaclrsError: the file is missing, damaged, cut off or of another form; the message names it.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-        if header[:4] != _COLUMNS:
-            raise ValueError("other columns")
+            text = file.read()
+        if not text.endswith("\n"):
+            raise ValueError("its last line is cut off")
+        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         names = header[4:]
+        if header[:4] != _COLUMNS or len(set(names)) != len(names):
+            raise ValueError(f"its columns must be {', '.join(_COLUMNS)} and one a class")
+        if class_names is not None and names != list(class_names):
+            raise ValueError("its columns are other classes, or in another order")
+        if clips is not None and len(rows) != clips:
+            raise ValueError(f"it has {len(rows)} clips, not {clips}")
+        if any(len(row) != len(header) for row in rows):
+            raise ValueError("a line has more or fewer columns")
+        probabilities = np.array([[float(p) for p in row[4:]] for row in rows]).reshape(len(rows), len(names))
+        if not np.isfinite(probabilities).all():
+            raise ValueError("a probability is no number")
         return Predictions(
             clip_ids=[row[0] for row in rows],
             folds=[int(row[1]) if row[1] else None for row in rows],
             labels=np.array([names.index(row[2]) for row in rows], dtype=np.int64),
-            probabilities=np.array([[float(p) for p in row[4:]] for row in rows]).reshape(len(rows), len(names)),
+            probabilities=probabilities,
             class_names=names,
         )
-    except (OSError, ValueError, IndexError) as error:
-        raise QuaclrsError(f"{path} holds no predictions of a run; give the folder of a finished one") from error
+    except (OSError, ValueError, csv.Error) as error:
+        raise QuaclrsError(
+            f"{path} holds no predictions of a run ({first_line_of(error)}); give the folder of a finished one"
+        ) from error

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from ..errors import QuaclrsError, first_line_of
+from ..text_files import read_mapping
 from .result_files import write_text
 
 METRICS_FILE = "metrics.json"
@@ -107,7 +110,24 @@ class RunMetrics:
     @classmethod
     def read(cls, folder: Path) -> RunMetrics:
         """Read the metrics of a finished run; a `QuaclrsError` where its folder holds none of this version."""
+        file = folder / METRICS_FILE
+        values = read_mapping(file, "restore the file, or train anew")
         try:
-            return cls.from_dict(json.loads((folder / METRICS_FILE).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise QuaclrsError(f"{folder} is no finished run ({first_line_of(error)}); train it anew") from error
+            metrics = cls.from_dict(values)
+            for name, kinds in _kinds_of_fields().items():
+                if not isinstance(getattr(metrics, name), kinds):
+                    raise TypeError(f"{name} is {getattr(metrics, name)!r}")
+            metrics.of()["accuracy"] + metrics.tested_clips  # numbers, of every run
+            return metrics
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise QuaclrsError(f"{file} is not of a finished run ({first_line_of(error)}); train it anew") from error
+
+
+@functools.cache
+def _kinds_of_fields() -> dict[str, tuple[type, ...]]:
+    """The types that each field may have; whole numbers are numbers too."""
+    kinds = {}
+    for name, hint in get_type_hints(RunMetrics).items():
+        of_field = [get_origin(kind) or kind for kind in (get_args(hint) if NoneType in get_args(hint) else (hint,))]
+        kinds[name] = (*of_field, *([int] if float in of_field else []))
+    return kinds

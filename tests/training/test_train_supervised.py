@@ -53,7 +53,7 @@ def test_a_run_leaves_every_file_of_its_folder_and_nothing_half_written(run):
         "model/model.safetensors", "model/config.json", "model/preprocessor_config.json", "model/README.md",
     } <= names  # fmt: skip
     assert not [name for name in names if name.endswith(".partial") or "/." in f"/{name}"]
-    assert {p.name for p in (folder / "checkpoints").iterdir()} == {"best.safetensors", "epoch-0001", "epoch-0002"}
+    assert {p.name for p in (folder / "checkpoints").iterdir()} == {"epoch-0001", "epoch-0002"}
 
 
 def test_metrics_are_fractions_of_the_test_fold_that_its_predictions_give_again(run, sample_dataset):

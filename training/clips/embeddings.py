@@ -18,11 +18,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object, send_to_device
 from huggingface_hub.constants import HF_HOME
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
 from quaclrs.code_version import EMBEDDING, code_version
-from quaclrs.errors import QuaclrsWarning
+from quaclrs.errors import QuaclrsWarning, first_line_of
 from quaclrs.files import written
 from quaclrs.models import QuaclrsModel
 from quaclrs.transforms import ClipTransform, transform_clips
@@ -60,7 +61,7 @@ def embed_clips(
     settings = {**settings, "precision": accelerator.mixed_precision, "device": accelerator.device.type}
     file = Path(os.path.expanduser(HF_HOME)) / "quaclrs" / "embeddings" / f"{_key(encoder, settings)}.safetensors"
     # Of several processes only the main one looks: two machines may hold different caches.
-    known = [load_file(file) if accelerator.is_main_process and file.is_file() else None]
+    known = [_read(file, encoder.hidden_size) if accelerator.is_main_process and file.is_file() else None]
     found: dict[str, torch.Tensor] = broadcast_object_list(known)[0] or {}
     missing = [row for row, clip_id in enumerate(clip_ids) if clip_id not in found]
     if missing:
@@ -123,6 +124,20 @@ def gather_shares(accelerator: Accelerator, own: torch.Tensor, rows: int) -> tor
     for process, share in enumerate(gather_object([own])):  # shares differ by a row at most
         whole[process :: accelerator.num_processes] = share
     return whole
+
+
+def _read(file: Path, size: int) -> dict[str, torch.Tensor]:
+    """The embeddings of a file of the cache; none where it is damaged, so that they are made anew."""
+    try:
+        found = load_file(file)
+        for clip_id, embedding in found.items():
+            if embedding.shape != (size,) or embedding.dtype != torch.float32 or not embedding.isfinite().all():
+                raise ValueError(f"{clip_id} is no embedding")
+        return found
+    except (OSError, ValueError, SafetensorError) as error:
+        message = f"the cached embeddings {file} are damaged ({first_line_of(error)}); they are computed again"
+        warnings.warn(message, QuaclrsWarning, stacklevel=2)
+        return {}
 
 
 def _key(encoder: QuaclrsModel, settings: dict[str, Any]) -> str:

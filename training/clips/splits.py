@@ -21,6 +21,7 @@ from quaclrs.transforms import ClipTransform, collate_clips, decode_once, transf
 
 from ..runs.config import TrainingConfig
 from ..runs.sampling import EpochSampler
+from ..runs.termination import outlive_signals
 from .copies import choose_copies, with_copies
 from .few_labels import keep_labelled
 
@@ -61,6 +62,7 @@ class Split:
             drop_last=sampler is not None,
             num_workers=num_workers,
             collate_fn=self.collate,
+            worker_init_fn=outlive_signals,
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )

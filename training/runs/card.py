@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,8 +12,9 @@ from urllib.parse import quote
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from quaclrs.errors import QuaclrsError
+from quaclrs.errors import QuaclrsError, first_line_of
 from quaclrs.evaluation.reports.tables import markdown_table, percent
+from quaclrs.text_files import read_mapping
 
 from .config import TrainingConfig
 
@@ -153,9 +153,9 @@ def _robustness(context: CardContext) -> str:
         return ""
     file = context.evaluation / "robustness.json"
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_mapping(file)
         rows = [(c["snr_db"], percent(c["accuracy"]), percent(c["macro_f1"])) for c in found["conditions"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise QuaclrsError(
             f"{file} holds no test of robustness; make one with quaclrs evaluate --noise gaussian --output-dir DIR"
         ) from error
@@ -167,7 +167,12 @@ def _environment(context: CardContext) -> str:
     file = context.run / "environment.json" if context.run else None
     if file is None or not file.is_file():
         return ""
-    found = json.loads(file.read_text(encoding="utf-8"))
-    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items() if version)
-    hardware = ", ".join(found["accelerators"]) or f"{found['cpus']} CPU cores"
-    return f"Python {found['python']}; {packages}; {hardware}, {found['num_processes']} process(es). "
+    found = read_mapping(file)
+    try:
+        packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items() if version)
+        hardware = ", ".join(found["accelerators"]) or f"{found['cpus']} CPU cores"
+        return f"Python {found['python']}; {packages}; {hardware}, {found['num_processes']} process(es). "
+    except (KeyError, TypeError, AttributeError) as error:
+        raise QuaclrsError(
+            f"{file} holds no environment of a run ({first_line_of(error)}); restore the file"
+        ) from error

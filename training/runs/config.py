@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from quaclrs.errors import QuaclrsError, first_line_of
+from quaclrs.errors import QuaclrsError
 from quaclrs.folds import PROTOCOLS, FoldProtocol
 from quaclrs.models import PAD_MODES, BackboneError, find_backbone
+from quaclrs.text_files import read_mapping
 
 from .options import check_options, flag_of, option
 
@@ -107,6 +107,12 @@ class TrainingConfig:
     )
     log_every: int = option(10, "steps from one refreshing of the progress bar to the next", above=0)
     keep_checkpoints: int = option(2, "how many of the newest checkpoints stay", above=0)
+    ddp_timeout: int = option(
+        1800,
+        "seconds that processes wait for one that does not answer before they end; decoding counts",
+        above=0,
+        at_most=2_592_000,
+    )
     resume: Literal["no", "auto"] = option(
         "no", "auto: go on from the run's last complete checkpoint, if there is one", ("no", "auto")
     )
@@ -175,8 +181,4 @@ def saved_config(init_from: str) -> dict[str, Any]:
         QuaclrsError: it cannot be read.
     """
     file = model_folder_of(init_from) / "config.json"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise QuaclrsError(f"--init-from {init_from} cannot be loaded ({file}: {first_line_of(error)})") from error
-    return content if isinstance(content, dict) else {}
+    return read_mapping(file, "give --init-from another model") if file.is_file() else {}

@@ -20,6 +20,7 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.result_files import write_csv, write_text
 from quaclrs.evaluation.run_metrics import METRICS_FILE
 from quaclrs.files import refuse_unwritable
+from quaclrs.text_files import parse_yaml, read_mapping, read_yaml
 
 from .checkpoints import list_checkpoints
 
@@ -28,7 +29,11 @@ _PACKAGES = ("quaclrs", "torch", "torchaudio", "transformers", "datasets", "acce
 #: Options that a resumed run may change: its result is the same.
 _WITHOUT_EFFECT = frozenset(
     {"output_dir", "resume", "overwrite", "num_workers", "decode_once", "log_every", "report_to", "keep_checkpoints"}
+    | {"ddp_timeout"}
 )
+
+#: What to do about a damaged file of a run.
+_ADVICE = "restore the file, or train anew with --overwrite"
 
 
 class RunFolder:
@@ -58,7 +63,7 @@ class RunFolder:
 
     def options_that_differ(self, config: Any) -> dict[str, Any]:
         """Options that the run in this folder was begun with another value of, and that value; none of no effect."""
-        began = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        began = read_mapping(self.path / "config.yaml", _ADVICE)
         now = dataclasses.asdict(config)
         return {name: began.get(name) for name in sorted(now.keys() - _WITHOUT_EFFECT) if began.get(name) != now[name]}
 
@@ -92,8 +97,8 @@ class RunFolder:
                 f"{self.path} began with {name} {value}, not {getattr(config, name)}; resume with it, or --overwrite"
             )
         file = self.path / "policy.yaml"
-        began = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-        if began != (None if policy is None else yaml.safe_load(yaml.safe_dump(policy))):
+        began = read_yaml(file, _ADVICE) if file.is_file() else None
+        if began != (None if policy is None else parse_yaml(_as_yaml(policy))):
             raise QuaclrsError(f"{self.path} began under another augmentation policy; resume with it, or --overwrite")
 
     def open(self, config: Any, environment: dict[str, Any], resume: bool) -> None:
@@ -112,7 +117,7 @@ class RunFolder:
         write_text(self.path / name, text)
 
     def write_yaml(self, name: str, values: Any) -> None:
-        self.write_text(name, yaml.safe_dump(values, sort_keys=False))
+        self.write_text(name, _as_yaml(values))
 
     def write_json(self, name: str, values: Any) -> None:
         self.write_text(name, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
@@ -121,6 +126,17 @@ class RunFolder:
         """`history.csv`: one row an epoch; a column for whatever any of them has, empty where one has it not."""
         columns = list(dict.fromkeys(name for row in reversed(history) for name in row))
         write_csv(self.path / "history.csv", columns, [[row.get(name) for name in columns] for row in history])
+
+
+class _WithoutAliases(yaml.SafeDumper):
+    """Writes what occurs twice twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _as_yaml(values: Any) -> str:
+    return yaml.dump(values, Dumper=_WithoutAliases, sort_keys=False)
 
 
 def describe_environment(num_processes: int, mixed_precision: str, device: str) -> dict[str, Any]:

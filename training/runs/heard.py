@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from quaclrs.data import load_urbansound13, plan_folds
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.training_data import TrainingData
+from quaclrs.text_files import parse_json
 
 from .config import TrainingConfig, saved_config
 from .options import flag_of
@@ -47,7 +48,7 @@ def as_metadata(training_data: dict[str, Any] | None) -> dict[str, str]:
 def _metadata_of(file: str) -> dict[str, Any]:
     try:
         with safe_open(file, framework="numpy") as opened:
-            return {name: json.loads(text) for name, text in opened.metadata().items() if name == TRAINING_DATA}
+            return {name: parse_json(text) for name, text in opened.metadata().items() if name == TRAINING_DATA}
     except (OSError, SafetensorError, AttributeError, ValueError):  # weights of others, or none: said by who loads them
         return {}
 

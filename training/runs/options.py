@@ -13,10 +13,10 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
-import yaml
 from transformers import HfArgumentParser
 
-from quaclrs.errors import QuaclrsError, first_line_of
+from quaclrs.errors import QuaclrsError
+from quaclrs.text_files import read_mapping
 
 Config = TypeVar("Config")
 
@@ -175,14 +175,7 @@ def read_options_file(file: Path) -> dict[str, Any]:
 def _read_options(file: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     if file.resolve() in above:
         raise QuaclrsError(f"--config {file} is its own base; take the key base out of one of the files")
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise QuaclrsError(f"--config {file} cannot be read as YAML ({first_line_of(error)})") from error
-    if values is None:
-        values = {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise QuaclrsError(f"--config {file} must hold one `option: value` a line")
+    values = read_mapping(file, "give --config a file of one `option: value` a line")
     base = values.pop("base", None)
     if base is None:
         return values

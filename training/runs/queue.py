@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from .termination import WAITED_FOR
+
 if TYPE_CHECKING:
     from .run import Run
 
@@ -23,10 +25,11 @@ _INTERRUPTED = (130, -2)
 
 def environment_of_job(jobs: int) -> dict[str, str]:
     """The environment of a process that is one of so many; numbers of threads that are set already stay."""
+    environment = {**os.environ, WAITED_FOR: "1"}
     if jobs == 1:
-        return dict(os.environ)
+        return environment
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ, "TQDM_DISABLE": "1"}
+    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **environment, "TQDM_DISABLE": "1"}
 
 
 def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> list[Result]:

@@ -1,26 +1,36 @@
-"""A training run in progress, whatever it learns: seed, folder, checkpoints, history, trackers, end by SIGTERM."""
+"""A training run in progress, whatever it learns: seed, folder, checkpoints, history, trackers, end by a signal."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
-from accelerate.utils import ProjectConfiguration, set_seed
+from accelerate.utils import DistributedType, ProjectConfiguration, set_seed
 
+from quaclrs.errors import QuaclrsError
 from quaclrs.files import name_unwritable
 from quaclrs.transforms import ClipTransform
 
-from .checkpoints import Termination, load_last_checkpoint, refuse_other_processes, save_checkpoint
+from .checkpoints import load_last_checkpoint, refuse_other_processes, save_checkpoint
 from .config import TrainingConfig
 from .folder import RunFolder, describe_environment
+from .processes import end_where_another_died, join_processes, only_run_in
 from .progress import EpochProgress, StepFigures
 from .sampling import EpochSampler, step_seed
+from .state import TrainingState
+from .termination import Termination, end_with_launcher
 from .trackers import check_tracker, finish_trackers
+
+#: Kinds of launches whose processes each hold a part of the weights.
+_SHARDED = {DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM}
 
 
 class Step(Protocol):
@@ -58,7 +68,7 @@ class TrainingClips:
 class Session:
     """One run in this process, or in this rank of several.
 
-    The order of its calls: build it, `claim` the folder, `open` it once everything is known to be right, `resume`;
+    The order of its calls: `begin` it, `claim` the folder, `open` it once everything is known to be right, `resume`;
     then, `with` its `termination`, for each of `epochs`: `train`, `record`, `save`; in the end `close`.
 
     Args:
@@ -66,7 +76,7 @@ class Session:
 
     Attributes:
         history: rows of the finished epochs, as `history.csv` has them.
-        termination: with it SIGTERM has a checkpoint written before the run ends.
+        termination: with it SIGTERM or Ctrl-C has a checkpoint written before the run ends.
 
     Raises:
         QuaclrsError: the folder holds something that neither resume nor overwrite allows to touch, or the tracker is
@@ -85,14 +95,31 @@ class Session:
                 project_dir=str(self.folder.path), logging_dir=str(self.folder.path / "tracker")
             ),
         )
+        if self.accelerator.distributed_type in _SHARDED:
+            raise QuaclrsError("processes share out clips here, not weights; choose MULTI_GPU in accelerate config")
         set_seed(config.seed)
         self.folder.refuse_existing(self._resumes, config.overwrite)
         self.history: list[dict[str, Any]] = []
         self._policy: Any = None
         self._unfinished: dict[str, float] | None = None
-        self.termination = Termination()
+        self._state: TrainingState | None = None
+        self.termination = Termination(config.log_every)
         self._started = time.perf_counter()
         self._epoch_started = self._started
+
+    @classmethod
+    @contextmanager
+    def begin(cls, config: TrainingConfig) -> Iterator[Session]:
+        """The session of a run, whose folder nobody else writes until the block ends.
+
+        Raises:
+            QuaclrsError: as of the class, or another run writes the folder.
+            SystemExit: another process of the run died or hangs; its message is printed.
+        """
+        end_with_launcher()
+        processes = join_processes(config.ddp_timeout)
+        with only_run_in(config.output_dir, processes), end_where_another_died(processes):
+            yield cls(config)
 
     @property
     def _resumes(self) -> bool:
@@ -129,13 +156,18 @@ class Session:
         if self.config.report_to != "none":
             accelerator.init_trackers("quaclrs", config=dataclasses.asdict(self.config))
 
-    def resume(self) -> None:
-        """Go on from the newest checkpoint, if there is one: it restores what was prepared or registered."""
-        state = load_last_checkpoint(self.accelerator, self.folder.checkpoints) if self._resumes else None
-        if state is None:
+    def resume(self, state: TrainingState) -> None:
+        """Go on from the newest checkpoint, if there is one, and save that state from now on.
+
+        Raises:
+            QuaclrsError: there are checkpoints, but none can be read.
+        """
+        self._state = state
+        values = load_last_checkpoint(self.folder.checkpoints, state) if self._resumes else None
+        if values is None:
             return
-        self.history = state["history"]
-        unfinished = state["unfinished"]
+        self.history = values["history"]
+        unfinished = values["unfinished"]
         self._unfinished = unfinished[self.accelerator.process_index] if unfinished else None
         last = self.history[-1]["epoch"] if self.history else 0
         after = f", step {self._unfinished['steps']}" if self._unfinished else ""
@@ -149,10 +181,11 @@ class Session:
     def train(self, epoch: int, step: Step, clips: TrainingClips) -> EpochProgress:
         """Train an epoch, or the rest of it; it comes out the same whether or not it was interrupted.
 
-        Nothing here makes the host wait for the device but the refreshing of the progress bar.
+        Nothing here makes the host wait for the device but the refreshing of the progress bar, and the question to
+        several processes if one was told to end.
 
         Raises:
-            SystemExit: SIGTERM came; a checkpoint was written first.
+            SystemExit: SIGTERM or Ctrl-C came; a checkpoint was written first.
         """
         accelerator, config = self.accelerator, self.config
         begun, self._unfinished = self._unfinished, None
@@ -164,11 +197,11 @@ class Session:
             # Draws of the network, as dropout's, have no state to save.
             torch.manual_seed(step_seed(config.seed, epoch, progress.steps, accelerator.process_index))
             progress.add(step(batch, epoch, progress.steps))
-            # Asking costs several processes a round of messages; amid accumulated gradients nothing can be saved.
-            may_ask = accelerator.sync_gradients and (accelerator.num_processes == 1 or progress.at_refresh)
-            if may_ask and self.termination.requested(accelerator):
+            # Amid accumulated gradients nothing can be saved.
+            may_ask = accelerator.sync_gradients and self.termination.is_due(accelerator)
+            if may_ask and (told := self.termination.requested(accelerator)):
                 self._save(epoch - 1, progress.totals(), progress.steps)
-                self._stop()
+                self._stop(told)
         return progress
 
     def record(self, row: dict[str, Any]) -> None:
@@ -176,22 +209,31 @@ class Session:
 
         Args:
             row: `epoch` and figures of it.
+
+        Raises:
+            QuaclrsError: a loss is no number, and nothing more can be learned.
         """
+        for name, value in row.items():
+            if name.endswith("loss") and not math.isfinite(value):
+                raise QuaclrsError(
+                    f"epoch {row['epoch']}: {name} is {value}; lower --learning-rate, or set --max-grad-norm, and "
+                    "train anew"
+                )
         self.history.append({**row, "seconds": time.perf_counter() - self._epoch_started})
 
     def save(self) -> None:
-        """Log and save the epoch that was recorded last; then end where SIGTERM asked for it.
+        """Log and save the epoch that was recorded last; then end where a signal asked for it.
 
         Raises:
-            SystemExit: SIGTERM came.
+            SystemExit: SIGTERM or Ctrl-C came.
         """
         accelerator, row = self.accelerator, self.history[-1]
         accelerator.log({name: value for name, value in row.items() if name != "epoch"}, step=row["epoch"])
         if accelerator.is_main_process:
             self.folder.write_history(self.history)
         self._save(row["epoch"])
-        if self.termination.requested(accelerator):
-            self._stop()
+        if told := self.termination.requested(accelerator):
+            self._stop(told)
 
     def close(self) -> None:
         """End the trackers and wait for the other processes."""
@@ -199,13 +241,13 @@ class Session:
         self.accelerator.wait_for_everyone()
 
     def _save(self, epochs: int, unfinished: Any = None, steps: int = 0) -> None:
-        state = {"history": self.history, "unfinished": unfinished}
-        with name_unwritable(self.folder.checkpoints):
-            save_checkpoint(
-                self.accelerator, self.folder.checkpoints, epochs, state, steps, keep=self.config.keep_checkpoints
-            )
+        assert self._state is not None
+        values = {"history": self.history, "unfinished": unfinished}
+        folder = self.folder.checkpoints
+        with name_unwritable(folder):
+            save_checkpoint(folder, self._state, epochs, values, steps, keep=self.config.keep_checkpoints)
 
-    def _stop(self) -> None:
-        self.accelerator.print("stopped by SIGTERM after writing a checkpoint; go on with --resume auto")
+    def _stop(self, told: signal.Signals) -> None:
+        self.accelerator.print(f"stopped by {told.name} after writing a checkpoint; go on with --resume auto")
         finish_trackers(self.accelerator)
-        raise SystemExit(143)  # 128 + SIGTERM, as shells report it
+        raise SystemExit(128 + told)  # as shells report it

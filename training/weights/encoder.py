@@ -26,7 +26,9 @@ def load_encoder(encoder: QuaclrsModel, run: str) -> None:
     if not (folder / "config.json").is_file():
         raise QuaclrsError(f"--init-from {run} holds no model; give a finished run or a model folder")
     try:
-        loaded: Any = QuaclrsModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+        loaded: Any = QuaclrsModel.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, use_safetensors=True
+        )
     except Exception as error:  # files, JSON and tensors fail in many ways
         raise QuaclrsError(f"--init-from {run} cannot be loaded ({first_line_of(error)})") from error
     source, loading = loaded

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from ...errors import QuaclrsError
+from ...errors import QuaclrsError, first_line_of
+from ...text_files import read_mapping
 from ..metrics import FIGURE_NAMES
 from ..result_files import Predictions, read_predictions
 from ..run_metrics import METRICS_FILE, RunMetrics
@@ -94,22 +93,21 @@ def read_report_data(folder: Path) -> ReportData:
     """
     try:
         if (folder / "summary.json").is_file():
-            return _cross_validation(folder, json.loads((folder / "summary.json").read_text(encoding="utf-8")))
+            return _cross_validation(folder, read_mapping(folder / "summary.json"))
         if (folder / METRICS_FILE).is_file():
             return _run(folder, RunMetrics.read(folder))
-    except (KeyError, TypeError, AttributeError, ValueError, yaml.YAMLError, OSError) as error:
-        if isinstance(error, QuaclrsError):
-            raise
-        raise QuaclrsError(f"{folder} cannot be read as a result ({error}); train it anew") from error
+    except QuaclrsError:
+        raise
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OSError) as error:
+        raise QuaclrsError(f"{folder} cannot be read as a result ({first_line_of(error)}); train it anew") from error
     raise QuaclrsError(f"{folder} holds no finished run or cross-validation; give the --output-dir of one that ended")
 
 
 def _run(folder: Path, metrics: RunMetrics) -> ReportData:
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    config = read_mapping(folder / "config.yaml")
     # A self-supervised encoder is judged by the linear probe on it, whose predictions the run keeps.
     figures = metrics.of()
-    with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
-        history = tuple(csv.DictReader(file))
+    history = _read_history(folder / "history.csv", metrics.epochs)
     if metrics.method:
         history = tuple({**row, "validation_accuracy": row["knn_accuracy"], "train_accuracy": None} for row in history)
     options = shlex.quote(str(folder / "config.yaml"))
@@ -132,7 +130,7 @@ def _run(folder: Path, metrics: RunMetrics) -> ReportData:
         controls={name: percent(control["accuracy"]) for name, control in metrics.controls.items()},
         per_class=figures["per_class"],
         confusion_matrix=figures["confusion_matrix"],
-        predictions=read_predictions(folder / "predictions.csv"),
+        predictions=read_predictions(folder / "predictions.csv", clips=metrics.tested_clips),
         dataset=config["dataset"],
         command=f"accelerate launch -m {module} --config {options} --output-dir NEW_FOLDER",
         history=history,
@@ -142,8 +140,8 @@ def _run(folder: Path, metrics: RunMetrics) -> ReportData:
 
 def _cross_validation(folder: Path, summary: dict[str, Any]) -> ReportData:
     runs = [folder / f"fold-{run['fold']}-seed-{run['seed']}" for run in summary["runs"]]
-    config = yaml.safe_load((runs[0] / "config.yaml").read_text(encoding="utf-8"))
-    found = [read_predictions(run / "predictions.csv") for run in runs]
+    config = read_mapping(runs[0] / "config.yaml")
+    found = [read_predictions(run / "predictions.csv", summary["class_names"]) for run in runs]
     training, figures = summary["training"], summary["figures"]
     return ReportData(
         folder=folder,
@@ -170,6 +168,17 @@ def _cross_validation(folder: Path, summary: dict[str, Any]) -> ReportData:
         command=training["command"],
         plots=_other_plots(folder),
     )
+
+
+def _read_history(file: Path, epochs: int) -> tuple[dict[str, str], ...]:
+    try:
+        with file.open(newline="", encoding="utf-8") as opened:
+            rows = tuple(csv.DictReader(opened))
+        if not rows or rows[-1]["epoch"] != str(epochs) or any(None in (*row, *row.values()) for row in rows):
+            raise ValueError(f"it does not end with epoch {epochs}")
+        return rows
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise QuaclrsError(f"{file} cannot be read ({first_line_of(error)}); train it anew") from error
 
 
 def _other_plots(folder: Path) -> tuple[Path, ...]:

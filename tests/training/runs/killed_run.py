@@ -5,7 +5,7 @@
 - `moment`: `step` (when a step of training is done), `file` (a file of a checkpoint is half written) or `folder` (all
   its files are written, its folder has not got its name yet);
 - `count`: which step, or which checkpoint, of this launch, from 1;
-- `rank`: of the process that gets the signal;
+- `rank`: of the process that gets the signal; the main one writes checkpoints;
 - `signal`: its name.
 
 A single launch happens in this very process, one of several as may be. Of more launches each is a process forked from
@@ -23,10 +23,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import Accelerator
-
 from training import train_ssl, train_supervised
+from training.runs import state
+from training.runs.state import TrainingState
 from training.ssl.step import SSLStep
 from training.supervised.step import SupervisedStep
 
@@ -62,30 +61,26 @@ def die_after_step(is_now: Callable[[], bool], die: Callable[[], None]) -> None:
 
 
 def die_amid_file(is_now: Callable[[], bool], die: Callable[[], None]) -> None:
-    save, save_state = torch.save, Accelerator.save_state
+    save_file = state.save_file
 
-    def save_half(data, file, *arguments, **options):
-        save(data, file, *arguments, **options)
-        os.truncate(file, os.path.getsize(file) // 2)
-        die()
+    def save_half(tensors, file):
+        save_file(tensors, file)
+        if file.name == "optimizer.safetensors" and is_now():
+            os.truncate(file, os.path.getsize(file) // 2)
+            die()
 
-    def save_state_and_death(*arguments, **options):
-        if is_now():
-            torch.save = save_half  # the main process's next is the optimiser's, another's its random state
-        return save_state(*arguments, **options)
-
-    Accelerator.save_state = save_state_and_death
+    state.save_file = save_half
 
 
 def die_before_naming(is_now: Callable[[], bool], die: Callable[[], None]) -> None:
-    save_state = Accelerator.save_state
+    write = TrainingState.write
 
-    def save_state_and_death(*arguments, **options):
-        save_state(*arguments, **options)
+    def write_and_death(*arguments):
+        write(*arguments)
         if is_now():
             die()
 
-    Accelerator.save_state = save_state_and_death
+    TrainingState.write = write_and_death
 
 
 def run(kill: dict[str, Any] | None) -> int:

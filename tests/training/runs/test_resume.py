@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import signal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import pytest
 from launching import launch, without_times
 
 from quaclrs.errors import QuaclrsError
-from training.runs.checkpoints import Termination
+from training.runs.termination import Termination
 from training.supervised.config import SupervisedConfig
 from training.train_supervised import train
 
@@ -75,8 +76,7 @@ class Left(NamedTuple):
     @property
     def newest(self) -> str:
         """The newest complete checkpoint; empty where there is none."""
-        complete = (name for name in self.names if name.startswith("epoch-") and not name.endswith(".partial"))
-        return max(complete, default="")
+        return max((name for name in self.names if name.startswith("epoch-")), default="")
 
 
 def launch_again_and_again(
@@ -102,7 +102,8 @@ def launch_again_and_again(
 def assert_same_results(folder: Path, reference: Path) -> None:
     # The best epoch may be an early one: the weights after the last step are compared as well.
     last = f"checkpoints/epoch-{EPOCHS:04d}/model.safetensors"
-    for name in (last, "model/model.safetensors", "checkpoints/best.safetensors", "predictions.csv"):
+    best = f"checkpoints/epoch-{EPOCHS:04d}/best.safetensors"
+    for name in (last, best, "model/model.safetensors", "predictions.csv"):
         assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
     history, expected = (
         [
@@ -130,7 +131,8 @@ def draw_kills(seed: int, processes: int) -> list[tuple[dict[str, Any], int]]:
         count = generator.randint(1, most * STEPS if moment == "step" else most)
         # The last step of an epoch comes before its checkpoint.
         safe += (count - 1) // STEPS if moment == "step" else count - 1
-        kill = {"moment": moment, "count": count, "rank": generator.randrange(processes), "signal": "SIGKILL"}
+        rank = generator.randrange(processes) if moment == "step" else 0
+        kill = {"moment": moment, "count": count, "rank": rank, "signal": "SIGKILL"}
         kills.append((kill, safe))
     return kills
 
@@ -152,8 +154,9 @@ def test_a_run_killed_five_times_equals_one_never_interrupted(
     assert [launch.status for launch in left] == [-9] * 5 + [0], printed[-3000:]
     for (kill, safe), after in zip(kills, left, strict=False):
         assert after.newest == (f"epoch-{safe:04d}" if safe else ""), kill
-        assert (f"epoch-{safe + 1:04d}.partial" in after.names) == (kill["moment"] != "step"), kill
-    assert left[-1].names == {"best.safetensors", f"epoch-{EPOCHS - 1:04d}", f"epoch-{EPOCHS:04d}"}
+        unfinished = any(name.startswith(f".epoch-{safe + 1:04d}.") for name in after.names)
+        assert unfinished == (kill["moment"] != "step"), kill
+    assert left[-1].names == {f"epoch-{EPOCHS - 1:04d}", f"epoch-{EPOCHS:04d}"}
     assert_same_results(folder, uninterrupted(processes))
 
 
@@ -170,7 +173,7 @@ def test_sigterm_saves_amid_an_epoch_and_the_resumed_run_equals_one_never_interr
     ]
     left, printed = launch_again_and_again(arguments_for(sample_dataset, folder, 1), kills, 1)
     assert [launch.status for launch in left] == [128 + 15, -9, 0], printed[-3000:]
-    assert left[0].names == left[1].names == {"best.safetensors", "epoch-0001", "epoch-0001-step-000004"}
+    assert left[0].names == left[1].names == {"epoch-0001", "epoch-0001-step-000004"}
     assert "go on with --resume auto" in printed
     assert printed.count("resuming after epoch 1, step 4") == 2
     assert_same_results(folder, uninterrupted(1))
@@ -183,7 +186,7 @@ def test_sigterm_to_one_of_two_processes_stops_both_at_the_same_step(uninterrupt
     kill = {"moment": "step", "count": STEPS + 3, "rank": 1, "signal": "SIGTERM"}
     (left,), printed = launch_again_and_again(arguments, [kill], 2)
     assert left.status != 0
-    assert left.names == {"best.safetensors", "epoch-0001", "epoch-0001-step-000004"}, printed[-3000:]
+    assert left.names == {"epoch-0001", "epoch-0001-step-000004"}, printed[-3000:]
     state = json.loads((folder / "checkpoints" / left.newest / "trainer_state.json").read_text())
     assert [totals["steps"] for totals in state["unfinished"]] == [4, 4]
     # With one process the epoch could not go on where it stopped.
@@ -199,7 +202,7 @@ def test_sigterm_to_one_of_two_processes_stops_both_at_the_same_step(uninterrupt
 def test_an_epoch_that_two_processes_began_is_not_resumed_with_one(sample_dataset, tmp_path, monkeypatch):
     options = {"dataset": str(sample_dataset), "output_dir": str(tmp_path / "run"), **options_for(1)}
     with monkeypatch.context() as patched, pytest.raises(SystemExit):
-        patched.setattr(Termination, "requested", lambda termination, accelerator: True)
+        patched.setattr(Termination, "requested", lambda termination, accelerator: signal.SIGTERM)
         train(SupervisedConfig(**options))
     state_file = tmp_path / "run" / "checkpoints" / "epoch-0000-step-000002" / "trainer_state.json"
     state = json.loads(state_file.read_text())
