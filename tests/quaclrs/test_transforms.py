@@ -2,8 +2,10 @@
 
 import io
 import pickle
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 import torch
@@ -12,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from quaclrs import LogMelSpectrogram, QuaclrsFeatureExtractor, load_urbansound13
 from quaclrs.augment import AugmentedLogMel, Draws, Policy, VariantLogMel, clip_key
-from quaclrs.errors import QuaclrsError
+from quaclrs.errors import QuaclrsError, QuaclrsWarning
 from quaclrs.transforms import ClipTransform, collate_clips, decode_once, transform_clips
 
 
@@ -215,6 +217,26 @@ def test_clips_are_decoded_anew_by_changed_code_and_not_by_the_same(sample_datas
     assert decode_once(clips, 48_000).cache_files == decoded.cache_files
     monkeypatch.setattr("quaclrs.transforms.code_version", lambda parts: "another")
     assert decode_once(clips, 48_000).cache_files != decoded.cache_files
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut off", "a batch too few"])
+def test_a_damaged_cache_of_decoded_clips_is_made_again(sample_dataset, tmp_path, monkeypatch, damage):
+    monkeypatch.setattr("quaclrs.transforms.code_version", lambda parts: str(tmp_path))  # a cache of this test's own
+    clips = load_urbansound13(sample_dataset).select(range(0, 400, 5))
+    first = decode_once(clips, 48_000)
+    expected, file = first[:], Path(first.cache_files[0]["filename"])
+    del first
+    content = file.read_bytes()
+    if damage == "a batch too few":
+        clips_of_batches = pa.ipc.open_stream(content)
+        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, clips_of_batches.schema) as writer:
+            writer.write_batch(clips_of_batches.read_next_batch())
+    else:
+        file.write_bytes(content[: len(content) // 2] if damage == "cut off" else b"")
+    with pytest.warns(QuaclrsWarning, match="decoded clips is damaged .*; they are decoded again"):
+        again = decode_once(clips, 48_000)
+    assert again[:] == expected
+    assert file.read_bytes() == content
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 from quaclrs import load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES, SIRENNET_CLASSES
+from quaclrs.locks import only_writer
 from quaclrs.transforms import ClipTransform
 from training.supervised.config import SupervisedConfig
 from training.train_supervised import main, train
@@ -211,6 +213,35 @@ def test_a_run_is_not_resumed_after_its_policy_file_was_edited(sample_dataset, t
     policy.write_text("gain: {decibels: [-9, 9]}")
     with pytest.raises(QuaclrsError, match="another augmentation policy"):
         train(config(sample_dataset, tmp_path / "run", augment=str(policy), epochs=1, resume="auto"))
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "policy.yaml"])
+@pytest.mark.parametrize(
+    "content", [b"a: [", b"\x00\xff", b"- 1", b"{" * 20_000, b"a: !!python/object/apply:os.getcwd []"]
+)
+def test_a_damaged_file_of_a_run_that_is_resumed_is_one_line_that_names_it(
+    run, sample_dataset, tmp_path, name, content
+):
+    folder = Path(shutil.copytree(run[0], tmp_path / "run"))
+    (folder / name).write_bytes(content)
+    with pytest.raises(QuaclrsError, match=name if content != b"- 1" else "") as error:
+        train(config(sample_dataset, folder, resume="auto"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_training_whose_loss_is_no_number_stops_at_that_epoch_and_keeps_no_checkpoint_of_it(sample_dataset, tmp_path):
+    with pytest.raises(QuaclrsError, match=r"epoch 1: train_loss is (nan|inf); lower --learning-rate"):
+        train(config(sample_dataset, tmp_path / "run", learning_rate=1e30, max_clips_per_class=3, batch_size=13))
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_a_folder_that_another_run_writes_is_refused_before_anything_is_read(run, sample_dataset, tmp_path):
+    folder = tmp_path / "run"
+    with only_writer(folder), pytest.raises(QuaclrsError, match="is being written by another process"):
+        train(config(tmp_path / "no data set", folder))
+    assert list(tmp_path.iterdir()) == []
+    assert list(run[0].parent.iterdir()) == [run[0]]  # nothing stays of the lock of a run that ended
 
 
 def test_a_linear_probe_trains_the_head_and_leaves_the_pretrained_encoder_as_it_was(sample_dataset, tmp_path):

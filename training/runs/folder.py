@@ -63,9 +63,11 @@ class RunFolder:
 
     def options_that_differ(self, config: Any) -> dict[str, Any]:
         """Options that the run in this folder was begun with another value of, and that value; none of no effect."""
-        began = read_mapping(self.path / "config.yaml", _ADVICE)
-        now = dataclasses.asdict(config)
-        return {name: began.get(name) for name in sorted(now.keys() - _WITHOUT_EFFECT) if began.get(name) != now[name]}
+        file, now = self.path / "config.yaml", dataclasses.asdict(config)
+        began = read_mapping(file, _ADVICE)
+        if missing := now.keys() - began.keys():
+            raise QuaclrsError(f"{file} does not say {min(missing)}; {_ADVICE}")
+        return {name: began[name] for name in sorted(now.keys() - _WITHOUT_EFFECT) if began[name] != now[name]}
 
     def options_that_refuse(self, config: Any) -> dict[str, Any]:
         """Those of them by which the run cannot go on: more epochs may follow where nothing is shared out over them."""

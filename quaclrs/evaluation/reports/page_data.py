@@ -104,7 +104,7 @@ def read_report_data(folder: Path) -> ReportData:
 
 
 def _run(folder: Path, metrics: RunMetrics) -> ReportData:
-    config = read_mapping(folder / "config.yaml")
+    dataset = _dataset_of(folder)
     # A self-supervised encoder is judged by the linear probe on it, whose predictions the run keeps.
     figures = metrics.of()
     history = _read_history(folder / "history.csv", metrics.epochs)
@@ -131,7 +131,7 @@ def _run(folder: Path, metrics: RunMetrics) -> ReportData:
         per_class=figures["per_class"],
         confusion_matrix=figures["confusion_matrix"],
         predictions=read_predictions(folder / "predictions.csv", clips=metrics.tested_clips),
-        dataset=config["dataset"],
+        dataset=dataset,
         command=f"accelerate launch -m {module} --config {options} --output-dir NEW_FOLDER",
         history=history,
         plots=_other_plots(folder),
@@ -140,7 +140,7 @@ def _run(folder: Path, metrics: RunMetrics) -> ReportData:
 
 def _cross_validation(folder: Path, summary: dict[str, Any]) -> ReportData:
     runs = [folder / f"fold-{run['fold']}-seed-{run['seed']}" for run in summary["runs"]]
-    config = read_mapping(runs[0] / "config.yaml")
+    dataset = _dataset_of(runs[0])
     found = [read_predictions(run / "predictions.csv", summary["class_names"]) for run in runs]
     training, figures = summary["training"], summary["figures"]
     return ReportData(
@@ -164,10 +164,18 @@ def _cross_validation(folder: Path, summary: dict[str, Any]) -> ReportData:
             probabilities=np.concatenate([part.probabilities for part in found]),
             class_names=found[0].class_names,
         ),
-        dataset=config["dataset"],
+        dataset=dataset,
         command=training["command"],
         plots=_other_plots(folder),
     )
+
+
+def _dataset_of(run: Path) -> str:
+    file = run / "config.yaml"
+    dataset = read_mapping(file).get("dataset")
+    if not isinstance(dataset, str):
+        raise QuaclrsError(f"{file} names no dataset; restore the file")
+    return dataset
 
 
 def _read_history(file: Path, epochs: int) -> tuple[dict[str, str], ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,12 @@ import pytest
 import soundfile
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
 from quaclrs import load_urbansound13
+from quaclrs.errors import QuaclrsWarning
 from quaclrs.evaluation.shortcuts import RandomLength
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
@@ -188,6 +191,39 @@ def test_a_run_killed_while_it_writes_leaves_what_was_known_before(cache, embedd
     assert torch.equal(embedding(clips.select(range(5))), few)
     assert embedding.batches == before
     assert torch.equal(embedding(clips)[:5], few)
+
+
+def of_another_size(file: Path) -> None:
+    save_file({name: tensor[:-1].contiguous() for name, tensor in load_file(file).items()}, file)
+
+
+def of_no_numbers(file: Path) -> None:
+    save_file({name: tensor * torch.nan for name, tensor in load_file(file).items()}, file)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_bytes(b""),
+        lambda file: os.truncate(file, file.stat().st_size // 2),
+        lambda file: os.truncate(file, 6),
+        lambda file: file.write_bytes(b"\xff" * 8 + file.read_bytes()[8:]),
+        lambda file: file.write_bytes(pickle.dumps({"a": 1})),
+        of_another_size,
+        of_no_numbers,
+    ],
+)
+def test_a_damaged_cache_is_told_and_computed_again(cache, embedding, clips, damage):
+    some = clips.select(range(3))
+    expected = embedding(some)
+    (file,) = cache.iterdir()
+    damage(file)
+    with pytest.warns(QuaclrsWarning, match="are damaged .*; they are computed again"):
+        assert torch.equal(embedding(some), expected)
+    assert list(cache.iterdir()) == [file]
+    batches = embedding.batches
+    assert torch.equal(embedding(some), expected)
+    assert embedding.batches == batches  # the file is whole again
 
 
 def test_a_linear_probe_saves_the_model_that_was_tested_with_the_encoder_as_it_was(

@@ -6,7 +6,8 @@
   its files are written, its folder has not got its name yet);
 - `count`: which step, or which checkpoint, of this launch, from 1;
 - `rank`: of the process that gets the signal; the main one writes checkpoints;
-- `signal`: its name.
+- `signal`: its name;
+- `group`: true where another process sends it to the whole group, as a scheduler or a terminal does.
 
 A single launch happens in this very process, one of several as may be. Of more launches each is a process forked from
 this one, which has imported PyTorch for all of them, and a line of JSON on standard output tells how it ended.
@@ -18,6 +19,7 @@ import itertools
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +45,10 @@ def arrange(kill: dict[str, Any]) -> None:
         return next(numbers) == kill["count"]
 
     def die(*_: Any) -> None:
-        os.kill(os.getpid(), number_of_signal)
+        if kill.get("group"):
+            subprocess.run(["kill", f"-{number_of_signal}", "--", f"-{os.getpgrp()}"], check=False)
+        else:
+            os.kill(os.getpid(), number_of_signal)
 
     {"step": die_after_step, "file": die_amid_file, "folder": die_before_naming}[kill["moment"]](is_now, die)
 
@@ -94,6 +99,7 @@ def run_all(kills: list[dict[str, Any] | None]) -> None:
     for kill in kills:
         child = os.fork()
         if child == 0:
+            os.setpgid(0, 0)
             sys.exit(run(kill))
         _, status = os.waitpid(child, 0)
         left = {"status": os.waitstatus_to_exitcode(status), "left": sorted(os.listdir(checkpoints))}

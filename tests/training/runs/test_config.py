@@ -149,6 +149,7 @@ BOUNDS = {
     "num_workers": ([-1], [0]),
     "log_every": ([0], [1]),
     "keep_checkpoints": ([0], [1]),
+    "ddp_timeout": ([0, 10**9], [1, 1800]),
     "freeze_stages": ([-1, 0.5], [0, 1]),
     "label_smoothing": ([-0.1, 1], [0, 0.9]),
     "patience": ([-1], [0]),
@@ -270,7 +271,10 @@ def test_a_file_takes_what_it_does_not_say_from_its_base_and_that_from_its_own(t
         ("run.yaml", "is its own base"),
         ("other.yaml", "is its own base"),
         ("absent.yaml", r"absent\.yaml cannot be read"),
-        ("list.yaml", r"list\.yaml must hold one `option: value` a line"),
+        (
+            "list.yaml",
+            r"list\.yaml must hold names and their values; give --config a file of one `option: value` a line",
+        ),
         ("colour.yaml", "unknown option colour"),
     ],
 )

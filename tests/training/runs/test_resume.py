@@ -160,22 +160,27 @@ def test_a_run_killed_five_times_equals_one_never_interrupted(
     assert_same_results(folder, uninterrupted(processes))
 
 
-def test_sigterm_saves_amid_an_epoch_and_the_resumed_run_equals_one_never_interrupted(
+def test_sigterm_and_ctrl_c_save_amid_an_epoch_and_the_resumed_run_equals_one_never_interrupted(
     uninterrupted, sample_dataset, tmp_path
 ):
+    """They come to the whole group, the processes that decode among it."""
     folder = tmp_path / "run"
     kills = [
         # In the middle of accumulating gradients: the run goes on to the fourth step of its second epoch.
-        {"moment": "step", "count": STEPS + 3, "rank": 0, "signal": "SIGTERM"},
+        {"moment": "step", "count": STEPS + 3, "rank": 0, "signal": "SIGTERM", "group": True},
         # After the last step of that epoch, before its checkpoint: back to the middle once more.
         {"moment": "step", "count": 1, "rank": 0, "signal": "SIGKILL"},
+        {"moment": "step", "count": 2, "rank": 0, "signal": "SIGINT", "group": True},
         None,
     ]
-    left, printed = launch_again_and_again(arguments_for(sample_dataset, folder, 1), kills, 1)
-    assert [launch.status for launch in left] == [128 + 15, -9, 0], printed[-3000:]
+    left, printed = launch_again_and_again(arguments_for(sample_dataset, folder, 1, workers=2), kills, 1)
+    assert [launch.status for launch in left] == [128 + 15, -9, 128 + 2, 0], printed[-3000:]
     assert left[0].names == left[1].names == {"epoch-0001", "epoch-0001-step-000004"}
-    assert "go on with --resume auto" in printed
+    assert left[2].names == {"epoch-0002", "epoch-0002-step-000002"}
+    assert printed.count("stopped by SIGTERM after writing a checkpoint; go on with --resume auto") == 1
+    assert printed.count("stopped by SIGINT after writing a checkpoint; go on with --resume auto") == 1
     assert printed.count("resuming after epoch 1, step 4") == 2
+    assert "Traceback" not in printed
     assert_same_results(folder, uninterrupted(1))
 
 

@@ -133,3 +133,14 @@ def test_a_damaged_predictions_file_is_named(run):
     (run / "predictions.csv").write_text("clip_id,fold,label,predicted,a\nx,2,unknown,a,0.5\n")
     with pytest.raises(QuaclrsError, match=r"predictions\.csv holds no predictions"):
         read_report_data(run)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "metrics.json", "predictions.csv", "history.csv"])
+@pytest.mark.parametrize("content", [b"", b"\x00\xff" * 40, b"[" * 50_000, b"a,b\n1\n", None])
+def test_a_damaged_file_of_a_run_is_one_line_that_names_it(run, name, content, expect_one_error_line):
+    whole = (run / name).read_bytes()
+    (run / name).write_bytes(whole[: len(whole) * 3 // 4] if content is None else content)
+    if (name, content) == ("config.yaml", None):
+        (run / name).write_bytes(b"dataset: [cut o")
+    assert main(["report", str(run)]) == 2
+    expect_one_error_line(name)
