@@ -216,15 +216,11 @@ def test_a_run_is_not_resumed_after_its_policy_file_was_edited(sample_dataset, t
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "policy.yaml"])
-@pytest.mark.parametrize(
-    "content", [b"a: [", b"\x00\xff", b"- 1", b"{" * 20_000, b"a: !!python/object/apply:os.getcwd []"]
-)
-def test_a_damaged_file_of_a_run_that_is_resumed_is_one_line_that_names_it(
-    run, sample_dataset, tmp_path, name, content
-):
+@pytest.mark.parametrize("content", [b"a: [", b"\x00\xff", b"{" * 20_000, b"a: !!python/object/apply:os.getcwd []"])
+def test_a_damaged_file_of_a_resumed_run_is_one_line_that_names_it(run, sample_dataset, tmp_path, name, content):
     folder = Path(shutil.copytree(run[0], tmp_path / "run"))
     (folder / name).write_bytes(content)
-    with pytest.raises(QuaclrsError, match=name if content != b"- 1" else "") as error:
+    with pytest.raises(QuaclrsError, match=name) as error:
         train(config(sample_dataset, folder, resume="auto"))
     assert "\n" not in str(error.value)
 
