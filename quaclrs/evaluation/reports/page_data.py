@@ -178,7 +178,7 @@ def _dataset_of(run: Path) -> str:
     return dataset
 
 
-def _read_history(file: Path, epochs: int) -> tuple[dict[str, str], ...]:
+def _read_history(file: Path, epochs: int) -> tuple[dict[str, Any], ...]:
     try:
         with file.open(newline="", encoding="utf-8") as opened:
             rows = tuple(csv.DictReader(opened))
