@@ -244,7 +244,10 @@ def _random_state(device: torch.device) -> dict[str, Any]:
 def _restore_random_state(state: Mapping[str, Any], device: torch.device) -> None:
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
-    np.random.set_state(_like(_random_state(torch.device("cpu"))["numpy"], state["numpy"]))
+    numpy = _like(_random_state(torch.device("cpu"))["numpy"], state["numpy"])
+    if not 0 <= numpy["state"]["pos"] <= len(numpy["state"]["key"]):  # NumPy would read beside its memory
+        raise ValueError(f"{STATE_FILE} has no state of NumPy's generator")
+    np.random.set_state(numpy)
     torch.set_rng_state(_as_bytes(state["torch"]))
     if device.type in state and device.type != "cpu":  # another kind of device may have written it
         getattr(torch, device.type).set_rng_state(_as_bytes(state[device.type]))

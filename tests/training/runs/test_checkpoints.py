@@ -318,6 +318,7 @@ def test_weights_of_another_shape_type_or_name_or_that_are_no_numbers_are_refuse
         lambda state: state["random"][0]["python"].__setitem__(1, [0]),
         lambda state: state["random"][0].update(torch="00"),
         lambda state: state["random"][0]["numpy"]["state"].update(key=[1]),
+        lambda state: state["random"][0]["numpy"]["state"].update(pos=10**6),
         lambda state: state.update(history={}),
         lambda state: state.update(history=["epoch"]),
         lambda state: state.update(unfinished=3),
