@@ -20,7 +20,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("files", "text_files"),
         ("locks",),
         ("folds", "hub", "models"),
-        ("audio",),
+        ("audio", "saved_model"),
         ("data", "auto"),
         ("augment",),
         ("transforms",),

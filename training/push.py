@@ -14,13 +14,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from quaclrs.errors import CommandParser, QuaclrsError, first_line_of, report_user_errors
 from quaclrs.evaluation.run_metrics import METRICS_FILE, RunMetrics
 from quaclrs.hub import check_repo_id, push_folder
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification, QuaclrsModel
+from quaclrs.saved_model import open_saved_model
 from quaclrs.text_files import read_mapping
 
 from .release import ReleaseConfig
@@ -143,11 +143,9 @@ def write_repository(
     QuaclrsForAudioClassification.register_for_auto_class("AutoModelForAudioClassification")
     model_class = QuaclrsModel if run.is_encoder else QuaclrsForAudioClassification
     source = run.path / "model"
-    try:
-        model = model_class.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
-        extractor = QuaclrsFeatureExtractor.from_pretrained(source)
-    except Exception as error:  # files, JSON and tensors fail in many ways
-        raise QuaclrsError(f"{source} cannot be loaded ({first_line_of(error)})") from error
+    saved = open_saved_model(source, name=str(source))
+    model: Any = saved.load(model_class)
+    extractor = QuaclrsFeatureExtractor(log_mel=saved.front_end_of_extractor())
     # Saving adds the class of the model itself; the encoder of a classifier loads from the same weights.
     model.config.auto_map = {"AutoModel": f"{QuaclrsModel.__module__.rpartition('.')[2]}.{QuaclrsModel.__name__}"}
     model.save_pretrained(folder)

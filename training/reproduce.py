@@ -156,7 +156,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--max-clips-per-class", type=_positive, metavar="N", help="thin the training clips")
     parser.add_argument("--image-size", type=_positive, metavar="PX", help="the backbone's own where absent")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="strict", help="strict where absent; paper leaks")
-    parser.add_argument("--pretrained-dir", type=Path, metavar="DIR", help="of BACKBONE.safetensors or .pth files")
+    parser.add_argument("--pretrained-dir", type=Path, metavar="DIR", help="of BACKBONE.safetensors files")
     parser.add_argument("--pretrained-file", type=Path, metavar="FILE", help="table3: ImageNet weights to compare with")
     parser.add_argument("--num-workers", type=_not_negative, default=0, metavar="N", help="processes that decode clips")
     parser.add_argument("--decode-once", action="store_true", help="keep decoded clips on disk")

@@ -8,9 +8,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ..errors import QuaclrsError, first_line_of
 from ..evaluation.reports.tables import percent
 from ..models import LogMelConfig
+
+#: Bytes of a card beyond which it is none.
+_LARGEST_CARD = 1 << 20
 
 
 def add_info_command(commands: Any) -> None:
@@ -49,8 +51,8 @@ def run_info(options: argparse.Namespace) -> int:
         },
         "licence": described["licence"] + (f" ({described['licence_file']})" if described["licence_file"] else ""),
     }
-    for name, value in rows.items():
-        print(f"{name}: {value}")
+    for name, value in rows.items():  # a model's own words move no cursor and paint nothing
+        print("".join(c if c.isprintable() else "?" for c in f"{name}: {value}"))
     return 0
 
 
@@ -58,40 +60,25 @@ def describe_model(model: str | None) -> dict[str, Any]:
     """Read a model's config, weights and card without torch.
 
     Raises:
-        QuaclrsError: there is no such model, or it is no QUACLRS classifier.
+        QuaclrsError: there is no such model, or it is no QUACLRS model.
     """
-    from safetensors import SafetensorError, safe_open
-
-    from ..default_model import DEFAULT_MODEL, PACKAGED
+    from ..default_model import PACKAGED
     from ..evaluation.training_data import TrainingData
+    from ..saved_model import FLOATS, WEIGHTS, open_saved_model
 
-    folder = DEFAULT_MODEL if model is None else Path(model) if Path(model).is_dir() else _download(model)
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if config.get("model_type") != "quaclrs":
-            raise QuaclrsError(f"{folder} is a model of type {config.get('model_type')}, not quaclrs")
-        weights = folder / "model.safetensors"
-        with safe_open(weights, framework="numpy") as file:
-            slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 - it is no mapping
-            parameters = sum(math.prod(s.get_shape()) for s in slices)
-            dtypes = sorted({str(s.get_dtype()) for s in slices if str(s.get_dtype()).startswith(("F", "BF"))})
-        card = _card_of(folder)
-        front_end, labels, backbone = config["log_mel"], config.get("id2label") or {}, config["backbone"]
-    except QuaclrsError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise QuaclrsError(f"{folder} holds no model ({first_line_of(error)}); give a model/ folder") from error
+    saved = open_saved_model(model)
+    folder, results, licence = saved.folder, *_card_of(saved.folder)
     return {
         "model": str(folder) if model is not None else PACKAGED,
-        "backbone": backbone,
-        "parameters": parameters,
-        "bytes": weights.stat().st_size,
-        "dtype": ", ".join(dtypes),
-        "labels": list(labels.values()),
-        "log_mel": front_end,
-        "has_heard": TrainingData.of_model(config.get("training_data")).description,
-        "results": card[0],
-        "licence": card[1],
+        "backbone": saved.options["backbone"],
+        "parameters": sum(math.prod(shape) for _, shape in saved.tensors.values()),
+        "bytes": (folder / WEIGHTS).stat().st_size,
+        "dtype": ", ".join(sorted({dtype for dtype, _ in saved.tensors.values() if dtype.startswith(FLOATS)})),
+        "labels": saved.labels,
+        "log_mel": saved.options["log_mel"],
+        "has_heard": TrainingData.of_model(saved.options.get("training_data")).description,
+        "results": results,
+        "licence": licence,
         "licence_file": str(folder / "LICENSE") if (folder / "LICENSE").is_file() else None,
     }
 
@@ -101,7 +88,9 @@ def _card_of(folder: Path) -> tuple[list[dict[str, Any]], str]:
     from huggingface_hub import ModelCard
 
     try:
-        data = ModelCard.load(folder / "README.md").data
+        with (folder / "README.md").open("rb") as file:
+            content = file.read(_LARGEST_CARD)
+        data = ModelCard(content.decode("utf-8")).data
     except Exception:  # no card, or somebody else's idea of one
         return [], "unknown"
     results = [
@@ -112,18 +101,6 @@ def _card_of(folder: Path) -> tuple[list[dict[str, Any]], str]:
             "value": result.metric_value,
         }
         for result in data.eval_results or []
+        if isinstance(result.metric_value, (int, float)) and isinstance(result.dataset_name, str)
     ]
-    return results, str(data.license or "unknown")
-
-
-def _download(model: str) -> Path:
-    from ..hub import may_be_repo_id
-
-    if not may_be_repo_id(model):
-        raise QuaclrsError(f"model folder {model} does not exist; give the model/ folder of a run or a Hub repository")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(model, allow_patterns=["*.json", "*.md", "LICENSE", "*.safetensors"]))
-    except Exception as error:  # the Hub's client fails in many ways
-        raise QuaclrsError(f"model {model} cannot be had from the Hub ({first_line_of(error)})") from error
+    return results, data.license if isinstance(data.license, str) else "unknown"

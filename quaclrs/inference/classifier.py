@@ -56,9 +56,19 @@ class AudioClassifier(ABC):
         """Seconds that are enough of a longer file: the window in its middle, and what resampling needs beside it."""
         return self.log_mel_config.duration + _MARGIN
 
-    @abstractmethod
     def classify(self, waveforms: np.ndarray) -> np.ndarray:
-        """Class probabilities (clips, classes) of float32 waveforms (clips, samples) of the model's rate and length."""
+        """Class probabilities (clips, classes) of float32 waveforms (clips, samples) of the model's rate and length.
+
+        Raises:
+            QuaclrsError: scores that are no numbers.
+        """
+        scores = self._scores_of(waveforms)
+        refuse_non_finite(scores)
+        return scores
+
+    @abstractmethod
+    def _scores_of(self, waveforms: np.ndarray) -> np.ndarray:
+        """The same, whatever the numbers are."""
 
     def predict(
         self,
@@ -194,6 +204,12 @@ class AudioClassifier(ABC):
                     raise QuaclrsError(str(error)) from error
             sound = read_recording(sound, longest=self.longest_read)
         return sound.mono(self.sampling_rate, channel)
+
+
+def refuse_non_finite(scores: np.ndarray) -> None:
+    """Raise a `QuaclrsError` where a score is NaN or infinite: no answer is better."""
+    if not np.isfinite(scores).all():
+        raise QuaclrsError("the model gives scores that are no numbers: its weights are damaged; give another --model")
 
 
 def several_sounds(sound: Any) -> list[Any] | None:

@@ -21,6 +21,7 @@ from torch import nn
 from ..errors import QuaclrsError
 from ..models import Backbone
 from ..models.waveforms import Channel
+from .classifier import refuse_non_finite
 from .pytorch import TorchClassifier
 
 Method = Literal["grad-cam", "integrated-gradients"]
@@ -96,10 +97,12 @@ def explain(
     with torch.no_grad():
         log_mel = network.log_mel(waveform)
         scores = classifier.model.probabilities(classifier.model(input_features=log_mel).logits[0].double())
+    refuse_non_finite(scores.cpu().numpy())
     place = int(scores.argmax()) if label is None else classifier.labels.index(label)
     if not log_mel.any():
         raise QuaclrsError("the sound is silent: there is nothing in it to explain")
     heat = (_grad_cam if method == "grad-cam" else _integrated_gradients)(classifier, log_mel, place)
+    refuse_non_finite(heat)
     peak = heat.max()
     return Explanation(
         label=classifier.labels[place],

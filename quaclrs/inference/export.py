@@ -70,6 +70,7 @@ def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike[str]) -> 
     model, log_mel = copy.deepcopy(classifier.model).cpu().eval(), classifier.log_mel_config
     noise = np.random.default_rng(0).normal(0, 0.1, (3, log_mel.n_samples))
     waveforms = torch.from_numpy(noise.astype(np.float32))
+    classifier.classify(waveforms.numpy())  # before minutes are spent on scores that are no numbers
     with torch.inference_mode():
         log_mels = model.quaclrs.log_mel(waveforms)
     folder.parent.mkdir(parents=True, exist_ok=True)

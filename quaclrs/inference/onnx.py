@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 
 from ..errors import QuaclrsError, first_line_of
 from ..models import LogMelConfig
+from ..models.configuration_checks import labels_in_order
+from ..text_files import read_mapping
 from .classifier import AudioClassifier
 
 #: Files of an export: waveforms to probabilities, the same in 8 bits, log-mels to logits, and what graphs do not say.
@@ -40,12 +41,15 @@ def load_onnx_classifier(folder: str | os.PathLike[str] | None, int8: bool = Fal
     except ImportError as error:
         raise QuaclrsError('--backend onnx needs ONNX Runtime; pip install "quaclrs[onnx]"') from error
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        labels = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
-        log_mel = LogMelConfig.from_dict(config["log_mel"])
+        config = read_mapping(folder / CONFIG, f"write it with `quaclrs export --output-dir {folder}`")
+        labels = labels_in_order(config.get("id2label"))
+        log_mel = LogMelConfig.from_dict(config.get("log_mel"))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(os.fspath(graph), options, providers=["CPUExecutionProvider"])
+        _refuse_other_graph(session, log_mel.n_samples, len(labels))
+    except QuaclrsError:
+        raise
     except Exception as error:  # JSON, missing entries and ONNX Runtime fail in many ways
         raise QuaclrsError(f"export {folder} cannot be loaded ({first_line_of(error)}); export it anew") from error
     return OnnxClassifier(session, labels, log_mel)
@@ -63,7 +67,22 @@ class OnnxClassifier(AudioClassifier):
         super().__init__(labels, log_mel)
         self.session = session
 
-    def classify(self, waveforms: np.ndarray) -> np.ndarray:
+    def _scores_of(self, waveforms: np.ndarray) -> np.ndarray:
         name = self.session.get_inputs()[0].name
-        (probabilities,) = self.session.run(None, {name: np.ascontiguousarray(waveforms, dtype=np.float32)})
+        try:
+            (probabilities,) = self.session.run(None, {name: np.ascontiguousarray(waveforms, dtype=np.float32)})
+        except Exception as error:  # a graph of somebody else's fails in its own way
+            raise QuaclrsError(f"the graph cannot be run ({first_line_of(error)}); export it anew") from error
+        if np.shape(probabilities) != (len(waveforms), len(self.labels)):
+            raise QuaclrsError(f"the graph gives scores of shape {np.shape(probabilities)}; export it anew")
         return probabilities.astype(np.float64)
+
+
+def _refuse_other_graph(session: Any, samples: int, classes: int) -> None:
+    """Raise a `ValueError` unless a graph takes such waveforms to probabilities of so many classes."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ValueError(f"its graph has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
+    for part, what, size in ((inputs[0], "takes", samples), (outputs[0], "gives", classes)):
+        if part.type != "tensor(float)" or len(part.shape) != 2 or part.shape[1] not in (size, None):
+            raise ValueError(f"its graph {what} {part.type} of shape {part.shape}, not floats (batch, {size})")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig
 
-from ..default_model import DEFAULT_MODEL
-from ..errors import QuaclrsError, first_line_of
-from ..hub import may_be_repo_id
+from ..errors import QuaclrsError
 from ..models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
+from ..saved_model import open_saved_model
 from .classifier import AudioClassifier, batches, several_sounds
 
 
@@ -25,34 +22,14 @@ def load_classifier(path_or_repo: str | os.PathLike[str] | None = None, device: 
         device: `cpu`, `cuda`, `cuda:1`, `mps`; the best at hand where absent.
 
     Raises:
-        QuaclrsError: the model is not there, is no QUACLRS classifier, lacks weights, or the device does not exist.
+        QuaclrsError: the model is not there, is no QUACLRS classifier, its options are impossible, its weights are no
+            safetensors, missing or damaged, or the device does not exist.
     """
-    if path_or_repo is None and not (DEFAULT_MODEL / "config.json").is_file():
-        raise QuaclrsError("this installation holds no model of its own; give --model DIR_OR_REPO")
-    name = os.fspath(DEFAULT_MODEL if path_or_repo is None else path_or_repo)
-    if not Path(name).is_dir() and not may_be_repo_id(name):
-        raise QuaclrsError(f"model folder {name} does not exist; give the model/ folder of a run or a Hub repository")
-    try:
-        config = AutoConfig.from_pretrained(name)
-        if config.model_type != "quaclrs":
-            raise QuaclrsError(f"{name} is a model of type {config.model_type}, not quaclrs; give a QUACLRS classifier")
-        # float32 whatever the checkpoint stores: half precision is for disks, not for CPUs.
-        loaded: Any = QuaclrsForAudioClassification.from_pretrained(
-            name, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-        )
-        model, loading = loaded
-        feature_extractor = QuaclrsFeatureExtractor.from_pretrained(name)
-    except QuaclrsError:
-        raise
-    except Exception as error:  # files, JSON, tensors and the Hub client fail in many ways
-        raise QuaclrsError(
-            f"model {name} cannot be loaded ({first_line_of(error)}); give the model/ folder of a run"
-        ) from error
-    if loading["missing_keys"]:
-        raise QuaclrsError(f"model {name} lacks weights ({min(loading['missing_keys'])} …); it is no whole classifier")
-    if feature_extractor.log_mel != model.config.log_mel:
-        raise QuaclrsError(f"model {name}: preprocessor_config.json and config.json differ in log_mel; save both anew")
-    return TorchClassifier(model, feature_extractor, find_device(device))
+    saved = open_saved_model(path_or_repo)
+    if saved.front_end_of_extractor() != saved.options["log_mel"]:
+        raise QuaclrsError(f"{saved.name}: preprocessor_config.json and config.json differ in log_mel; save both anew")
+    model = saved.load(QuaclrsForAudioClassification)
+    return TorchClassifier(model, QuaclrsFeatureExtractor(log_mel=saved.options["log_mel"]), find_device(device))
 
 
 def find_device(name: str | None) -> torch.device:
@@ -94,7 +71,7 @@ class TorchClassifier(AudioClassifier):
         self.feature_extractor = feature_extractor
 
     @torch.inference_mode()
-    def classify(self, waveforms: np.ndarray) -> np.ndarray:
+    def _scores_of(self, waveforms: np.ndarray) -> np.ndarray:
         inputs = torch.from_numpy(np.ascontiguousarray(waveforms)).to(self.device)
         return self.model.probabilities(self.model(input_values=inputs).logits.cpu().double()).numpy()
 

@@ -16,7 +16,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.models import get_pretrained_cfg, load_state_dict
+from timm.models import get_pretrained_cfg
 from torch import nn
 from torchvision.models import AlexNet_Weights, alexnet
 
@@ -209,11 +209,10 @@ class Backbone(nn.Module):
         """Load ImageNet weights from a local file, or without one from the Hub (AlexNet's from torchvision's site).
 
         Args:
-            file: a .safetensors, or a .pth of tensors only, with timm's names (torchvision's for alexnet). A classifier
-                in it is dropped.
+            file: a .safetensors with timm's names (torchvision's for alexnet). A classifier in it is dropped.
 
         Raises:
-            BackboneError: no weights exist, they cannot be reached, or they do not fit the network.
+            BackboneError: no weights exist, they cannot be reached, they do not fit the network, or are not finite.
         """
         state = read_weights(file) if file else self._download_weights()
         wanted = self.network.state_dict()
@@ -223,7 +222,10 @@ class Backbone(nn.Module):
                 f"weights {file or 'from the Hub'} do not fit {self.name}: "
                 f"{len(missing)} of {len(wanted)} tensors missing or of another shape, first {missing[0]}"
             )
-        self.network.load_state_dict({key: state[key] for key in wanted})
+        state = {key: state[key] for key in wanted}
+        if damaged := find_unusable(state):
+            raise BackboneError(f"weights {file or 'from the Hub'} are damaged: {damaged}")
+        self.network.load_state_dict(state)
 
     def _download_weights(self) -> dict[str, torch.Tensor]:
         if self.name in AUDIO_BACKBONES:
@@ -233,7 +235,8 @@ class Backbone(nn.Module):
             )
         try:
             if self.name == "alexnet":
-                return dict(AlexNet_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True))
+                alexnets = AlexNet_Weights.IMAGENET1K_V1
+                return dict(alexnets.get_state_dict(progress=True, check_hash=True, weights_only=True))
             return timm.create_model(find_backbone(self.name).timm_name, pretrained=True, num_classes=0).state_dict()
         except Exception as error:  # a download fails in as many ways as there are HTTP clients
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -274,11 +277,29 @@ def _alexnet_layers(coarse: bool = False) -> dict[str, str]:
 
 
 def read_weights(file: str | Path) -> dict[str, torch.Tensor]:
-    """Read a tensor file (.safetensors, or .pth without pickled code); `BackboneError` where it is neither."""
+    """Read a .safetensors file; `BackboneError` where it is none. Pickles (.pth, .bin) can hold code: none is read."""
     file = Path(file)
     if not file.is_file():
         raise BackboneError(f"weights file {file} does not exist")
+    if file.suffix != ".safetensors":
+        raise BackboneError(
+            f"weights file {file} is no .safetensors and can hold code; where you trust whoever made it, load it and "
+            "save its tensors with safetensors.torch.save_file"
+        )
     try:
-        return load_file(file) if file.suffix == ".safetensors" else load_state_dict(str(file), weights_only=True)
+        return load_file(file)
     except Exception as error:
-        raise BackboneError(f"weights file {file} holds no plain tensors; give a .safetensors or .pth file") from error
+        raise BackboneError(f"weights file {file} holds no plain tensors; give a .safetensors file") from error
+
+
+def find_unusable(tensors: Mapping[str, torch.Tensor]) -> str:
+    """One line about the first tensor with which a network's answers are no numbers; empty where there is none."""
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or tensor.is_meta or not tensor.numel():
+            continue
+        lowest, highest = torch.aminmax(tensor.float())  # NaN where there is one
+        if not (math.isfinite(lowest) and math.isfinite(highest)):
+            return f"{name} holds NaN or infinite numbers"
+        if name.endswith("running_var") and lowest < 0:
+            return f"{name} holds negative variances"
+    return ""

@@ -18,6 +18,27 @@ PAD_MODES = ("zeros", "repeat")
 #: What the options that are words may be.
 _CHOICES = {"pad_mode": PAD_MODES, "mel_scale": ("slaney", "htk"), "mel_norm": ("slaney", "none")}
 
+#: Smallest and largest of the options that are numbers: what lies beyond takes gigabytes, or does not fit float32.
+_RANGES = {
+    "sampling_rate": (1, 768_000),
+    "duration": (1e-6, 1e6),
+    "n_fft": (2, 1 << 15),
+    "hop_length": (1, 1 << 24),
+    "n_mels": (1, 512),
+    "f_min": (0, 384_000),
+    "f_max": (1, 384_000),
+    "amin": (1e-30, 1e6),
+    "top_db": (1e-3, 1e4),
+    "image_size": (1, 1 << 13),
+    "win_length": (1, 1 << 15),
+    "power": (1, 2),
+    "image_width": (1, 1 << 15),
+    "silence_dbfs": (-1000, -1e-3),
+}
+
+#: Samples of a clip (six minutes at 48 kHz), cells of its log-mel and pixels of its picture.
+_MOST_SAMPLES, _MOST_CELLS, _MOST_PIXELS = 1 << 24, 1 << 24, 1 << 22
+
 
 @dataclass(frozen=True)
 class LogMelConfig:
@@ -70,31 +91,40 @@ class LogMelConfig:
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ValueError(f"log-mel option {name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
+                raise ValueError(
+                    f"log-mel option {name} is {repr(getattr(self, name))[:40]}; choose {' or '.join(choices)}"
+                )
         for field in dataclasses.fields(self):
-            value, lowest = getattr(self, field.name), "0 or more" if field.name == "f_min" else "above 0"
-            if field.name in {*_CHOICES, "silence_dbfs"} or (value is None and field.default is None):
+            value = getattr(self, field.name)
+            if field.name in _CHOICES or (value is None and field.default is None):
                 continue
-            whole = str(field.type).startswith("int")
+            whole, (least, most) = str(field.type).startswith("int"), _RANGES[field.name]
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-                raise ValueError(f"log-mel option {field.name} is {value!r}; it must be a {'whole ' * whole}number")
-            if not 0 <= value < math.inf or (value == 0 and lowest != "0 or more"):
-                raise ValueError(f"log-mel option {field.name} is {value}; it must be {lowest} and finite")
-        level = self.silence_dbfs
-        if isinstance(level, bool) or not isinstance(level, (int, float)) or not -math.inf < level < 0:
-            raise ValueError(f"log-mel option silence_dbfs is {level!r}; it must be a number below 0")
-        if self.n_samples == 0:
-            raise ValueError(f"log-mel option duration is {self.duration} s; it must last a sample at least")
+                raise ValueError(
+                    f"log-mel option {field.name} is {repr(value)[:40]}; it must be a {'whole ' * whole}number"
+                )
+            if not least <= value <= most:
+                raise ValueError(
+                    f"log-mel option {field.name} is {str(value)[:40]}; it must be from {least:g} to {most:g}"
+                )
+        if not 1 <= self.n_samples <= _MOST_SAMPLES:
+            raise ValueError(
+                f"log-mel option duration is {self.duration} s; it must last a sample at least, and {_MOST_SAMPLES:,} "
+                "at most"
+            )
+        if self.n_mels * (self.n_samples // self.hop_length + 1) > _MOST_CELLS:
+            raise ValueError(f"log-mel option hop_length is {self.hop_length}; the log-mel would be too large")
+        if math.prod(self.picture_size) > _MOST_PIXELS:
+            raise ValueError(f"log-mel options image_size and image_width make more than {_MOST_PIXELS:,} pixels")
         if self.n_fft % 2:  # the filterbank's bins reach half the sampling rate exactly, as an even transform's do
             raise ValueError(f"log-mel option n_fft is {self.n_fft}; it must be even")
         if self.win_length is not None and self.win_length > self.n_fft:
             raise ValueError(f"log-mel option win_length is {self.win_length}; n_fft is {self.n_fft} only")
-        if self.power not in (1, 2):
-            raise ValueError(f"log-mel option power is {self.power}; it must be 1 or 2")
-        if not 0 <= self.f_min < self.f_max <= self.sampling_rate / 2:
+        # Bands of no width have infinite height.
+        if not 0 <= self.f_min <= self.f_max - 1 or self.f_max > self.sampling_rate / 2:
             raise ValueError(
                 f"log-mel options f_min {self.f_min:g} and f_max {self.f_max:g} Hz must satisfy "
-                f"0 <= f_min < f_max <= {self.sampling_rate / 2:g}, half the sampling rate"
+                f"0 <= f_min < f_max <= {self.sampling_rate / 2:g}, half the sampling rate, and be 1 Hz apart"
             )
 
     @property
@@ -135,7 +165,9 @@ class LogMelConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LogMelConfig:
         """Build from a saved dictionary; a `ValueError` names options that do not exist."""
-        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
+        if not isinstance(values, Mapping):
+            raise ValueError(f"log_mel is {type(values).__name__}; it must map options of the front end to values")
+        unknown = sorted(set(map(str, values)) - {field.name for field in dataclasses.fields(cls)})
         if unknown:
-            raise ValueError(f"unknown log-mel option {', '.join(unknown)}")
+            raise ValueError(f"unknown log-mel option {', '.join(unknown)[:200]}")
         return cls(**values)

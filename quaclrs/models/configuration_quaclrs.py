@@ -6,6 +6,7 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
+from .configuration_checks import check_label_count, check_normalisation, check_rate, labels_in_order
 from .configuration_log_mel import LogMelConfig
 
 
@@ -24,7 +25,8 @@ class QuaclrsConfig(PreTrainedConfig):
         kwargs: those of `PreTrainedConfig`, among them `num_labels`, `id2label` and `label2id`.
 
     Raises:
-        ValueError: an unknown or impossible log-mel option.
+        ValueError: an unknown or impossible log-mel option, a normalisation or a share of dropout out of range, or
+            classes that are not numbered from 0 on, share a name or are too many.
     """
 
     model_type = "quaclrs"
@@ -40,8 +42,17 @@ class QuaclrsConfig(PreTrainedConfig):
         training_data: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        if not isinstance(backbone, str):
+            raise ValueError(f"backbone is {str(backbone)[:40]}; it must be the name of a network")
+        check_normalisation(image_mean, image_std)
+        check_rate("dropout", dropout)
+        check_rate("drop_path_rate", drop_path_rate)
+        if kwargs.get("num_labels") is not None:
+            check_label_count(kwargs["num_labels"])
+        if kwargs.get("id2label") is not None:
+            labels_in_order(kwargs["id2label"])
         self.backbone = backbone
-        self.log_mel = LogMelConfig.from_dict(log_mel or {}).to_dict()
+        self.log_mel = LogMelConfig.from_dict({} if log_mel is None else log_mel).to_dict()
         self.image_mean = image_mean
         self.image_std = image_std
         self.dropout = dropout

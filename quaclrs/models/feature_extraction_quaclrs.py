@@ -29,7 +29,7 @@ class QuaclrsFeatureExtractor(FeatureExtractionMixin):
 
     def __init__(self, log_mel: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.log_mel = LogMelConfig.from_dict(log_mel or {}).to_dict()
+        self.log_mel = LogMelConfig.from_dict({} if log_mel is None else log_mel).to_dict()
 
     @property
     def sampling_rate(self) -> int:

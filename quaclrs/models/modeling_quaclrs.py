@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
-from .backbones import Backbone
+from .backbones import Backbone, find_unusable
 from .configuration_quaclrs import QuaclrsConfig
 from .log_mel import LogMelSpectrogram
 
@@ -25,6 +25,15 @@ class QuaclrsPreTrainedModel(PreTrainedModel):
     config_class = QuaclrsConfig
     base_model_prefix = "quaclrs"
     main_input_name = "input_values"
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load as `PreTrainedModel` does; a `ValueError` names weights with which no answer would be a number."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        if damaged := find_unusable(model.state_dict()):
+            raise ValueError(f"the weights are damaged: {damaged}")
+        return loaded
 
     def _init_weights(self, module: nn.Module) -> None:
         # `from_pretrained` starts on the meta device: what a checkpoint lacks is uninitialised memory until here.

@@ -48,7 +48,7 @@ def find_imagenet_weights(
 
     Args:
         backbones: names of `PAPER_BACKBONES`.
-        folder: holds `BACKBONE.safetensors` or `BACKBONE.pth`, for as many backbones as there are.
+        folder: holds `BACKBONE.safetensors`, for as many backbones as there are.
         download: False takes for granted what the Hub would have to give.
 
     Raises:
@@ -78,7 +78,8 @@ def find_imagenet_weights(
 
 
 def _local_file(name: str, folder: Path | None) -> Path | None:
-    files = [folder / f"{name}{ending}" for ending in (".safetensors", ".pth")] if folder else []
+    # A pickle is found too, so that it is named: it is not read.
+    files = [folder / f"{name}{ending}" for ending in (".safetensors", ".pth", ".pt", ".bin")] if folder else []
     return next((file for file in files if file.is_file()), None)
 
 

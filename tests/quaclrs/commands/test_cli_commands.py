@@ -208,7 +208,7 @@ def test_a_mistake_is_one_line(arguments, words, tiny_classifier_folder, expect_
 
 def test_info_of_a_folder_without_a_model_is_one_line(tmp_path, expect_one_error_line):
     assert run("info", tmp_path) == 2
-    expect_one_error_line("holds no model")
+    expect_one_error_line("cannot be loaded (it has no config.json)")
 
 
 def test_a_folder_without_sounds_is_named(tiny_classifier_folder, tmp_path):

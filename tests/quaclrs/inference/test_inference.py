@@ -215,7 +215,7 @@ def test_what_is_no_classifier_folder_is_named_in_one_line(tiny_classifier_folde
         "empty": "cannot be loaded",
         "bert": "bert",
         "unknown": "no_such_type",
-        "garbled": "cannot be loaded",
+        "garbled": "cannot be read as JSON",
         "without_model.safetensors": "cannot be loaded",
         "without_preprocessor_config.json": "cannot be loaded",
         "truncated": "cannot be loaded",

@@ -149,17 +149,14 @@ def test_an_unknown_pretrained_tag_is_one_line_that_names_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050"])
-@pytest.mark.parametrize("ending", [".safetensors", ".pth"])
-def test_weights_from_a_file_give_the_features_of_the_network_that_wrote_it(
-    name: str, ending: str, tmp_path: Path
-) -> None:
+def test_weights_from_a_file_give_the_features_of_the_network_that_wrote_it(name: str, tmp_path: Path) -> None:
     torch.manual_seed(5)
     writer = timm.create_model(name, pretrained=False)
     for buffer_name, buffer in writer.named_buffers():
         if buffer_name.endswith("running_mean"):
             torch.nn.init.normal_(buffer, std=0.1)
-    file = tmp_path / f"weights{ending}"
-    save_file(writer.state_dict(), file) if ending == ".safetensors" else torch.save(writer.state_dict(), file)
+    file = tmp_path / "weights.safetensors"
+    save_file(writer.state_dict(), file)
     pictures = torch.rand(2, 3, 64, 64)
     backbone = Backbone(name).eval()
 
@@ -173,12 +170,12 @@ def test_weights_from_a_file_give_the_features_of_the_network_that_wrote_it(
 @pytest.mark.slow
 def test_alexnets_weights_have_torchvisions_names(tmp_path: Path) -> None:
     writer = alexnet(weights=None).eval()
-    torch.save(writer.state_dict(), tmp_path / "alexnet.pth")
+    save_file(writer.state_dict(), tmp_path / "alexnet.safetensors")
     seen = []
     writer.classifier[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     backbone = Backbone("alexnet").eval()
 
-    backbone.load_weights(tmp_path / "alexnet.pth")
+    backbone.load_weights(tmp_path / "alexnet.safetensors")
 
     pictures = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
@@ -204,9 +201,10 @@ def test_a_file_that_is_no_fitting_tensor_file_is_refused_in_one_line_and_change
     save_file({key: value for key, value in state.items() if key != first}, tmp_path / "lacking.safetensors")
     save_file({**state, first: state[first][:-1].clone()}, tmp_path / "shape.safetensors")
     save_file(timm.create_model("mobilenetv3_small_050").state_dict(), tmp_path / "another.safetensors")
-    torch.save(dict.fromkeys(state, 1.0), tmp_path / "numbers.pth")
-    torch.save([1, 2, 3], tmp_path / "list.pth")
-    (tmp_path / "text.pth").write_text("these are no tensors\n" * 10)
+    save_file({**state, first: state[first] * float("nan")}, tmp_path / "nan.safetensors")
+    variance = min(key for key in state if key.endswith("running_var"))
+    save_file({**state, variance: -state[variance]}, tmp_path / "negative.safetensors")
+    torch.save(state, tmp_path / "plain.pth")
     (tmp_path / "text.safetensors").write_text("these are no tensors\n" * 10)
     (tmp_path / "empty.pth").touch()
     (tmp_path / "folder.pth").mkdir()
@@ -215,14 +213,14 @@ def test_a_file_that_is_no_fitting_tensor_file_is_refused_in_one_line_and_change
         "lacking.safetensors": first,
         "shape.safetensors": first,
         "another.safetensors": "do not fit",
-        "numbers.pth": "do not fit",
-        "list.pth": "no plain tensors",
-        "text.pth": "no plain tensors",
+        "nan.safetensors": f"damaged: {first} holds NaN",
+        "negative.safetensors": f"damaged: {variance} holds negative variances",
+        "plain.pth": "is no .safetensors and can hold code",
         "text.safetensors": "no plain tensors",
-        "empty.pth": "no plain tensors",
+        "empty.pth": "is no .safetensors",
         "folder.pth": "does not exist",
         "absent.pth": "does not exist",
-        "code.pth": "no plain tensors",
+        "code.pth": "is no .safetensors",
     }
 
     for name, reason in words.items():

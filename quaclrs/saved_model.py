@@ -1,0 +1,192 @@
+"""A saved model's files, read as data and checked before any library sees them: nobody's code is run by loading.
+
+Every command that takes a model comes through here. Of `config.json` only the options of our own configuration are
+taken, never a class, a quantisation or a kernel that it names; weights are read from safetensors alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .default_model import DEFAULT_MODEL
+from .errors import QuaclrsError, first_line_of
+from .hub import may_be_repo_id
+from .models.configuration_checks import check_label_count, check_normalisation, check_rate, labels_in_order
+from .models.configuration_log_mel import LogMelConfig
+from .text_files import read_mapping
+
+if TYPE_CHECKING:
+    from .models import QuaclrsPreTrainedModel
+
+    Model = TypeVar("Model", bound=QuaclrsPreTrainedModel)
+
+#: How safetensors writes types of floating-point numbers.
+FLOATS = ("F", "BF")
+
+#: Files of a model: its options, those of its feature extractor, its weights.
+CONFIG, PREPROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
+
+#: What is fetched from the Hub.
+_FILES = (CONFIG, PREPROCESSOR, WEIGHTS, "README.md", "LICENSE")
+
+#: Options of `config.json` that are taken; whatever else stands there is left alone.
+_OPTIONS = (
+    *("backbone", "log_mel", "image_mean", "image_std", "dropout", "drop_path_rate", "training_data"),
+    *("id2label", "label2id", "num_labels", "problem_type"),
+)
+
+#: Endings of files that hold weights as pickles, which can run code, or in formats that are not read.
+_OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".gguf", ".index.json")
+
+_ADVICE = "give the model/ folder of a run or a Hub repository"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model on the disk.
+
+    Attributes:
+        name: what the user calls it.
+        folder: where its files lie.
+        options: arguments of `QuaclrsConfig`.
+        tensors: name of a tensor -> its type, as safetensors writes it, and its shape, by the header of the weights.
+    """
+
+    name: str
+    folder: Path
+    options: dict[str, Any]
+    tensors: dict[str, tuple[str, tuple[int, ...]]]
+
+    @property
+    def labels(self) -> list[str]:
+        """Class names in the order of the logits; none of an encoder."""
+        return labels_in_order(self.options["id2label"]) if self.options.get("id2label") else []
+
+    def front_end_of_extractor(self) -> dict[str, Any]:
+        """All options of the front end by `preprocessor_config.json`.
+
+        Raises:
+            QuaclrsError: there is no such file, or the front end is none.
+        """
+        with _named(self.name):
+            _refuse_absent(self.folder, PREPROCESSOR)
+            values = read_mapping(self.folder / PREPROCESSOR, _ADVICE)
+            return LogMelConfig.from_dict(values.get("log_mel", {})).to_dict()
+
+    def load(self, model_class: type[Model]) -> Model:
+        """The network, in float32 whatever the file stores: half precision is for disks, not for CPUs.
+
+        Raises:
+            QuaclrsError: weights are missing, of another shape, or no finite numbers.
+        """
+        import torch
+        from safetensors.torch import load_file
+
+        from .models import QuaclrsConfig
+
+        with _named(self.name):
+            config = QuaclrsConfig(**self.options)
+            with torch.device("meta"):  # takes no memory, however large a network the configuration names
+                wanted = model_class(config).state_dict()
+            for tensor, expected in wanted.items():
+                if tensor not in self.tensors:
+                    raise ValueError(f"it lacks weights ({tensor} …): it is no whole {model_class.__name__}")
+                dtype, shape = self.tensors[tensor]
+                if shape != tuple(expected.shape):
+                    raise ValueError(f"weights {tensor} are {list(shape)}, by its options {list(expected.shape)}")
+                if expected.is_floating_point() and not dtype.startswith(FLOATS):
+                    raise ValueError(f"weights {tensor} are of type {dtype}; they must be floating-point numbers")
+            tensors = {name: tensor for name, tensor in load_file(self.folder / WEIGHTS).items() if name in wanted}
+            # From tensors, not from the folder, where adapters and other formats would be looked for too.
+            model = model_class.from_pretrained(None, config=config, state_dict=tensors, dtype=torch.float32)
+        model.name_or_path = model.config.name_or_path = os.fspath(self.folder)
+        return model
+
+
+def open_saved_model(path_or_repo: str | os.PathLike[str] | None = None, name: str | None = None) -> SavedModel:
+    """Find a model and check what its files say; weights are not read yet, but for their header.
+
+    Args:
+        path_or_repo: a folder that `save_pretrained` wrote, or `namespace/name` of the Hub; the package's own model
+            where absent.
+        name: what to call it in messages; as it was given where absent.
+
+    Raises:
+        QuaclrsError: there is no such model, it is none of ours, its weights are no safetensors, or its options are
+            impossible.
+    """
+    if path_or_repo is None and not (DEFAULT_MODEL / CONFIG).is_file():
+        raise QuaclrsError("this installation holds no model of its own; give --model DIR_OR_REPO")
+    given = os.fspath(DEFAULT_MODEL if path_or_repo is None else path_or_repo)
+    name = name or f"model {given}"
+    if not os.path.isdir(given) and not may_be_repo_id(given):
+        raise QuaclrsError(f"model folder {given} does not exist; {_ADVICE}")
+    with _named(name):
+        folder = Path(given) if os.path.isdir(given) else _download(given)
+        _refuse_absent(folder, CONFIG)
+        options = _checked(read_mapping(folder / CONFIG, _ADVICE))
+        tensors = _read_header(folder)
+    return SavedModel(name, folder, options, tensors)
+
+
+def _download(repo: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(repo, allow_patterns=list(_FILES)))
+
+
+def _refuse_absent(folder: Path, file: str) -> None:
+    if not (folder / file).is_file():  # a pipe would be waited for
+        raise ValueError(f"it has no {file}")
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """The options of `QuaclrsConfig` in a `config.json`."""
+    if values.get("model_type") != "quaclrs":
+        raise ValueError(f"it is of type {str(values.get('model_type'))[:40]!r}, not quaclrs")
+    options = {name: value for name, value in values.items() if name in _OPTIONS and value is not None}
+    options["log_mel"] = LogMelConfig.from_dict(options.get("log_mel", {})).to_dict()
+    check_normalisation(options.get("image_mean"), options.get("image_std"))
+    for rate in ("dropout", "drop_path_rate"):
+        check_rate(rate, options.get(rate))
+    if not isinstance(options.get("backbone"), str):
+        raise ValueError("it names no backbone")
+    if "num_labels" in options:
+        check_label_count(options["num_labels"])
+    if "id2label" in options:
+        labels = labels_in_order(options["id2label"], options.get("label2id"))
+        if options.get("num_labels", len(labels)) != len(labels):
+            raise ValueError(f"num_labels is {options['num_labels']}, and id2label has {len(labels)} classes")
+    return options
+
+
+def _read_header(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    from safetensors import safe_open
+
+    if not (folder / WEIGHTS).is_file():
+        others = sorted(file.name for file in folder.iterdir() if file.name.endswith(_OTHER_WEIGHTS))
+        if others:
+            raise ValueError(
+                f"its weights {others[0]} are not read, for such a file can hold code; where you trust whoever made "
+                f"it, load it there and save it as {WEIGHTS} with save_pretrained"
+            )
+        raise ValueError(f"it has no {WEIGHTS}")
+    with safe_open(folder / WEIGHTS, framework="numpy") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        return {name: (str(part.get_dtype()), tuple(part.get_shape())) for name, part in slices.items()}
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Make any error of the block one line that names the model."""
+    try:
+        yield
+    except QuaclrsError:
+        raise
+    except Exception as error:  # files, tensors and the Hub's client fail in many ways
+        raise QuaclrsError(f"{name} cannot be loaded ({first_line_of(error)}); {_ADVICE}") from error
