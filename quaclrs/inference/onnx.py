@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def load_onnx_classifier(folder: str | os.PathLike[str] | None, int8: bool = Fal
         threads: of ONNX Runtime; as many as it finds cores where 0.
 
     Raises:
-        QuaclrsError: no folder, one without an export, or ONNX Runtime is not installed.
+        QuaclrsError: no folder, one without an export, a graph that is damaged, of another kind or keeps its weights in
+            other files, or ONNX Runtime is not installed.
     """
     if folder is None:
         raise QuaclrsError("--backend onnx needs --model DIR; write DIR with `quaclrs export --output-dir DIR`")
@@ -46,7 +48,11 @@ def load_onnx_classifier(folder: str | os.PathLike[str] | None, int8: bool = Fal
         log_mel = LogMelConfig.from_dict(config.get("log_mel"))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(os.fspath(graph), options, providers=["CPUExecutionProvider"])
+        options.log_severity_level = 4  # errors are raised; it would print them too
+        content = graph.read_bytes()
+        _refuse_external_data(content)
+        # From memory: ONNX Runtime before 1.24 follows a path in the graph to any file of the machine.
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         _refuse_other_graph(session, log_mel.n_samples, len(labels))
     except QuaclrsError:
         raise
@@ -76,6 +82,22 @@ class OnnxClassifier(AudioClassifier):
         if np.shape(probabilities) != (len(waveforms), len(self.labels)):
             raise QuaclrsError(f"the graph gives scores of shape {np.shape(probabilities)}; export it anew")
         return probabilities.astype(np.float64)
+
+
+def _refuse_external_data(content: bytes) -> None:
+    """Raise a `ValueError` where a graph names files for its weights: an export keeps them inside."""
+    try:
+        import onnx
+    except ImportError:  # ONNX Runtime by itself looks for them in the current folder at most
+        return
+    waiting: list[Any] = [onnx.load_model_from_string(content)]
+    while waiting:
+        message = waiting.pop()
+        if isinstance(message, onnx.TensorProto) and (message.external_data or message.data_location):
+            raise ValueError(f"its weights {message.name[:80]} lie in another file, which is not read")
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                waiting += value if isinstance(value, Sequence) else [value]
 
 
 def _refuse_other_graph(session: Any, samples: int, classes: int) -> None:
