@@ -85,7 +85,9 @@ def model_names() -> list[str]:
 
 @functools.cache
 def classifier_of(name: str) -> TorchClassifier:
-    """A model, loaded once."""
+    """A model of `model_names`, loaded once."""
+    if name not in model_names():
+        raise QuaclrsError(f"{name[:80]!r} is none of the models here")
     with _ONE_AT_A_TIME:
         return load_classifier(None if name == OWN_MODEL else name, device=None)
 
@@ -102,6 +104,8 @@ def check_sound(file: str | None) -> float:
     if not file:
         raise QuaclrsError("there is no sound yet: upload a file or record one")
     name = Path(file).name
+    if not os.path.isfile(file):
+        raise QuaclrsError(f"{name} is no longer here: upload or record it again")
     if os.path.getsize(file) > MOST_MEGABYTES * 1e6:
         raise QuaclrsError(f"{name} is larger than {MOST_MEGABYTES:g} MB; give a shorter or compressed file")
     with open_sound(file, name) as sound:
@@ -171,7 +175,7 @@ def list_moments(model: str, file: str, loudest: float) -> list[Moment]:
     """The timeline of a file, the segment that holds its loudest second marked; silence is never the loudest."""
     classifier = classifier_of(model)
     with _ONE_AT_A_TIME:
-        segments = classifier.predict_timeline(file)
+        segments = classifier.predict_timeline(file, name=Path(file).name)
     marked = [s.start <= loudest < s.end and s.label != SILENCE for s in segments]
     return [Moment(segment, mark) for segment, mark in zip(segments, marked, strict=True)]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+# A folder of our own, so that only what visitors sent here counts.
+os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="quaclrs-space-"))
 
 import gradio as gr
 from analysis import (
@@ -23,7 +26,9 @@ from analysis import (
     model_names,
     read_middle,
 )
+from limits import Limits
 from matplotlib.figure import Figure
+from starlette.middleware import Middleware
 
 from quaclrs import QuaclrsError
 
@@ -32,8 +37,8 @@ EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.ogg"))
 #: Requests that are worked on at once, and that wait.
 CONCURRENT, WAITING = 2, 64
 
-#: Seconds after which files of visitors are deleted.
-KEPT_SECONDS = 1800
+#: Seconds after which files of visitors are deleted, and megabytes of them that are kept until then.
+KEPT_SECONDS, MOST_WAITING_MEGABYTES = 1800, 2000.0
 
 #: What the page looks for when nobody chose a class.
 ANSWER = "the answer"
@@ -130,7 +135,12 @@ def build() -> gr.Blocks:
                 model = gr.Dropdown(models, value=models[0], label="Model", visible=len(models) > 1)
                 button = gr.Button("Listen", variant="primary", elem_id="listen")
                 if EXAMPLES:
-                    gr.Examples([[str(file)] for file in EXAMPLES], [sound], label="Examples (synthesised)")
+                    gr.Examples(
+                        [[str(file)] for file in EXAMPLES],
+                        [sound],
+                        label="Examples (synthesised)",
+                        api_visibility="private",
+                    )
             with gr.Column(min_width=300):
                 answer = gr.Label(num_top_classes=5, label="Heard", elem_id="answer")
                 timeline = gr.Dataframe(
@@ -146,11 +156,18 @@ def build() -> gr.Blocks:
         with gr.Accordion("About", open=False):
             gr.Markdown(ABOUT)
         inputs, outputs = [sound, model, label], [answer, picture, overlay, timeline]
-        button.click(analyse, inputs, outputs, api_visibility="private", concurrency_limit=CONCURRENT)
-        label.change(explain_again, inputs, [overlay], api_visibility="private", concurrency_limit=CONCURRENT)
+        together = {"concurrency_limit": CONCURRENT, "concurrency_id": "sounds"}  # so many of all three
+        button.click(analyse, inputs, outputs, api_visibility="private", **together)
+        label.change(explain_again, inputs, [overlay], api_visibility="private", **together)
         # What programs call: the file alone in, the scores out.
-        gr.Button(visible=False).click(predict, [sound], [answer], api_name="predict", concurrency_limit=CONCURRENT)
-    return page.queue(max_size=WAITING)
+        gr.Button(visible=False).click(predict, [sound], [answer], api_name="predict", **together)
+    return page.queue(max_size=WAITING, api_open=False)  # nobody passes the queue
+
+
+def guard() -> Middleware:
+    """What stands before every request."""
+    folder, most = os.environ["GRADIO_TEMP_DIR"], MOST_WAITING_MEGABYTES * 1e6
+    return Middleware(Limits, folder=folder, most_bytes=most, public=frozenset({"predict"}))
 
 
 def main() -> None:
@@ -158,7 +175,8 @@ def main() -> None:
         head=RAW_MICROPHONE,
         theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         max_file_size=f"{MOST_MEGABYTES:g}mb",
-        show_error=True,
+        show_error=False,  # a gr.Error is shown all the same; others may name folders of this machine
+        app_kwargs={"middleware": [guard()]},
     )
 
 
