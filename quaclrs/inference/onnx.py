@@ -86,10 +86,12 @@ class OnnxClassifier(AudioClassifier):
 
 def _refuse_external_data(content: bytes) -> None:
     """Raise a `ValueError` where a graph names files for its weights: an export keeps them inside."""
+    if b"location" not in content:  # the key under which it would name them; the package onnx takes long to import
+        return
     try:
         import onnx
-    except ImportError:  # ONNX Runtime by itself looks for them in the current folder at most
-        return
+    except ImportError as error:
+        raise ValueError("it may keep its weights in other files; pip install onnx, to look") from error
     waiting: list[Any] = [onnx.load_model_from_string(content)]
     while waiting:
         message = waiting.pop()

@@ -171,7 +171,8 @@ def pad_mode_of(init_from: str | None) -> Any:
         return "zeros"
     if "{fold}" in init_from or "{seed}" in init_from:
         return None
-    return (saved_config(init_from).get("log_mel") or {}).get("pad_mode", "zeros")
+    front_end = saved_config(init_from).get("log_mel")
+    return front_end.get("pad_mode", "zeros") if isinstance(front_end, dict) else "zeros"
 
 
 def saved_config(init_from: str) -> dict[str, Any]:
