@@ -90,7 +90,7 @@ def _card_of(folder: Path) -> tuple[list[dict[str, Any]], str]:
     try:
         with (folder / "README.md").open("rb") as file:
             content = file.read(_LARGEST_CARD)
-        data = ModelCard(content.decode("utf-8")).data
+        data: Any = ModelCard(content.decode("utf-8")).data
     except Exception:  # no card, or somebody else's idea of one
         return [], "unknown"
     results = [

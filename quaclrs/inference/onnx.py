@@ -45,7 +45,7 @@ def load_onnx_classifier(folder: str | os.PathLike[str] | None, int8: bool = Fal
     try:
         config = read_mapping(folder / CONFIG, f"write it with `quaclrs export --output-dir {folder}`")
         labels = labels_in_order(config.get("id2label"))
-        log_mel = LogMelConfig.from_dict(config.get("log_mel"))
+        log_mel = LogMelConfig.from_dict(config.get("log_mel", ""))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # errors are raised; it would print them too
