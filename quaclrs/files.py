@@ -10,7 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock
+
 from .errors import QuaclrsError
+
+#: File that a writer holds locked in its unfinished folder; a writer that was killed holds it no longer.
+_HELD = ".quaclrs.lock"
 
 
 def printable(name: str) -> str:
@@ -23,10 +28,15 @@ def written(path: Path) -> Iterator[Path]:
     """A place beside `path` for a file or a folder, which gets its name when the block ends without an error.
 
     A former file or empty folder of that name is replaced. The parent folder must exist. What gets the name is on the
-    disk by then, so that it survives a power cut too.
+    disk by then, so that it survives a power cut too. What writers that were killed have left of it goes.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:32]}.", dir=path.parent))
+    prefix = f".{path.name[:32]}."
+    _remove_left_behind(path.parent, prefix)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+    lock = FileLock(folder / _HELD, timeout=0)
     try:
+        with suppress(OSError, NotImplementedError):  # a disk without locks, where nothing is ever taken for left
+            lock.acquire()
         yield folder / path.name
         flush_to_disk(folder / path.name)
         if path.is_dir():
@@ -34,7 +44,18 @@ def written(path: Path) -> Iterator[Path]:
         (folder / path.name).replace(path)
         _flush(path.parent)
     finally:
+        lock.release()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left_behind(parent: Path, prefix: str) -> None:
+    """Remove unfinished folders whose writer is gone: they have a lock that nobody holds. All others stay."""
+    with suppress(OSError, NotImplementedError):
+        for entry in os.scandir(parent):
+            held = Path(entry.path, _HELD)
+            if entry.name.startswith(prefix) and entry.is_dir(follow_symlinks=False) and held.is_file():
+                with suppress(OSError), FileLock(held, timeout=0):
+                    shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def flush_to_disk(path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -61,6 +63,34 @@ def test_two_writers_of_one_file_do_not_meet_and_the_last_one_stays(tmp_path: Pa
         first.write_text("first")
         second.write_text("second")
     assert (tmp_path / "file").read_text() == "first"
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from quaclrs.files import written
+with written(Path(sys.argv[1])) as unfinished:
+    unfinished.write_text("half")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_writer_left_goes_and_what_looks_like_it_or_is_being_written_stays(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "data")], check=False)
+    (left,) = tmp_path.iterdir()
+    theirs = {".data.original/thesis.txt": "years of work", ".data.x/.data.old": "", ".data.txt": ""}
+    for name, content in theirs.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    (tmp_path / ".data.elsewhere").symlink_to(left)
+    with written(tmp_path / "data") as first:
+        first.write_text("first")
+        assert not left.exists()
+        with written(tmp_path / "data") as second:
+            second.write_text("second")
+        assert first.read_text() == "first"
+    assert sorted(os.listdir(tmp_path)) == [".data.elsewhere", ".data.original", ".data.txt", ".data.x", "data"]
+    assert {name: (tmp_path / name).read_text() for name in theirs} == theirs
 
 
 @pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS, errno.ENOSPC])
