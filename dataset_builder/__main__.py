@@ -10,10 +10,12 @@ from typing import Any
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 from quaclrs.files import refuse_used_folder
 from quaclrs.labels import SIRENNET, URBANSOUND8K
+from quaclrs.locks import only_writer
 
 from .push import add_push_command
 from .recordings.leaks import add_leaks_command
 from .sources.inputs import Inputs, add_input_options, read_inputs, scan_inputs
+from .stopping import told_when_stopped
 from .table.pictures import CONTENT_OF_KIND
 
 # What only one command needs is imported where it runs: worker processes import this file again.
@@ -49,12 +51,15 @@ def run_build(options: argparse.Namespace) -> int:
     """Build the data set from the sources that are given."""
     if options.num_proc < 1:
         raise QuaclrsError(f"--num-proc is {options.num_proc}; it must be 1 or more")
-    refuse_used_folder(options.output, "--output")
-    reports = scan_inputs(read_inputs(options))
-    from .urbansound13 import BuildConfig, build_urbansound13
+    inputs = read_inputs(options)
+    with told_when_stopped(), only_writer(options.output, "--output"):
+        refuse_used_folder(options.output, "--output")
+        reports = scan_inputs(inputs)
+        from .urbansound13 import BuildConfig, build_urbansound13
 
-    config = BuildConfig(options.num_proc, options.skip_broken, options.config)
-    _print_summary(build_urbansound13(reports, options.output, config), options.output)
+        config = BuildConfig(options.num_proc, options.skip_broken, options.config)
+        figures = build_urbansound13(reports, options.output, config)
+    _print_summary(figures, options.output)
     return 0
 
 
@@ -63,7 +68,7 @@ def run_sample(options: argparse.Namespace) -> int:
     from .sample import write_sample
     from .urbansound13 import build_urbansound13, written_at_once
 
-    with written_at_once(options.output) as folder:
+    with told_when_stopped(), only_writer(options.output, "--output"), written_at_once(options.output) as folder:
         print(f"synthesising the sample (seed {options.seed}); it proves plumbing, not accuracy")
         write_sample(folder, seed=options.seed)
         reports = scan_inputs(Inputs({URBANSOUND8K: folder, SIRENNET: folder}))

@@ -20,6 +20,7 @@ from dataset_builder.sources.urbansound8k import scan_urbansound8k
 from quaclrs import load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import CLASS_NAMES
+from quaclrs.locks import only_writer
 
 CLASS_IDS = {"air_conditioner": 0, "car_horn": 1, "dog_bark": 3, "drilling": 4, "jackhammer": 7, "siren": 8}
 
@@ -201,6 +202,24 @@ def test_an_existing_folder_is_not_touched(sources, tmp_path, capsys):
     assert build(*sources, tmp_path / "built") == 2
     assert "is not empty; choose another --output" in capsys.readouterr().err
     assert (tmp_path / "built" / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("command", [["build", "--sirennet", "absent"], ["sample"]])
+def test_a_second_build_of_one_folder_is_told_before_it_reads_anything(tmp_path, expect_one_error_line, command):
+    with only_writer(tmp_path / "built"):
+        before = list(tmp_path.iterdir())
+        assert main([*command, "--output", str(tmp_path / "built")]) == 2
+        assert list(tmp_path.iterdir()) == before
+    expect_one_error_line("built is being written by another process; wait for it, or choose another --output")
+
+
+def test_folders_beside_the_output_that_look_unfinished_are_not_touched(sources, tmp_path):
+    for name in ("built.partial", ".built.thesis00", "built.unfinished"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.txt").write_text("years of work")
+    before = set(tmp_path.rglob("*"))
+    assert build(sources[0], None, tmp_path / "built") == 0
+    assert before <= set(tmp_path.rglob("*"))
 
 
 @pytest.mark.parametrize(
