@@ -12,7 +12,7 @@ import numpy as np
 from quaclrs.audio import read_recording
 
 from ..sources.report import SourceClip
-from .broken import losses_told
+from .broken import decoded_again
 from .folds import deal_paper_folds, deal_strict_folds
 from .grouping import group_recordings
 from .nearest import mel_quantiles, nearest_in_other_groups
@@ -61,10 +61,10 @@ def _group(paths: Sequence[Path]) -> tuple[list[int], list[int | None]]:
 
     def decode() -> Iterator[tuple[np.ndarray, int]]:
         for path in paths:  # one at a time, as grouping keeps only a small version of each
-            with losses_told():
+            with decoded_again(path):
                 recording = read_recording(path)
                 mono = recording.mono(recording.sampling_rate)
-            descriptions.append(mel_quantiles(mono, recording.sampling_rate))
+                descriptions.append(mel_quantiles(mono, recording.sampling_rate))
             yield mono, recording.sampling_rate
 
     groups = group_recordings(decode()).labels.tolist()

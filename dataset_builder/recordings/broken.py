@@ -1,4 +1,7 @@
-"""Decode every clip once before anything is built, so that all broken files are known before a byte is written."""
+"""Decode every clip once before anything is built, so that all broken files are known before a byte is written.
+
+What passes here has a length, a rate and channels that all later work takes, so nothing fails after hours.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,15 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from quaclrs.audio import AudioError, AudioWarning, read_recording
-from quaclrs.errors import QuaclrsError
+from quaclrs.errors import QuaclrsError, first_line_of
 
 from ..sources.report import SourceReport
 from .duplicates import pcm_fingerprint
 from .workers import OrderedMap, map_in_this_process
+
+#: Seconds that a clip lasts: from one hop of the front end, in which nothing can be told, to what is held in memory. The
+#: models hear four of them.
+SHORTEST, LONGEST = 0.01, 600.0
 
 _CLIPS_PER_TASK = 64
 
@@ -24,7 +31,7 @@ _CLIPS_PER_TASK = 64
 def leave_out_broken(
     reports: Sequence[SourceReport], ordered_map: OrderedMap = map_in_this_process, skip_broken: bool = False
 ) -> list[SourceReport]:
-    """Decode all clips and leave out those that cannot be decoded, each with its reason on stderr.
+    """Decode all clips and leave out those that cannot be, or that no clip can be like, each with its reason on stderr.
 
     What is lost of a clip that is damaged in part is said there too, and the rest of it is kept.
 
@@ -64,11 +71,16 @@ def leave_out_broken(
 
 
 @contextmanager
-def losses_told() -> Iterator[None]:
-    """Keep still what is lost of a clip that is decoded once more: `leave_out_broken` has said it."""
+def decoded_again(path: Path) -> Iterator[None]:
+    """Keep still what is lost of a clip, which `leave_out_broken` has said; name the clip in what goes wrong with it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AudioWarning)
-        yield
+        try:
+            yield
+        except QuaclrsError:
+            raise
+        except Exception as error:
+            raise QuaclrsError(f"{path} cannot be built ({first_line_of(error)}); leave it out") from error
 
 
 def _check_all(paths: Sequence[Path], ordered_map: OrderedMap) -> Iterator[bytes | str]:
@@ -85,7 +97,10 @@ def _check(path: Path) -> tuple[bytes | str, list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", AudioWarning)
         try:
-            recording = read_recording(path)
+            recording = read_recording(path, longest=LONGEST + 1)
+            if not SHORTEST <= recording.duration <= LONGEST:
+                lasts = f"{recording.duration:.4f} s" if recording.duration < SHORTEST else "longer"
+                raise AudioError(f"{path} lasts {lasts}; give clips of {SHORTEST} to {LONGEST:.0f} s, of which models hear 4")
             recording.mono(recording.sampling_rate)
         except AudioError as error:
             return str(error), []

@@ -56,9 +56,9 @@ def pcm_fingerprint(waveform: np.ndarray, rate: int) -> bytes:
         A SHA-256 of shape, rate and float32 samples, 32 bytes: so a WAV and its FLAC agree, and a clip and its louder,
         shifted, resampled or re-encoded copy do not (those are grouped, not dropped).
     """
-    samples = np.ascontiguousarray(waveform, dtype="<f4") + np.float32(0)  # makes -0.0, which some decoders give, 0.0
-    digest = hashlib.sha256(f"{samples.shape} {rate}".encode())
-    digest.update(samples.tobytes())
+    digest = hashlib.sha256(f"{waveform.shape} {rate}".encode())
+    for channel in waveform:  # one at a time, as a long clip is large
+        digest.update(channel.astype("<f4") + np.float32(0))  # makes -0.0, which some decoders give, 0.0
     return digest.digest()
 
 

@@ -127,12 +127,11 @@ def _analysis_waveform(waveform: np.ndarray, rate: int, index: int, config: Grou
     waveform = np.asarray(waveform, dtype=np.float32)
     if waveform.ndim != 1 or not np.isfinite(waveform).all():
         raise QuaclrsError(f"clip {index} must be one finite channel (samples,), its shape is {waveform.shape}")
-    if waveform.size == 0:
-        return waveform.astype(np.float16)
-    low = soxr.resample(waveform, rate, config.sampling_rate, quality="HQ")
+    low = soxr.resample(waveform, rate, config.sampling_rate, quality="HQ") if waveform.size else waveform
+    if low.size == 0:
+        return low.astype(np.float16)
     sos = scipy.signal.butter(2, config.lowest_frequency, "highpass", fs=config.sampling_rate, output="sos")
-    settled = scipy.signal.sosfilt_zi(sos) * (low[0] if low.size else 0.0)
-    low = scipy.signal.sosfilt(sos, low, zi=settled)[0]
+    low = scipy.signal.sosfilt(sos, low, zi=scipy.signal.sosfilt_zi(sos) * low[0])[0]
     peak = np.abs(low).max(initial=0.0)
     # 1e-5 is below the last bit of 16-bit audio: what is quieter is dither, or silence through a resampler.
     return (low / peak if peak > 1e-5 else np.zeros_like(low)).astype(np.float16)

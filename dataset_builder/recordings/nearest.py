@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +23,9 @@ def mel_quantiles(waveform: np.ndarray, rate: int) -> np.ndarray:
     from librosa.feature import melspectrogram
 
     samples = soxr.resample(np.asarray(waveform, dtype=np.float32), rate, _SAMPLING_RATE)
-    mel = melspectrogram(y=samples, sr=_SAMPLING_RATE, n_fft=1024, hop_length=320, n_mels=64)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "n_fft=")  # a short clip is padded with silence
+        mel = melspectrogram(y=samples, sr=_SAMPLING_RATE, n_fft=1024, hop_length=320, n_mels=64)
     return np.quantile(power_to_db(mel, ref=np.max), _QUANTILES, axis=1).T.ravel()
 
 

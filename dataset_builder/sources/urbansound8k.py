@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -140,9 +141,14 @@ def check_metadata(metadata: Path, rows: list[dict[str, str]], synthetic: bool =
 def _check_row(place: str, row: dict[str, str]) -> None:
     try:
         fold, class_id = int(row["fold"]), int(row["classID"])
-        float(row["start"]), float(row["end"]), int(row["salience"])
+        start, end, salience = float(row["start"]), float(row["end"]), int(row["salience"])
     except ValueError as error:
         raise QuaclrsError(f"{place}: {error}; restore the official file") from error
+    if not 0 <= start <= end < math.inf or salience not in (1, 2):
+        raise QuaclrsError(
+            f"{place}: from {start} to {end} s with salience {salience} is no slice of a recording with salience 1 or "
+            "2; restore the official file"
+        )
     if not 1 <= fold <= len(OFFICIAL_FOLD_COUNTS):
         raise QuaclrsError(f"{place}: fold {fold} is not 1 to 10; restore the official file")
     if row["class"] not in OFFICIAL_CLASSES:

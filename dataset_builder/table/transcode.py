@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from quaclrs.audio import encode_flac, read_recording
 from quaclrs.data import STORED_SAMPLING_RATE
 
-from ..recordings.broken import losses_told
+from ..recordings.broken import decoded_again
 from ..recordings.workers import OrderedMap, map_in_this_process
 from ..sources.report import SourceClip
 
@@ -47,7 +47,7 @@ def transcode_clips(
 
 def transcode_clip(clip: SourceClip, class_names: Sequence[str], draw: RowDrawer | None = None) -> list[dict[str, Any]]:
     """The rows of a clip, one unless `draw` makes several."""
-    with losses_told():
+    with decoded_again(clip.path):
         recording = read_recording(clip.path)
         flac = encode_flac(recording.mono(STORED_SAMPLING_RATE), STORED_SAMPLING_RATE)
     row = {
