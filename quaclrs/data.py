@@ -6,6 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from .dataset_checks import (
+    LIGHT,
+    NEEDED,
+    open_dataset,
+    refuse_faulty_rows,
+    refuse_missing_columns,
+    refuse_without_sound,
+)
 from .errors import QuaclrsError, first_line_of
 from .files import refuse_unwritable_cache
 from .folds import SPLITS, FoldPlan, FoldProtocol, find_complete_folds, fold_column, folds_of_recordings
@@ -43,8 +53,9 @@ def load_urbansound13(
         streaming: read rows as they are needed (`IterableDataset`), by the ready strict configs of the data set.
 
     Raises:
-        QuaclrsError: the folder or repository is not there or is no such data set, the fold is unknown or incomplete,
-            a recording lies in two folds that the builder dealt, or the paper protocol is asked of a stream.
+        QuaclrsError: the folder or repository is not there or is no such data set, a row of it is faulty (see
+            `refuse_faulty_rows`), its card renames labels, the fold is unknown or incomplete, a recording lies in two
+            folds that the builder dealt, or the paper protocol is asked of a stream.
     """
     from datasets import DatasetDict
 
@@ -68,15 +79,21 @@ def load_urbansound13(
 
 def plan_folds(dataset: Dataset, test_fold: int, protocol: FoldProtocol = "strict") -> FoldPlan:
     """The `FoldPlan` of a loaded data set; errors as `FoldPlan.for_fold`."""
-    column = fold_column(protocol)
     return FoldPlan.for_fold(
-        test_fold, dataset[column][:], dataset["source"][:], dataset["recording_id"][:], protocol=protocol
+        test_fold, _folds(dataset, protocol), dataset["source"][:], dataset["recording_id"][:], protocol=protocol
     )
 
 
 def complete_folds(dataset: Dataset, protocol: FoldProtocol = "strict") -> tuple[int, ...]:
     """Folds of a loaded data set that can be tested on, ascending: those with clips of all of its sources."""
-    return find_complete_folds(dataset[fold_column(protocol)][:], dataset["source"][:])
+    return find_complete_folds(_folds(dataset, protocol), dataset["source"][:])
+
+
+def _folds(dataset: Dataset, protocol: FoldProtocol) -> list[int]:
+    column = fold_column(protocol)
+    if column not in dataset.column_names:
+        raise QuaclrsError(f"protocol {protocol!r} needs the column {column}, which the data set lacks; add it")
+    return dataset[column][:]
 
 
 def is_synthetic(dataset: Dataset) -> bool:
@@ -92,8 +109,8 @@ def synthetic_clips(dataset: Dataset) -> list[bool]:
     return list(map(_says_synthetic, dataset["attribution"][:]))
 
 
-def _says_synthetic(attribution: str) -> bool:
-    return attribution.startswith("synthesised")
+def _says_synthetic(attribution: str | None) -> bool:
+    return attribution is not None and attribution.startswith("synthesised")
 
 
 def leak_warning(dataset: Dataset, protocol: FoldProtocol = "strict") -> str:
@@ -104,8 +121,9 @@ def leak_warning(dataset: Dataset, protocol: FoldProtocol = "strict") -> str:
     if "nearest_clip" not in dataset.column_names:
         return ""
     names = class_names(dataset)
-    columns = (dataset[name][:] for name in ("clip_id", "nearest_clip", "recording_id", fold_column(protocol)))
-    return describe_leaks(leak_by_class([names[label] for label in dataset["label"][:]], *columns))
+    columns = (dataset[name][:] for name in ("clip_id", "nearest_clip", "recording_id"))
+    labels = [names[label] for label in dataset["label"][:]]
+    return describe_leaks(leak_by_class(labels, *columns, _folds(dataset, protocol)))
 
 
 def class_names(dataset: Dataset) -> list[str]:
@@ -116,7 +134,7 @@ def class_names(dataset: Dataset) -> list[str]:
 def _load(
     path_or_repo: str | os.PathLike[str], config: str = "default", split: str | None = None, streaming: bool = False
 ) -> Any:
-    from datasets import Audio, load_dataset
+    from datasets import Audio
 
     name = os.fspath(path_or_repo)
     if not Path(name).is_dir() and not may_be_repo_id(name):
@@ -124,18 +142,29 @@ def _load(
     if Path(name).is_dir() and not (Path(name) / "README.md").is_file():
         raise QuaclrsError(f"{name} holds no built data set (no README.md); run python -m dataset_builder build")
     try:
-        dataset = load_dataset(name, config, split=split, streaming=streaming)
+        dataset = open_dataset(name, config, split, streaming)
+        first = dataset if split else next(iter(dataset.values()))
+        refuse_missing_columns(first.column_names or (), ("audio", *NEEDED), name)
+        dataset = dataset.cast_column("audio", Audio(decode=False))
+    except QuaclrsError:
+        raise
     except Exception as error:  # the Hub client and the Parquet reader fail in many ways
         refuse_unwritable_cache(error)
         raise QuaclrsError(
             f"data set {name} cannot be loaded ({first_line_of(error)}); give a folder or a Hub repository"
         ) from error
-    first = dataset if split else next(iter(dataset.values()))
-    columns = set(first.column_names or ())
-    missing = sorted({"audio", "label", "clip_id", "source", "recording_id", "fold"} - columns)
-    if missing:
-        raise QuaclrsError(f"data set {name} has no column {', '.join(missing)}; run python -m dataset_builder build")
-    return dataset.cast_column("audio", Audio(decode=False))
+    if not streaming:
+        _refuse_faulty(dataset, name)
+    return dataset
+
+
+def _refuse_faulty(dataset: Dataset, name: str) -> None:
+    light = dataset.select_columns([column for column in LIGHT if column in dataset.column_names])
+    rows = light.with_format("arrow")[:]
+    refuse_faulty_rows(rows, light.features, name)
+    sounds = dataset.data.column("audio")
+    present = [np.asarray(chunk.field("bytes").is_valid()) & np.asarray(chunk.is_valid()) for chunk in sounds.chunks]
+    refuse_without_sound(np.concatenate([np.zeros(0, dtype=bool), *present]), rows["clip_id"].to_numpy(), name)
 
 
 def _refuse_split_recordings(dataset: Dataset) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from ..audio import find_audio_files, has_audio_files
+from ..dataset_checks import open_dataset
 from ..errors import QuaclrsError, first_line_of
 from ..files import printable, refuse_unwritable_cache
 from ..hub import may_be_repo_id
+from ..text_files import read_json, read_yaml
 from .sound_folders import TABLE_ENDINGS, label_sounds
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 #: A label of theirs -> a class of the model, or None for clips to leave out.
 LabelMap = Mapping[str, str | None]
+
+_FORM = "give a label map in YAML or JSON"
 
 #: What a clip without a label is called.
 NO_LABEL = "(no label)"
@@ -36,11 +37,7 @@ def load_label_map(file: str | os.PathLike[str]) -> LabelMap:
         QuaclrsError: the file cannot be read, is no such mapping, or maps nothing.
     """
     path = Path(file)
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise QuaclrsError(f"label map {path} cannot be read ({first_line_of(error)}); give YAML or JSON") from error
+    values = read_json(path, _FORM) if path.suffix.lower() == ".json" else read_yaml(path, _FORM)
     if not isinstance(values, dict):
         raise QuaclrsError(f"label map {path} must hold one `their_label: our_label` a line")
     for theirs, ours in values.items():
@@ -100,17 +97,20 @@ def load_foreign_dataset(
         known: labels that are waited for.
 
     Raises:
-        QuaclrsError: it cannot be loaded, has no such split, or has no audio.
+        QuaclrsError: it cannot be loaded, has no such split, has no audio or names files outside of it, or its card
+            renames labels.
     """
     name = os.fspath(path_or_repo)
     if is_folder_of_sounds(name):
         return _list_folder(Path(name), split, label_column, known)
     if not Path(name).is_dir() and not may_be_repo_id(name):
         raise QuaclrsError(f"data set folder {name} does not exist; give a folder or a Hub repository")
-    from datasets import Audio, load_dataset
+    from datasets import Audio
 
     try:
-        splits: Any = load_dataset(name)
+        splits: Any = open_dataset(name)
+    except QuaclrsError:
+        raise
     except Exception as error:  # the Hub client and the readers of many formats fail in many ways
         refuse_unwritable_cache(error)
         raise QuaclrsError(
@@ -121,7 +121,30 @@ def load_foreign_dataset(
     rows = splits[chosen]
     if "audio" not in rows.column_names:
         raise QuaclrsError(f"data set {name} has no column audio; it has {', '.join(rows.column_names)}")
-    return ForeignClips(rows.cast_column("audio", Audio(decode=False)), label_column or "label", chosen)
+    try:
+        rows = rows.cast_column("audio", Audio(decode=False))
+    except (ValueError, TypeError) as error:  # those of Arrow are among them
+        raise QuaclrsError(f"data set {name}: column audio holds no sounds ({first_line_of(error)})") from error
+    _refuse_paths_outside(rows, name)
+    return ForeignClips(rows, label_column or "label", chosen)
+
+
+def _refuse_paths_outside(rows: Dataset, name: str) -> None:
+    """Raise where a row names a file of this machine that did not come with the data set."""
+    from datasets.config import HF_CACHE_HOME, HF_DATASETS_CACHE
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    homes = [os.path.realpath(home) for home in (name, HF_CACHE_HOME, HF_DATASETS_CACHE, HF_HUB_CACHE)]
+    row = 0
+    for chunk in rows.data.column("audio").chunks:
+        for has_bytes, path in zip(chunk.field("bytes").is_valid(), chunk.field("path").to_pylist(), strict=True):
+            place = os.path.realpath(path) if path and not has_bytes.as_py() else None
+            if place is not None and not any(place.startswith(home + os.sep) for home in homes):
+                raise QuaclrsError(
+                    f"data set {name}: row {row} names the sound {path}, which is no file of the data set; put the "
+                    "sounds themselves into it"
+                )
+            row += 1
 
 
 def _choose_split(name: str, splits: Sequence[str], asked: str | None) -> str:
@@ -135,7 +158,7 @@ def label_names(rows: Dataset, column: str = "label") -> list[str]:
     """The label of every row by name, a number without a name as text, `NO_LABEL` where a row has none.
 
     Raises:
-        QuaclrsError: there is no such column, or it holds neither text nor whole numbers.
+        QuaclrsError: there is no such column, it holds neither text nor whole numbers, or a number without a name.
     """
     from datasets import ClassLabel
 
@@ -146,6 +169,12 @@ def label_names(rows: Dataset, column: str = "label") -> list[str]:
         )
     feature, values = rows.features[column], rows[column][:]
     if isinstance(feature, ClassLabel):
+        # -1 stands for an unknown label in data sets whose test split is kept secret.
+        for row, value in enumerate(values):
+            if value is not None and not -1 <= value < len(feature.names):
+                raise QuaclrsError(
+                    f"column {column} holds {value} in row {row}, and names {len(feature.names)} classes; correct it"
+                )
         return [NO_LABEL if value is None or value < 0 else feature.names[value] for value in values]
     if not all(isinstance(value, (str, int, type(None))) for value in values):
         raise QuaclrsError(f"column {column} holds neither text nor whole numbers; choose another --label-column")

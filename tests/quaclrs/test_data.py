@@ -88,7 +88,7 @@ def test_a_cache_that_cannot_be_written_is_named_and_not_the_data_set(sample_dat
     def fail(*_, **__):
         raise PermissionError(13, "Permission denied", "/cache/datasets/a.lock")
 
-    monkeypatch.setattr("datasets.load_dataset", fail)
+    monkeypatch.setattr("datasets.load_dataset_builder", fail)
     with pytest.raises(QuaclrsError, match=r"the cache /cache/datasets/a\.lock cannot be written") as error:
         load_urbansound13(sample_dataset)
     assert "repository" not in str(error.value)

@@ -1,0 +1,196 @@
+"""Data sets of others: what a card says and the files hold is one, and every row is what it is taken for.
+
+All of it is looked at once, when a data set is loaded, without decoding any audio.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import QuaclrsError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import DatasetBuilder, Features
+
+#: Columns that hold what a row stands for, beside its sound; each of them in every row.
+NEEDED = ("label", "clip_id", "source", "recording_id", "fold")
+
+#: Columns of text and of folds that may be there; text may be null.
+_MORE_TEXT, _MORE_FOLDS = ("nearest_clip", "licence", "attribution"), ("fold_paper",)
+
+#: Columns that `refuse_faulty_rows` looks at where they are there.
+LIGHT = (*NEEDED, *_MORE_FOLDS, *_MORE_TEXT)
+
+_FOLDS = range(1, 11)
+
+_ADVICE = "correct the data set, or build it with python -m dataset_builder build"
+
+
+def open_dataset(name: str, config: str | None = None, split: str | None = None, streaming: bool = False) -> Any:
+    """`datasets.load_dataset`, without two of its traps.
+
+    It takes the label names of a card for true, whatever the files beside it call them. And it gives the rows that it
+    has cached of a folder of the same name and card, whatever lies in this one.
+
+    Args:
+        name: folder or Hub repository.
+        config, split, streaming: as of `load_dataset`.
+
+    Raises:
+        QuaclrsError: a file calls its labels otherwise than the card, or than another file. Of a stream only the first
+            file is looked at.
+    """
+    from datasets import load_dataset_builder
+
+    builder = load_dataset_builder(name, config, cache_dir=_cache_of(Path(name)))
+    if streaming:
+        refuse_renamed_labels(name, builder.info.features or {}, _schemas(builder, most=1))
+        return builder.as_streaming_dataset(split=split)
+    builder.download_and_prepare()
+    refuse_renamed_labels(name, builder.info.features or {}, _schemas(builder))
+    return builder.as_dataset(split=split)
+
+
+def _cache_of(folder: Path) -> str | None:
+    """A cache of its own for what lies in a folder now; the usual one for a repository."""
+    from datasets.config import HF_DATASETS_CACHE
+
+    if not folder.is_dir():
+        return None
+    place = folder.resolve()
+    facts = [(str(file), file.stat()) for file in sorted(place.rglob("*.parquet"))]
+    state = repr([place, *((file, found.st_size, found.st_mtime_ns) for file, found in facts)])
+    return os.path.join(HF_DATASETS_CACHE, "folders", hashlib.sha256(state.encode("utf-8", "replace")).hexdigest()[:16])
+
+
+def refuse_renamed_labels(name: str, told: Any, schemas: Iterator[tuple[str, pa.Schema]]) -> None:
+    """Raise a `QuaclrsError` where files call labels otherwise than told.
+
+    Args:
+        name: of the data set, for the message.
+        told: features by which it is read, those of its card or of its first file.
+        schemas: of its files, by their names. What `datasets` has not written says nothing of names.
+    """
+    from datasets import ClassLabel, Features
+
+    for file, schema in schemas:
+        for column, own in Features.from_arrow_schema(schema).items():
+            expected = told.get(column)
+            if isinstance(own, ClassLabel) and isinstance(expected, ClassLabel) and own.names != expected.names:
+                where = next((i for i, (a, b) in enumerate(zip(own.names, expected.names)) if a != b), None)  # noqa: B905
+                differ = (
+                    f"{len(own.names)} names and not {len(expected.names)}"
+                    if where is None
+                    else f"{where} {own.names[where]} and not {expected.names[where]}"
+                )
+                raise QuaclrsError(
+                    f"{file} calls {column} {differ}, as dataset_info in README.md or another file of {name} does; "
+                    "which is right only its author knows: correct the wrong one"
+                )
+
+
+def _schemas(builder: DatasetBuilder, most: int | None = None) -> Iterator[tuple[str, pa.Schema]]:
+    """Schemas of the Parquet files of a data set; of files on the Hub those that were downloaded."""
+    import pyarrow.parquet as pq
+
+    splits: Any = getattr(builder.config, "data_files", None) or {}
+    files = sorted({str(file) for of_split in splits.values() for file in of_split})
+    for file in [file for file in files if file.endswith(".parquet")][:most]:
+        if "://" not in file:
+            yield file, pq.read_schema(file)
+        elif (cached := _downloaded(file)) is not None:
+            yield file, pq.read_schema(cached)
+        elif most is not None:
+            import fsspec
+
+            with fsspec.open(file) as remote:
+                yield file, pq.read_schema(remote)
+
+
+def _downloaded(address: str) -> str | None:
+    """Where a file `hf://datasets/NAMESPACE/NAME@REVISION/PATH` lies in the cache of the Hub's client."""
+    from huggingface_hub import try_to_load_from_cache
+
+    place, _, rest = address.removeprefix("hf://datasets/").partition("@")
+    revision, _, path = rest.partition("/")
+    found = try_to_load_from_cache(place, path, revision=revision, repo_type="dataset") if path else None
+    return found if isinstance(found, str) else None
+
+
+def refuse_missing_columns(columns: Collection[str], wanted: Sequence[str], name: str) -> None:
+    """Raise a `QuaclrsError` that names the columns a data set lacks."""
+    if missing := [column for column in wanted if column not in columns]:
+        raise QuaclrsError(
+            f"data set {name} has no column {', '.join(missing)}; it needs {', '.join(wanted)}: {_ADVICE}"
+        )
+
+
+def refuse_faulty_rows(rows: pa.Table, features: Features, name: str) -> None:
+    """Raise a `QuaclrsError` where rows of a whole data set cannot be what training and evaluation take them for.
+
+    Args:
+        rows: with the columns `NEEDED`, and those of `LIGHT` that are there.
+        features: of these columns.
+        name: of the data set, for the message.
+    """
+    refuse_missing_columns(rows.column_names, NEEDED, name)
+    _refuse_other_types(rows, features, name)
+    ids = rows["clip_id"].to_numpy()
+    for column in (*NEEDED, *_MORE_FOLDS):
+        if column in rows.column_names:
+            _refuse(np.asarray(rows[column].is_null()), ids, f"no {column}", name)
+    _refuse(ids == "", ids, "an empty clip_id", name)
+    count = len(features["label"].names)
+    labels = rows["label"].to_numpy()
+    _refuse((labels < 0) | (labels >= count), ids, f"a label outside 0 to {count - 1}, the {count} classes", name)
+    for column in ("fold", *_MORE_FOLDS):
+        if column in rows.column_names:
+            outside = ~np.isin(rows[column].to_numpy(), _FOLDS)
+            _refuse(outside, ids, f"a {column} outside {_FOLDS[0]} to {_FOLDS[-1]}", name)
+    _, first = np.unique(ids, return_index=True)
+    again = np.ones(len(ids), dtype=bool)
+    again[first] = False
+    _refuse(again, ids, "the clip_id of another one", name)
+
+
+def refuse_without_sound(present: np.ndarray, clip_ids: np.ndarray, name: str) -> None:
+    """Raise a `QuaclrsError` that names the first clip without the bytes of a sound; a path alone leads nowhere.
+
+    Args:
+        present: bool (clips,).
+        clip_ids: (clips,).
+        name: of the data set, for the message.
+    """
+    _refuse(~present, clip_ids, "no audio, or a path without bytes", name)
+
+
+def _refuse(faulty: np.ndarray, clip_ids: np.ndarray, what: str, name: str) -> None:
+    rows = np.flatnonzero(faulty)
+    if len(rows):
+        clip = clip_ids[rows[0]] or "without a clip_id"
+        clips = "1 clip has" if len(rows) == 1 else f"{len(rows):,} clips have"
+        raise QuaclrsError(f"data set {name}: {clips} {what}: {clip} in row {rows[0]}; {_ADVICE}")
+
+
+def _refuse_other_types(rows: pa.Table, features: Features, name: str) -> None:
+    import pyarrow.types as is_a
+    from datasets import ClassLabel
+
+    if not isinstance(features["label"], ClassLabel) or not features["label"].names:
+        raise QuaclrsError(f"data set {name}: column label names no classes (it is no ClassLabel); {_ADVICE}")
+    whole = ("label", "fold", *_MORE_FOLDS)
+    for column in LIGHT:
+        if column in rows.column_names:
+            held = rows.schema.field(column).type
+            is_right = is_a.is_integer(held) if column in whole else is_a.is_string(held) or is_a.is_large_string(held)
+            may_be_null = is_a.is_null(held) and column in _MORE_TEXT
+            if not is_right and not may_be_null:
+                wanted = "whole numbers" if column in whole else "text"
+                raise QuaclrsError(f"data set {name}: column {column} holds {held} and not {wanted}; {_ADVICE}")
