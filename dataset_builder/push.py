@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
-from quaclrs.errors import QuaclrsError
+from quaclrs.dataset_checks import refuse_faulty_files
+from quaclrs.errors import QuaclrsError, first_line_of
 from quaclrs.hub import check_repo_id, push_folder
+from quaclrs.text_files import parse_yaml
 
 #: Columns that every row of a built data set has, whatever its config.
 _COLUMNS = frozenset({"clip_id", "label", "recording_id", "fold"})
@@ -71,7 +71,8 @@ def read_built_dataset(folder: Path) -> BuiltDataset:
 
     Raises:
         QuaclrsError: the folder or its README.md is missing, the card names no configs or files that are not there, a
-            Parquet file is damaged or is none of the builder's, or the card shows a picture that is not there.
+            Parquet file is damaged or is none of the builder's, rows are faulty (see `refuse_faulty_files`), or the card
+            shows a picture that is not there.
     """
     if not folder.is_dir():
         raise QuaclrsError(f"folder {folder} does not exist; {_BUILD}")
@@ -81,8 +82,8 @@ def read_built_dataset(folder: Path) -> BuiltDataset:
     try:
         text = card.read_text(encoding="utf-8")
         front_matter = re.match(r"---\s*\n(.*?)\n---\s*(?:\n|$)", text, re.DOTALL)
-        header = yaml.safe_load(front_matter[1]) if front_matter else None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        header = parse_yaml(front_matter[1]) if front_matter else None
+    except ValueError as error:
         raise QuaclrsError(f"{card} has no valid YAML at its top; {_BUILD}") from error
     header = header if isinstance(header, dict) else {}
     configs = header.get("configs")
@@ -92,12 +93,26 @@ def read_built_dataset(folder: Path) -> BuiltDataset:
     files_of = {str(config["config_name"]): _files_of_config(folder, config) for config in default_first}
     rows_of = {name: _count_rows(folder / name) for name in sorted(set().union(*files_of.values()))}
     names = list(files_of)
+    rows = [folder / name for name in sorted(files_of[names[0]])]
+    refuse_faulty_files(rows, str(folder), _told_features(card, header, names[0]))
     return BuiltDataset(
         name=str(header.get("pretty_name") or folder.resolve().name),
         configs=tuple(names),
         clips=sum(rows_of[name] for name in files_of[names[0]]),
         files=("README.md", *rows_of, *sorted(_files_shown(folder, text) - set(rows_of))),
     )
+
+
+def _told_features(card: Path, header: dict[str, Any], config: str) -> Any:
+    """Features of a config by the card's `dataset_info`; None where it has none."""
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCardData
+
+    try:
+        infos = DatasetInfosDict.from_dataset_card_data(DatasetCardData(**header))
+    except Exception as error:  # whatever stands there
+        raise QuaclrsError(f"{card} has no valid dataset_info ({first_line_of(error)}); {_BUILD}") from error
+    return infos[config].features if config in infos else None
 
 
 def _files_of_config(folder: Path, config: dict[str, Any]) -> set[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import QuaclrsError
+from .errors import QuaclrsError, first_line_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -158,6 +158,45 @@ def refuse_faulty_rows(rows: pa.Table, features: Features, name: str) -> None:
     again = np.ones(len(ids), dtype=bool)
     again[first] = False
     _refuse(again, ids, "the clip_id of another one", name)
+
+
+def refuse_faulty_files(files: Sequence[Path], name: str, told: Any = None) -> Features:
+    """The features of the Parquet files of a whole data set; errors as of `refuse_faulty_rows`, and where files differ.
+
+    Args:
+        files: of sounds (`audio`) or pictures (`image`).
+        name: of the data set, for the message.
+        told: features of its card; those of the first file where absent.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import Features
+
+    try:
+        schemas = {str(file): pq.read_schema(file) for file in files}
+        tables = [pq.read_table(file, columns=[c for c in LIGHT if c in schemas[str(file)].names]) for file in files]
+        rows = pa.concat_tables(tables, promote_options="default")
+        features = Features.from_arrow_schema(next(iter(schemas.values())))
+    except (pa.ArrowException, OSError) as error:
+        raise QuaclrsError(f"data set {name} cannot be read ({first_line_of(error)}); build it again") from error
+    refuse_faulty_rows(rows, features, name)
+    refuse_renamed_labels(name, told or features, iter(schemas.items()))
+    for file in files:
+        _refuse_nulls(file)
+    return features
+
+
+def _refuse_nulls(file: Path) -> None:
+    """Raise where a Parquet file says that rows of it hold no sound or picture; nothing of them is read."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(file)
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            if column.path_in_schema in ("audio.bytes", "image.bytes") and column.is_stats_set:
+                if column.statistics.has_null_count and column.statistics.null_count:
+                    what = column.path_in_schema.partition(".")[0]
+                    raise QuaclrsError(f"{file} has clips without {what} ({column.statistics.null_count}); {_ADVICE}")
 
 
 def refuse_without_sound(present: np.ndarray, clip_ids: np.ndarray, name: str) -> None:

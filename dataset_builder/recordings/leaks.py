@@ -7,7 +7,6 @@ of what the Parquet files hold. It costs a few minutes for 500 clips and grows w
 from __future__ import annotations
 
 import argparse
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-import soundfile
-import soxr
 
+from quaclrs.audio import load_audio
+from quaclrs.dataset_checks import NEEDED, refuse_faulty_files, refuse_missing_columns
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import URBANSOUND8K
 
@@ -115,25 +114,22 @@ def highest_correlations(
 def _read_clips(folder: Path, check: LeakCheck) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
     """Ids, folds and waveforms of the clips that are compared: never UrbanSound8K's."""
     import pyarrow.parquet as pq
-    from datasets import Features
 
     files = sorted((folder / "data").glob("*.parquet"))
     if not files:
         raise QuaclrsError(f"{folder} holds no data/*.parquet; give a folder that python -m dataset_builder wrote")
+    features = refuse_faulty_files(files, str(folder))
+    refuse_missing_columns(features, ("audio", *NEEDED), str(folder))
     clip_ids, folds, waveforms = [], [], []
+    chosen: list[tuple[str, str, Any]] = [("source", "!=", URBANSOUND8K)]
+    if check.classes:
+        names = features["label"].names
+        if unknown := sorted(set(check.classes) - set(names)):
+            raise QuaclrsError(f"--class {unknown[0]} is no class of {folder}; choose among {', '.join(names)}")
+        chosen.append(("label", "in", [names.index(name) for name in check.classes]))
     for file in files:
-        schema = pq.read_schema(file)
-        if "source" not in schema.names:
-            raise QuaclrsError(f"{file} has no column source; give a folder that python -m dataset_builder wrote")
-        chosen: list[tuple[str, str, Any]] = [("source", "!=", URBANSOUND8K)]
-        if check.classes:
-            names = Features.from_arrow_schema(schema)["label"].names
-            if unknown := sorted(set(check.classes) - set(names)):
-                raise QuaclrsError(f"--class {unknown[0]} is no class of {folder}; choose among {', '.join(names)}")
-            chosen.append(("label", "in", [names.index(name) for name in check.classes]))
         for row in pq.read_table(file, columns=["clip_id", "fold", "audio"], filters=chosen).to_pylist():
-            samples, stored_rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
-            waveforms.append(soxr.resample(samples, stored_rate, check.sampling_rate).astype(np.float32))
+            waveforms.append(load_audio(row["audio"]["bytes"], check.sampling_rate, row["clip_id"]))
             clip_ids.append(row["clip_id"])
             folds.append(row["fold"])
     return clip_ids, np.array(folds, dtype=np.int64), waveforms

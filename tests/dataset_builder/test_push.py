@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from datasets import Audio, ClassLabel, Features, Value
 from hub_stand_in import WRITER, Fault
 
 from dataset_builder.push import read_built_dataset
@@ -45,6 +46,10 @@ print(json.dumps({name: read[name]() for name in sys.argv[1:]}))
 """
 
 
+FEATURES = {"audio": Audio(), "label": ClassLabel(names=["dog_bark", "siren"]), "fold": Value("int8")}
+FEATURES |= {name: Value("string") for name in ("clip_id", "source", "recording_id")}
+
+
 @pytest.fixture
 def push(hub_stand_in, tmp_path):
     """`push(folder, *options)` in a child process; a finished process."""
@@ -72,8 +77,9 @@ def write_dataset(folder: Path, shards: dict[str, list[str]], text: str = "") ->
     """A small data set laid out as the builder does it: clip ids by shard."""
     (folder / "data").mkdir(parents=True)
     for shard, clip_ids in shards.items():
-        columns = {"clip_id": clip_ids, "label": [0] * len(clip_ids), "recording_id": clip_ids}
-        table = pa.table(columns | {"fold": [int(shard[4:6])] * len(clip_ids)})
+        values = {"label": 0, "source": "few", "fold": int(shard[4:6]), "audio": {"bytes": b"fLaC", "path": "a.flac"}}
+        rows = [values | {"clip_id": clip_id, "recording_id": clip_id} for clip_id in clip_ids]
+        table = pa.Table.from_pylist(rows, schema=Features(FEATURES).arrow_schema)
         pq.write_table(table, folder / "data" / f"{shard}.parquet")
     fold1 = [{"split": "test", "path": ["data/fold01-[0-9]*.parquet"]}]
     configs = [
@@ -241,6 +247,24 @@ def damage(folder: Path, what: str) -> None:
         shard.write_bytes(shard.read_bytes()[:-10])
     elif what == "other shard":
         pq.write_table(pa.table({"text": ["no clip"]}), shard)
+    elif what == "two of one name":
+        shutil.copy(shard, shard.with_name("fold01-00001.parquet"))
+    elif what == "labels":
+        told = Features({"label": ClassLabel(names=["siren", "dog_bark"])})._to_yaml_list()
+        configs = [{"config_name": "default", "data_files": "data/*.parquet"}]
+        write_card(folder, {"configs": configs, "dataset_info": {"config_name": "default", "features": told}})
+    elif what == "dataset_info":
+        configs = [{"config_name": "default", "data_files": "data/*.parquet"}]
+        write_card(folder, {"configs": configs, "dataset_info": {"config_name": "default", "features": 3}})
+    elif what == "deep yaml":
+        (folder / "README.md").write_text(f"---\nconfigs: {'[' * 5000}\n---\n")
+    elif what == "yaml bomb":
+        lines = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+        (folder / "README.md").write_text("\n".join(["---", "a0: &a0 [x]", *lines, "---", ""]))
+    elif what == "no sound":
+        table = pq.read_table(shard)
+        nothing = pa.array([{"bytes": None, "path": "/etc/passwd"}], table.schema.field("audio").type)
+        pq.write_table(table.set_column(table.schema.get_field_index("audio"), table.schema.field("audio"), nothing), shard)
     elif what == "picture":
         with (folder / "README.md").open("a") as card:
             card.write("![gone](pictures/gone.png)\n")
@@ -260,6 +284,12 @@ def damage(folder: Path, what: str) -> None:
         ("cut shard", r"fold01-00000\.parquet is no readable Parquet file"),
         ("other shard", r"fold01-00000\.parquet has no column clip_id, fold, label, recording_id"),
         ("picture", r"shows pictures/gone\.png"),
+        ("two of one name", "1 clip has the clip_id of another one: a in row 1"),
+        ("labels", "calls label 0 dog_bark and not siren"),
+        ("dataset_info", "no valid dataset_info"),
+        ("deep yaml", "no valid YAML"),
+        ("yaml bomb", "no valid YAML"),
+        ("no sound", r"clips without audio \(1\)"),
     ],
 )
 def test_a_folder_that_the_builder_did_not_write_whole_is_refused(tmp_path, what, says):
