@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from tqdm.auto import tqdm
 
@@ -20,8 +22,17 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.files import written
 
 _BLOCK = 1 << 20
+
+#: Bytes of a tar's header for a name or its other facts, and of a zip's list of members: beyond, memory would fill.
+_LONGEST_HEADER, _LONGEST_LIST = 1 << 20, 1 << 26
+
 #: What the readers of tar, gzip, bz2, xz and zip raise on damaged, cut or encrypted archives.
 _DAMAGED = (
+    struct.error,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    TypeError,
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
@@ -44,6 +55,51 @@ class Member:
     content: IO[bytes] | None = None
 
 
+@dataclass
+class UnpackLimit:
+    """What an archive of sounds does not come near to, and bombs go far beyond; what is inside one counts with it.
+
+    Args:
+        most_bytes: unpacked. UrbanSound8K has 6.6 GB, FSD50K 33 GB.
+        most_growth: times its own size that an archive unpacks to, where that is more than `always`. WAV of silence
+            grows the most.
+        always: bytes that any archive may unpack to.
+        most_members: files and folders.
+    """
+
+    most_bytes: int = 200 << 30
+    most_growth: int = 100
+    always: int = 1 << 30
+    most_members: int = 500_000
+
+    def count(self, archive: Path) -> _Count:
+        """Begin to count what comes out of an archive."""
+        most = min(self.most_bytes, max(self.always, self.most_growth * archive.stat().st_size))
+        return _Count(archive, most, self.most_members)
+
+
+@dataclass
+class _Count:
+    """Bytes and members that may still come out of an archive."""
+
+    archive: Path
+    bytes_left: int
+    members_left: int
+
+    def member(self) -> None:
+        self.members_left -= 1
+        if self.members_left < 0:
+            raise QuaclrsError(f"{self.archive} holds too many files to be recordings; nothing was unpacked")
+
+    def take(self, size: int) -> None:
+        self.bytes_left -= size
+        if self.bytes_left < 0:
+            raise QuaclrsError(
+                f"{self.archive} unpacks to far more than recordings would; nothing was unpacked: get it elsewhere, or "
+                "unpack it by other means and give the folder"
+            )
+
+
 def md5_of(path: Path) -> str:
     """The MD5 checksum of a file, in hexadecimal; with a progress bar, as archives are large."""
     digest = hashlib.md5(usedforsecurity=False)
@@ -55,21 +111,22 @@ def md5_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def unpack_once(archive: Path, parent: Path, md5: str) -> Path:
+def unpack_once(archive: Path, parent: Path, md5: str, limit: UnpackLimit | None = None) -> Path:
     """Unpack an archive into a folder of its own, named after its name and checksum; what is there already is reused.
 
     Args:
         archive: a tar (plain, gz, bz2, xz) or zip file.
         parent: the folder that holds the unpacked ones; made where absent.
         md5: the archive's checksum.
+        limit: of what may come out of it.
 
     Returns:
         The unpacked folder. Zips inside the archive are unpacked too, beside where they lay: Mendeley Data wraps a
         published zip into another.
 
     Raises:
-        QuaclrsError: it is no archive, is cut short or damaged, holds a link, a device or a path that leaves the
-            folder, or the disk is too small. Then nothing is left behind.
+        QuaclrsError: it is no archive, is cut short or damaged, holds a link, a device, a path that leaves the folder or
+            two files of one name, goes beyond the limit, or the disk is too small. Then nothing is left behind.
     """
     target = parent / f"{archive.name.split('.')[0]}-{md5[:12]}"
     if target.is_dir():
@@ -78,30 +135,37 @@ def unpack_once(archive: Path, parent: Path, md5: str) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         with written(target) as unfinished:
             unfinished.mkdir()
-            _unpack(archive, unfinished)
+            count = (limit or UnpackLimit()).count(archive)
+            _unpack(archive, unfinished, count)
             for inner in sorted(unfinished.rglob("*.zip")):
                 if inner.is_file() and not inner.name.startswith("."):  # macOS leaves `._name.zip`, which is no zip
-                    _unpack(inner, inner.parent)
-                    inner.unlink()
+                    packed = inner.rename(inner.with_name(f".{inner.name}"))  # it may hold a file of its own name
+                    _unpack(packed, inner.parent, count, may_replace=True)
+                    packed.unlink()
     except OSError as error:
         if not target.is_dir():  # else another process was faster
             raise QuaclrsError(f"{archive} cannot be unpacked into {parent} ({error}); see --cache-dir") from error
     return target
 
 
-def _unpack(archive: Path, folder: Path) -> None:
+def _unpack(archive: Path, folder: Path, count: _Count, may_replace: bool = False) -> None:
     try:
-        for member in tqdm(_members(archive, folder), desc=f"unpacking {archive.name}", unit="file", delay=2):
+        for member in tqdm(_members(archive, folder, count), desc=f"unpacking {archive.name}", unit="file", delay=2):
             _refuse(archive, member)
             if member.size > shutil.disk_usage(folder).free:
                 raise QuaclrsError(f"{archive} does not fit on the disk; choose another --cache-dir")
             path = folder.joinpath(*Path(member.name).parts)
             (path if member.kind == "folder" else path.parent).mkdir(parents=True, exist_ok=True)
-            if member.content is not None:
-                with path.open("wb") as file:
-                    shutil.copyfileobj(member.content, file, _BLOCK)
-                if path.stat().st_size != member.size:
-                    raise EOFError(f"{member.name} is shorter than it should be")
+            if member.content is None:
+                continue
+            if path.is_file() and not may_replace:
+                raise QuaclrsError(f"{archive} holds {member.name!r} twice; nothing was unpacked: get it elsewhere")
+            with path.open("wb") as file:
+                while block := member.content.read(_BLOCK):
+                    count.take(len(block))
+                    file.write(block)
+            if path.stat().st_size != member.size:
+                raise EOFError(f"{member.name} is shorter than it should be")
     except QuaclrsError:
         raise
     except _DAMAGED as error:
@@ -122,16 +186,21 @@ def _refuse(archive: Path, member: Member) -> None:
         )
 
 
-def _members(archive: Path, folder: Path) -> Iterator[Member]:
+def _members(archive: Path, folder: Path, count: _Count) -> Iterator[Member]:
     with archive.open("rb") as file:
         start = file.read(2)
-    if start == b"PK":  # `is_zipfile` looks at the end, and takes a tar whose last member is a zip for one
-        yield from _zip_members(archive)
-    else:
-        yield from _tar_members(archive, folder)
+    # `is_zipfile` looks at the end, and takes a tar whose last member is a zip for one.
+    for member in _zip_members(archive) if start == b"PK" else _tar_members(archive, folder, count):
+        count.member()
+        if member.size > count.bytes_left:
+            count.take(member.size)  # known before a byte of it is written
+        yield member
 
 
 def _zip_members(archive: Path) -> Iterator[Member]:
+    with archive.open("rb") as file:
+        if _length_of_list(file) > _LONGEST_LIST:
+            raise QuaclrsError(f"{archive} holds too many files to be recordings; nothing was unpacked")
     with zipfile.ZipFile(archive) as zipped:
         for info in zipped.infolist():
             file_type = stat.S_IFMT(info.external_attr >> 16)
@@ -144,8 +213,44 @@ def _zip_members(archive: Path) -> Iterator[Member]:
                     yield Member(info.filename, "file", info.file_size, content)
 
 
+def _length_of_list(file: IO[bytes]) -> int:
+    """Bytes of a zip's list of members, which is read as a whole, by the record at its end; 0 where there is none."""
+    start = max(0, file.seek(0, os.SEEK_END) - (1 << 16) - 22)  # behind the record stands a comment
+    file.seek(start)
+    end = file.read()
+    place = end.rfind(b"PK\5\6")
+    if place < 0 or len(end) < place + 16:
+        return 0
+    size: int = struct.unpack_from("<I", end, place + 12)[0]
+    large = end.rfind(b"PK\6\6", 0, place)  # the record of a zip of more than 4 GB
+    return struct.unpack_from("<Q", end, large + 40)[0] if large >= 0 and len(end) >= large + 48 else size
+
+
+#: Kinds of tar members that hold the name of the next one, or other facts about it, and are read as a whole.
+_HEADERS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+
+
 class _CheckedTarInfo(tarfile.TarInfo):
     """Takes a damaged header for an error. The standard library takes it, after the first member, for the end."""
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: str, errors: str) -> Any:
+        info = super().frombuf(buf, encoding, errors)
+        if info.size < 0 or (info.size > _LONGEST_HEADER and info.type in _HEADERS):
+            raise tarfile.ReadError(f"a header states {info.size} bytes")
+        if info.type == tarfile.GNUTYPE_SPARSE:
+            cls._proc_gnusparse_10(info)
+        return info
+
+    def _proc_gnusparse_10(self, *_: Any) -> NoReturn:
+        """Refuse a file with holes, whose map, of any length, would be read here as a whole."""
+        raise tarfile.ReadError(f"{self.name!r} is a sparse file; pack it without --sparse")
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Any:
@@ -158,7 +263,7 @@ class _CheckedTarInfo(tarfile.TarInfo):
             raise tarfile.ReadError(str(error)) from error
 
 
-def _tar_members(archive: Path, folder: Path) -> Iterator[Member]:
+def _tar_members(archive: Path, folder: Path, count: _Count) -> Iterator[Member]:
     data_filter = getattr(tarfile, "data_filter", None)  # Python 3.10.12, 3.11.4 and newer
     with tarfile.open(archive, tarinfo=_CheckedTarInfo) as tar:
         for info in tar:
@@ -169,11 +274,13 @@ def _tar_members(archive: Path, folder: Path) -> Iterator[Member]:
                 data_filter(info, str(folder))
             yield member
         # The checksum of a compressed tar stands at its very end, where iteration does not look.
-        while tar.fileobj is not None and tar.fileobj.read(_BLOCK):
-            pass
+        while tar.fileobj is not None and (block := tar.fileobj.read(_BLOCK)):
+            count.take(len(block))
 
 
 def _tar_kind(info: tarfile.TarInfo) -> str:
+    if info.issparse():
+        return "a sparse file"
     if info.isfile():
         return "file"
     if info.isdir():

@@ -38,6 +38,7 @@ def write_zip(path: Path, files: dict[str, bytes], modes: dict[str, int] | None 
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
         for name, content in files.items():
             info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = (modes or {}).get(name, stat.S_IFREG | 0o644) << 16
             zipped.writestr(info, content)
     return path
