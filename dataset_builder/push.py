@@ -71,8 +71,8 @@ def read_built_dataset(folder: Path) -> BuiltDataset:
 
     Raises:
         QuaclrsError: the folder or its README.md is missing, the card names no configs or files that are not there, a
-            Parquet file is damaged or is none of the builder's, rows are faulty (see `refuse_faulty_files`), or the card
-            shows a picture that is not there.
+            Parquet file is damaged or is none of the builder's, rows are faulty (see `refuse_faulty_files`), or the
+            card shows a picture that is not there.
     """
     if not folder.is_dir():
         raise QuaclrsError(f"folder {folder} does not exist; {_BUILD}")

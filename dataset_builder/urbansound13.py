@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, groupby, islice
@@ -56,10 +56,10 @@ def build_urbansound13(reports: list[SourceReport], output: Path, config: BuildC
         (folder / "data").mkdir()
         for variants in VARIANTS_OF_KIND[config.kind]:
             draw = partial(picture_rows, variants=variants) if variants else None
-            rows = transcode_clips(clips, names, ordered_map, draw)
-            for shard_set, rows_of_set in groupby(rows, lambda row: shard_set_of(row["clip_id"], set_of_clip)):
-                _write_shards(folder / "data", shard_set.name, rows_of_set, features, config)
-                written.add(shard_set)
+            with closing(transcode_clips(clips, names, ordered_map, draw)) as rows:  # on an error too
+                for shard_set, rows_of_set in groupby(rows, lambda row: shard_set_of(row["clip_id"], set_of_clip)):
+                    _write_shards(folder / "data", shard_set.name, rows_of_set, features, config)
+                    written.add(shard_set)
         return write_card(folder, written, reports, config)
 
 

@@ -121,9 +121,9 @@ def leak_warning(dataset: Dataset, protocol: FoldProtocol = "strict") -> str:
     if "nearest_clip" not in dataset.column_names:
         return ""
     names = class_names(dataset)
-    columns = (dataset[name][:] for name in ("clip_id", "nearest_clip", "recording_id"))
     labels = [names[label] for label in dataset["label"][:]]
-    return describe_leaks(leak_by_class(labels, *columns, _folds(dataset, protocol)))
+    clips, nearest, recordings = (dataset[name][:] for name in ("clip_id", "nearest_clip", "recording_id"))
+    return describe_leaks(leak_by_class(labels, clips, nearest, recordings, _folds(dataset, protocol)))
 
 
 def class_names(dataset: Dataset) -> list[str]:

@@ -193,10 +193,10 @@ def _refuse_nulls(file: Path) -> None:
     metadata = pq.read_metadata(file)
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         for column in map(group.column, range(group.num_columns)):
-            if column.path_in_schema in ("audio.bytes", "image.bytes") and column.is_stats_set:
-                if column.statistics.has_null_count and column.statistics.null_count:
-                    what = column.path_in_schema.partition(".")[0]
-                    raise QuaclrsError(f"{file} has clips without {what} ({column.statistics.null_count}); {_ADVICE}")
+            what, _, part = column.path_in_schema.partition(".")
+            counted = what in ("audio", "image") and part == "bytes" and column.is_stats_set
+            if counted and column.statistics.has_null_count and column.statistics.null_count:
+                raise QuaclrsError(f"{file} has clips without {what} ({column.statistics.null_count}); {_ADVICE}")
 
 
 def refuse_without_sound(present: np.ndarray, clip_ids: np.ndarray, name: str) -> None:

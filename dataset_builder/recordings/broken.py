@@ -21,8 +21,7 @@ from ..sources.report import SourceReport
 from .duplicates import pcm_fingerprint
 from .workers import OrderedMap, map_in_this_process
 
-#: Seconds that a clip lasts: from one hop of the front end, in which nothing can be told, to what is held in memory. The
-#: models hear four of them.
+#: Seconds that a clip lasts: from one hop of the front end, in which nothing can be told, to what is held in memory.
 SHORTEST, LONGEST = 0.01, 600.0
 
 _CLIPS_PER_TASK = 64
@@ -72,7 +71,7 @@ def leave_out_broken(
 
 @contextmanager
 def decoded_again(path: Path) -> Iterator[None]:
-    """Keep still what is lost of a clip, which `leave_out_broken` has said; name the clip in what goes wrong with it."""
+    """Keep still what is lost of a clip, which `leave_out_broken` has said; name it in what goes wrong with it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AudioWarning)
         try:
@@ -100,7 +99,7 @@ def _check(path: Path) -> tuple[bytes | str, list[str]]:
             recording = read_recording(path, longest=LONGEST + 1)
             if not SHORTEST <= recording.duration <= LONGEST:
                 lasts = f"{recording.duration:.4f} s" if recording.duration < SHORTEST else "longer"
-                raise AudioError(f"{path} lasts {lasts}; give clips of {SHORTEST} to {LONGEST:.0f} s, of which models hear 4")
+                raise AudioError(f"{path} lasts {lasts}; give clips of {SHORTEST} to {LONGEST:.0f} s, models hear 4")
             recording.mono(recording.sampling_rate)
         except AudioError as error:
             return str(error), []

@@ -5,11 +5,9 @@ It lets everything downstream run without a download. It proves plumbing, not ac
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from quaclrs.errors import QuaclrsError
-from quaclrs.files import name_unwritable
 
 from .writer import write_sirennet, write_urbansound8k
 
@@ -17,7 +15,7 @@ __all__ = ["write_sample"]
 
 
 def write_sample(output: Path, seed: int = 0) -> None:
-    """Synthesise the sample into `output/UrbanSound8K` and `output/sireNNet`, whole or not at all.
+    """Synthesise the sample into `output/UrbanSound8K` and `output/sireNNet`; an error may leave a part of it.
 
     seed: not negative; the same one gives the same bytes, another one other recordings.
 
@@ -30,9 +28,5 @@ def write_sample(output: Path, seed: int = 0) -> None:
     for name in sources:
         if (output / name).exists():
             raise QuaclrsError(f"{output / name} exists already: remove it or choose another folder for the sample")
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".sample-", dir=output) as unfinished, name_unwritable(output):
-        for name, write in sources.items():
-            write(Path(unfinished) / name, seed)
-        for name in sources:
-            (Path(unfinished) / name).rename(output / name)
+    for name, write in sources.items():
+        write(output / name, seed)

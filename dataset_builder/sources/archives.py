@@ -125,8 +125,8 @@ def unpack_once(archive: Path, parent: Path, md5: str, limit: UnpackLimit | None
         published zip into another.
 
     Raises:
-        QuaclrsError: it is no archive, is cut short or damaged, holds a link, a device, a path that leaves the folder or
-            two files of one name, goes beyond the limit, or the disk is too small. Then nothing is left behind.
+        QuaclrsError: it is no archive, is cut short or damaged, holds a link, a device, a path that leaves the folder
+            or two files of one name, goes beyond the limit, or the disk is too small. Then nothing is left behind.
     """
     target = parent / f"{archive.name.split('.')[0]}-{md5[:12]}"
     if target.is_dir():

@@ -16,6 +16,9 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from quaclrs.errors import QuaclrsError
+from quaclrs.files import written
+from quaclrs.locks import only_writer
+from quaclrs.text_files import read_mapping
 
 from .archives import md5_of
 
@@ -78,17 +81,18 @@ def download(archive: RemoteArchive, folder: Path) -> tuple[Path, str]:
         The file and its MD5 checksum.
 
     Raises:
-        QuaclrsError: the server cannot be reached or refuses, the disk cannot be written, or the checksum is wrong.
+        QuaclrsError: the server cannot be reached or refuses, the disk cannot be written, the checksum is wrong, or
+            another process downloads it.
     """
     file = folder / archive.file_name
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not file.is_file():
-            _fetch(archive, file.with_name(f"{file.name}.partial"))
-            file.with_name(f"{file.name}.partial").rename(file)
-            file.with_name(f"{file.name}.partial.etag").unlink(missing_ok=True)
-        md5 = md5_of(file)
-        _check(archive, file, md5)
+        with only_writer(file, "--cache-dir"):
+            if not file.is_file():
+                _fetch(archive, file.with_name(f"{file.name}.partial"))
+                file.with_name(f"{file.name}.partial").rename(file)
+                file.with_name(f"{file.name}.partial.etag").unlink(missing_ok=True)
+            md5 = md5_of(file)
+            _check(archive, file, md5)
     except OSError as error:
         raise QuaclrsError(f"{file} cannot be written ({error.strerror}); choose another --cache-dir") from error
     return file, md5
@@ -101,13 +105,13 @@ def _check(archive: RemoteArchive, file: Path, md5: str) -> None:
     if expected is None:
         if not record.is_file():
             facts = {"address": archive.address, "md5": md5, "bytes": file.stat().st_size}
-            record.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            with written(record) as unfinished:
+                unfinished.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
             return
         of_whom = f"the first download ({record.name})"
-        try:
-            expected = json.loads(record.read_text(encoding="utf-8"))["md5"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise QuaclrsError(f"{record} is no record of a download; remove it") from error
+        expected = read_mapping(record, "remove it").get("md5")
+        if not isinstance(expected, str):
+            raise QuaclrsError(f"{record} is no record of a download; remove it")
     if md5 != expected:
         raise QuaclrsError(
             f"{file} has the MD5 checksum {md5} and {of_whom} has {expected}; remove the file to download it again, or "

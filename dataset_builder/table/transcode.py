@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ def transcode_clips(
     class_names: Sequence[str],
     ordered_map: OrderedMap = map_in_this_process,
     draw: RowDrawer | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """Yield the data set's rows in the order of `clips`, whatever the number of processes.
 
     Args:

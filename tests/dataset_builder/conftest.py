@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,17 @@ def built(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     for kind in KINDS:
         assert build(sources, folder / kind, "--config", kind) == 0
     return {kind: folder / kind for kind in KINDS}
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A disk of 256 kB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("a small disk can be mounted by root alone; run this test as root to see what a full one does")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

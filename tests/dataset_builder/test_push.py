@@ -23,6 +23,29 @@ time.sleep = lambda seconds: None  # the client waits between its attempts
 sys.exit(main(["push", *sys.argv[1:]]))
 """
 
+#: A push that kills itself before, or after, its first request of a kind.
+KILLED_PUSH = """
+import os, sys
+from dataset_builder.__main__ import main
+from huggingface_hub.utils import _http
+
+httpx = getattr(_http, "httpx2", None) or _http.httpx
+when, method, path = sys.argv[1:4]
+send = httpx.Client.send
+
+def send_or_die(client, request, **options):
+    is_it = request.method == method and path in request.url.path
+    if is_it and when == "before":
+        os.kill(os.getpid(), 9)
+    answer = send(client, request, **options)
+    if is_it:
+        os.kill(os.getpid(), 9)
+    return answer
+
+httpx.Client.send = send_or_die
+main(["push", "--repo", "ns/name", sys.argv[4]])
+"""
+
 READ = """
 import hashlib, json, sys
 from datasets import Audio, load_dataset
@@ -165,6 +188,34 @@ def test_a_push_that_dies_half_way_leaves_the_old_version_and_a_second_one_succe
     assert read_clips() == ["new1", "new2", "new3"]
 
 
+@pytest.mark.parametrize(
+    "moment", ["after PUT /lfs/", "before POST /commit/", "after POST /commit/"]
+)
+def test_a_push_that_is_killed_leaves_the_old_version_or_the_new_one_and_a_second_one_the_new(
+    hub_stand_in, push, tmp_path, moment
+):
+    old = write_dataset(tmp_path / "old", {f"fold0{i}-00000": [f"old{i}"] for i in (1, 2, 3)})
+    new = write_dataset(tmp_path / "new", {f"fold0{i}-00000": [f"new{i}"] for i in (1, 2)})
+    assert push(old).returncode == 0
+    repo = hub_stand_in.repos["datasets", "ns/name"]
+    home = tmp_path / "home"
+    process = hub_stand_in.run_client("-c", KILLED_PUSH, *moment.split(), str(new), home=home)
+    assert process.returncode == -9, process.stderr
+    there = new if moment == "after POST /commit/" else old
+    assert shards_and_card(repo) == local_shards_and_card(there)
+    assert push(new).returncode == 0
+    assert shards_and_card(repo) == local_shards_and_card(new)
+
+
+def shards_and_card(repo) -> dict[str, str]:
+    return {name: digest(blob.content) for name, blob in repo.commits[-1].files.items() if name != ".gitattributes"}
+
+
+def local_shards_and_card(folder: Path) -> dict[str, str]:
+    files = [folder / "README.md", *(folder / "data").iterdir()]
+    return {file.relative_to(folder).as_posix(): digest(file.read_bytes()) for file in files}
+
+
 @pytest.fixture
 def read_clips(hub_stand_in, tmp_path):
     """The clip ids that `load_dataset` finds."""
@@ -264,7 +315,9 @@ def damage(folder: Path, what: str) -> None:
     elif what == "no sound":
         table = pq.read_table(shard)
         nothing = pa.array([{"bytes": None, "path": "/etc/passwd"}], table.schema.field("audio").type)
-        pq.write_table(table.set_column(table.schema.get_field_index("audio"), table.schema.field("audio"), nothing), shard)
+        pq.write_table(
+            table.set_column(table.schema.get_field_index("audio"), table.schema.field("audio"), nothing), shard
+        )
     elif what == "picture":
         with (folder / "README.md").open("a") as card:
             card.write("![gone](pictures/gone.png)\n")

@@ -163,5 +163,7 @@ def test_random_damage_is_one_line_or_unpacks_and_leaves_nothing_half_done(tmp_p
         archive.write_bytes(content)
         with contextlib.suppress(QuaclrsError):
             unpack_once(archive, tmp_path / "out", f"{number:012}", SMALL)
-        assert all(folder.name == f"damaged{number}-{number:012}" for folder in (tmp_path / "out").glob(f"*{number:012}*"))
+        assert all(
+            folder.name == f"damaged{number}-{number:012}" for folder in (tmp_path / "out").glob(f"*{number:012}*")
+        )
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import random
 import stat
 import tarfile
@@ -11,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import warm_python
 
 from dataset_builder.sources import archives
 from dataset_builder.sources.archives import md5_of, unpack_once
@@ -211,3 +213,22 @@ def test_a_tar_whose_last_member_is_a_zip_is_still_a_tar(tmp_path):
     inner = write_zip(tmp_path / "inner.zip", {"inner.wav": b"i"}).read_bytes()
     archive = write_tar(tmp_path / "both.tar", tar_entry("one.wav"), tar_entry("inner.zip", inner), mode="w")
     assert contents(unpack(archive, tmp_path / "unpacked")) == {"one.wav": b"x", "inner.wav": b"i"}
+
+
+def test_a_killed_unpacking_is_done_anew_and_leaves_nothing(tmp_path):
+    archive = write_zip(tmp_path / "noise.zip", {"a.wav": b"a", "b.wav": b"b"})
+    code = "import os, sys\nfrom pathlib import Path\nfrom dataset_builder.sources import archives\n"
+    code += "archives._refuse = lambda _, member: member.name == 'b.wav' and os.kill(os.getpid(), 9)\n"
+    code += "archives.unpack_once(Path(sys.argv[1]), Path(sys.argv[2]), '0' * 12)"
+    assert warm_python.run(["-c", code, str(archive), str(tmp_path / "out")]).returncode == -9
+    assert len(list((tmp_path / "out").iterdir())) == 1
+    folder = unpack_once(archive, tmp_path / "out", "0" * 12)
+    assert list((tmp_path / "out").iterdir()) == [folder]
+    assert contents(folder) == {"a.wav": b"a", "b.wav": b"b"}
+
+
+def test_a_disk_that_archives_fill_is_one_line(tmp_path, small_disk):
+    archive = write_zip(tmp_path / "noise.zip", {f"{i}.wav": os.urandom(100_000) for i in range(4)})
+    with pytest.raises(QuaclrsError, match="does not fit on the disk; choose another --cache-dir"):
+        unpack_once(archive, small_disk / "cache", md5_of(archive))
+    assert not list((small_disk / "cache").iterdir())

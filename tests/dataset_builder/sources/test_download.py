@@ -16,6 +16,7 @@ from dataset_builder.sources.download import RemoteArchive, default_cache_dir, d
 from dataset_builder.sources.sirennet import SIRENNET_ARCHIVE
 from dataset_builder.sources.urbansound8k import URBANSOUND8K_ARCHIVE
 from quaclrs.errors import QuaclrsError
+from quaclrs.locks import only_writer
 
 CONTENT = random.Random(0).randbytes(1_000_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -144,11 +145,19 @@ def test_without_a_published_checksum_that_of_the_first_download_is_recorded_and
     assert kept(tmp_path)["noise.zip"] == b"another file"
 
 
-def test_a_record_that_is_none_is_named(tmp_path):
+@pytest.mark.parametrize("record", ["[]", "{}", '{"md5": 3}', "", "[" * 100_000])
+def test_a_record_that_is_none_is_named(tmp_path, record):
     (tmp_path / "noise.zip").write_bytes(CONTENT)
-    (tmp_path / "noise.zip.json").write_text("[]")
-    with ArchiveServer(CONTENT) as server, pytest.raises(QuaclrsError, match=r"noise\.zip\.json is no record"):
+    (tmp_path / "noise.zip.json").write_text(record)
+    with ArchiveServer(CONTENT) as server, pytest.raises(QuaclrsError, match=r"noise\.zip\.json .*remove it"):
         download(remote(server, md5=None), tmp_path)
+
+
+def test_a_second_download_of_one_file_is_told(tmp_path):
+    told = pytest.raises(QuaclrsError, match=r"noise\.zip is being written by another process; .* --cache-dir")
+    with only_writer(tmp_path / "noise.zip"), ArchiveServer(CONTENT) as server, told:
+        download(remote(server), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
