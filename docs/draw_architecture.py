@@ -19,7 +19,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("errors", "labels", "code_version", "neighbours", "default_model"),
         ("files", "text_files"),
         ("locks",),
-        ("folds", "hub", "models"),
+        ("folds", "hub", "models", "dataset_checks"),
         ("audio", "saved_model"),
         ("data", "auto"),
         ("augment",),
@@ -34,7 +34,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("recordings", "sample"),
         ("table",),
         ("card",),
-        ("urbansound13", "push"),
+        ("urbansound13", "push", "stopping"),
         ("__main__",),
     ),
     "training": (

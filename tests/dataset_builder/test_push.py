@@ -188,9 +188,7 @@ def test_a_push_that_dies_half_way_leaves_the_old_version_and_a_second_one_succe
     assert read_clips() == ["new1", "new2", "new3"]
 
 
-@pytest.mark.parametrize(
-    "moment", ["after PUT /lfs/", "before POST /commit/", "after POST /commit/"]
-)
+@pytest.mark.parametrize("moment", ["after PUT /lfs/", "before POST /commit/", "after POST /commit/"])
 def test_a_push_that_is_killed_leaves_the_old_version_or_the_new_one_and_a_second_one_the_new(
     hub_stand_in, push, tmp_path, moment
 ):

@@ -20,6 +20,7 @@ from dataset_builder.recordings.leaks import (
     cross_fold_correlations,
     highest_correlations,
 )
+from dataset_builder.table.rows import make_features
 from quaclrs.errors import QuaclrsError
 
 RATE = 48000
@@ -39,9 +40,11 @@ def write_dataset(folder: Path, clips: list[tuple[str, int, np.ndarray]], source
         buffer = io.BytesIO()
         soundfile.write(buffer, waveform, RATE, format="FLAC", subtype="PCM_16")
         audio = {"bytes": buffer.getvalue(), "path": None}
-        rows.append({"audio": audio, "clip_id": clip_id, "source": source, "fold": fold})
+        ids = {"clip_id": clip_id, "recording_id": clip_id}
+        rows.append({"audio": audio, **ids, "label": 0, "source": source, "fold": fold, "fold_paper": fold})
     (folder / "data").mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows), folder / "data" / "fold01-00000.parquet")
+    table = pa.Table.from_pylist(rows, schema=make_features(["a"]).arrow_schema)
+    pq.write_table(table, folder / "data" / "fold01-00000.parquet")
     return folder
 
 
@@ -155,3 +158,12 @@ def test_a_copy_put_into_another_fold_of_real_clips_is_caught(shared_data: Path,
     found = cross_fold_correlations(write_dataset(tmp_path / "leaky", clips), LeakCheck(sampling_rate=4000))
     for measure in MEASURES:
         assert {frozenset(pair[1:]) for pair in found.pairs(measure, least=0.9)} == {frozenset((files[3].stem, "copy"))}
+
+
+def test_a_data_set_with_faulty_rows_is_one_line(tmp_path, expect_one_error_line):
+    folder = write_dataset(tmp_path / "twice", [("a", 1, recording(1)), ("a", 2, recording(2))])
+    assert main(["leaks", str(folder)]) == 2
+    expect_one_error_line("1 clip has the clip_id of another one: a in row 1")
+    (folder / "data" / "fold01-00000.parquet").write_bytes(b"PAR1")
+    assert main(["leaks", str(folder)]) == 2
+    expect_one_error_line(f"data set {folder} cannot be read")
