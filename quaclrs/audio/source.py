@@ -12,10 +12,11 @@ from typing import Any, BinaryIO
 
 import soundfile
 
-from .carriers import ENCODED, SoundSource, copy_of_pipe, searchable
+from .carriers import SoundSource
 from .errors import AudioError
 from .headers import mend_header
-from .kinds import HEAD, kind_of
+from .kinds import HEAD, is_mpeg, kind_of
+from .pipes import ENCODED, open_pipe, searchable
 
 #: The endings by which libsndfile takes any bytes for 8 kHz telephone sound without a header.
 _TAKEN_FOR_RAW = (".au", ".snd")
@@ -87,7 +88,7 @@ class Source:
     def __init__(self, file: SoundSource, name: str) -> None:
         self.name = name
         if hasattr(file, "read"):
-            file = searchable(file)
+            file = searchable(file, name)
         self.path = os.fspath(file) if isinstance(file, (str, os.PathLike)) else None
         self._is_ours = self.path is not None
         try:
@@ -126,8 +127,7 @@ class Source:
         if not (path.is_fifo() or path.is_char_device()):
             raise AudioError(f"{self.name} is neither a file nor a pipe; give a sound file")
         self.path = None  # it can be read once
-        with path.open("rb") as pipe:
-            return copy_of_pipe(pipe, self.name)
+        return open_pipe(path, self.name)
 
     def close(self) -> None:
         """Close the file, unless it was given open."""
@@ -136,8 +136,8 @@ class Source:
 
     @property
     def is_mpeg(self) -> bool:
-        """True for what libmpg123 is asked to decode: frames of MPEG audio, or a tag in front of them."""
-        return self.head[:3] == b"ID3" or (self.head[:1] == b"\xff" and self.head[1:2] >= b"\xe0")
+        """True for what libmpg123 is asked to decode."""
+        return is_mpeg(self.head)
 
     @property
     def counts_frames(self) -> bool:

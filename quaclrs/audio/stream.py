@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import soundfile
 
-from ..models.waveforms import LOUDEST
+from ..models.waveforms import LOUDEST, MOST_CHANNELS, check_rate
 from .carriers import SoundSource, name_of
 from .errors import AudioError, AudioWarning
 from .headers import share_lost
@@ -43,7 +43,21 @@ class SoundStream:
         self.sampling_rate: int = self._decoder.samplerate
         self.channels: int = self._decoder.channels
         self.frames: int | None = self._decoder.frames if self._decoder.frames < _MOST_FRAMES else None
+        self._refuse_absurd()
         self._begin()
+
+    def _refuse_absurd(self) -> None:
+        """Refuse a rate or a number of channels that no recording has, whose samples would fill the memory."""
+        try:
+            check_rate(self.sampling_rate)
+        except ValueError as error:
+            self.close()
+            raise AudioError(f"{self.name}: {error}; state the true one in its header") from error
+        if self.channels > MOST_CHANNELS:
+            self.close()
+            raise AudioError(
+                f"{self.name} has {self.channels} channels, more than {MOST_CHANNELS}; export those that are to be heard"
+            )
 
     def _begin(self) -> None:
         self._place = 0  # frames from the beginning to what is read next
@@ -77,6 +91,12 @@ class SoundStream:
         if found:
             self._place = frame
         return found
+
+    def skip(self, frames: int) -> None:
+        """Read on without hearing so many frames."""
+        unheard = np.empty((min(frames, _UNIT), self.channels), dtype=np.float32)
+        while frames > 0 and (count := self._read(unheard[:frames])):
+            frames -= count
 
     def blocks(self, size: int, frames: int | None = None, warn: bool = True) -> Iterator[np.ndarray]:
         """Read on: float32 (frames, channels) of `size` frames, the last shorter.

@@ -110,7 +110,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if not options.skip_broken:
         clips.refuse_broken()
     broken: dict[int, str] = {}
-    decoded = clips.decode(rate, broken if options.skip_broken else None, options.channel)
+    decoded = clips.decode(rate, broken if options.skip_broken else None, options.channel, classifier.longest_read)
     bar = tqdm(decoded, desc="evaluating", total=len(clips), unit="clip", disable=None)
     probabilities = probabilities_over_snr(
         classifier, bar, clips.classes, snrs, noise, options.seed, options.batch_size

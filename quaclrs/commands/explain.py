@@ -42,8 +42,8 @@ def run_explain(options: argparse.Namespace) -> int:
     from ..evaluation.figures.explanation import explanation_figure
     from ..inference.explain import explain
 
-    recording = read_sound(file, classifier.longest_read)
-    explanation = explain(classifier, recording, label=options.label, method=options.method, channel=options.channel)
+    recording = read_sound(file, classifier.longest_read, options.channel)
+    explanation = explain(classifier, recording, label=options.label, method=options.method)
     result = {"file": file, "label": explanation.label, "score": explanation.score, "picture": output}
     if options.json:
         print(json.dumps(result), flush=True)

@@ -15,6 +15,7 @@ from ..errors import QuaclrsError
 
 if TYPE_CHECKING:
     from ..audio import Recording
+    from ..models.waveforms import Channel
 
 
 #: What stands for standard input among files.
@@ -28,13 +29,13 @@ def add_sound_options(parser: argparse.ArgumentParser, ending: str) -> None:
     add("--output", metavar="PICTURE", help=f"PNG, PDF or SVG to write (default: FILE with the ending .{ending})")
 
 
-def read_sound(file: str, longest: float = math.inf) -> Recording:
-    """The recording in a file, or on standard input for `-`; `longest` as of `read_recording`."""
-    from ..audio import read_recording
+def read_sound(file: str, longest: float = math.inf, channel: Channel | None = None) -> Recording:
+    """The recording in a file, or on standard input for `-`, as one channel; arguments as of `read_mono`."""
+    from ..audio import read_mono
 
     if file == STANDARD_INPUT and sys.stdin is None:
         raise QuaclrsError("standard input (-) is closed; give a file")
-    return read_recording(sys.stdin.buffer if file == STANDARD_INPUT else file, None, longest)
+    return read_mono(sys.stdin.buffer if file == STANDARD_INPUT else file, None, longest, channel)
 
 
 def picture_beside(file: str, ending: str) -> str:

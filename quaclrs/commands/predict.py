@@ -52,11 +52,7 @@ def run_predict(options: argparse.Namespace) -> int:
         nonlocal broken
         for file in bar:
             try:
-                recording = read_sound(file, longest)
-                # Mixed here, where a file that is too odd can be named and left out.
-                recording = Recording(
-                    recording.mono(recording.sampling_rate, options.channel)[None], recording.sampling_rate
-                )
+                recording = read_sound(file, longest, options.channel)
             except AudioError as error:
                 broken += 1
                 with bar.external_write_mode():
