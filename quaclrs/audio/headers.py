@@ -11,6 +11,9 @@ from typing import BinaryIO
 #: Sizes from here on are what programs write that do not know the length yet.
 _UNKNOWN = 0x7FFF0000
 
+#: Chunks before the samples, and after them: more than any writer makes, and few enough to go through.
+_MOST_CHUNKS = 4096
+
 #: What libsndfile notes of a size of samples, or of the whole file, that is larger than what is there.
 _SHORT = re.compile(r"\b(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)")
 
@@ -80,7 +83,9 @@ def share_lost(notes: str) -> float:
 def _find_chunk(file: BinaryIO, place: int, end: int, wanted: bytes, form: str) -> int | None:
     """Place of the first byte in a chunk; None where the file lacks it."""
     size_of_header = struct.calcsize(form)
-    while place + size_of_header <= end:
+    for _ in range(_MOST_CHUNKS):
+        if place + size_of_header > end:
+            break
         file.seek(place)
         name, size = struct.unpack(form, file.read(size_of_header))
         if name == wanted:
@@ -93,7 +98,9 @@ def _are_chunks(file: BinaryIO, place: int, end: int) -> bool:
     """True where names and sizes of RIFF's chunks follow each other up to the end."""
     if place >= end:
         return False
-    while place + 8 <= end:
+    for _ in range(_MOST_CHUNKS):
+        if place + 8 > end:
+            break
         file.seek(place)
         name, size = struct.unpack("<4sI", file.read(8))
         if not (name.isascii() and name.decode().isprintable()):

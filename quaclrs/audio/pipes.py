@@ -88,7 +88,9 @@ def copy_of_pipe(pipe: Any, name: str, begun: bytes = b"") -> BinaryIO:
             if copy.tell() < HEAD:
                 _refuse_other_kinds(copy.getvalue() + piece[:HEAD], name)
             if copy.tell() + len(piece) > _LONGEST:
-                raise AudioError(f"{name} goes on for more than {_LONGEST >> 30} GB; write it into a file, and give that")
+                raise AudioError(
+                    f"{name} goes on for more than {_LONGEST >> 30} GB; write it into a file, and give that"
+                )
             if isinstance(copy, io.BytesIO) and copy.tell() + len(piece) > _IN_MEMORY:
                 _refuse_noise(copy, name)
                 in_memory, copy = copy, tempfile.TemporaryFile()  # noqa: SIM115 (it goes with the last who reads it)

@@ -90,7 +90,9 @@ def read_windows(
     if not 0 < hop <= window < float("inf"):
         raise QuaclrsError(f"window {window:g} s and hop {hop:g} s must be above 0, and hop at most window")
     if hop < SHORTEST_HOP:
-        raise QuaclrsError(f"hop {hop:g} s is shorter than {SHORTEST_HOP:g} s, in which nothing changes; give a longer one")
+        raise QuaclrsError(
+            f"hop {hop:g} s is shorter than {SHORTEST_HOP:g} s, in which nothing changes; give a longer one"
+        )
     samples, step = round(window * sampling_rate), hop * sampling_rate
     held = np.zeros(0, dtype=np.float32)  # from sample `first` of the recording on
     first = number = 0

@@ -43,6 +43,9 @@ _OCTAVES, _LEAST_SHARE, _LEAST_VALUES = (20, 125, 250, 500, 1000, 2000, 4000, 80
 #: Samples of a spectrum, and the level below which nothing is heard that could be lost: one step of 16 bits.
 _FFT, _FAINT = 2048, 2.0**-15
 
+#: Samples over all channels whose spectra are held at once.
+_STRETCH = 1 << 21
+
 
 class WaveformError(ValueError):
     """A waveform that holds no usable samples or has the wrong shape; the message is one line."""
@@ -78,7 +81,7 @@ def mono_at(clip: Any, sampling_rate: float | None, wanted_rate: int, channel: C
 
 
 def check_rate(sampling_rate: Any) -> None:
-    """Refuse a rate that no sound has: no number, NaN, or outside `LOWEST_RATE` and `HIGHEST_RATE`, by a `WaveformError`."""
+    """Refuse by a `WaveformError` a rate that no sound has: no number, or outside `LOWEST_RATE` and `HIGHEST_RATE`."""
     try:
         usable = bool(LOWEST_RATE <= sampling_rate <= HIGHEST_RATE)
     except (TypeError, ValueError):
@@ -126,8 +129,8 @@ def cancelling_channel(clip: np.ndarray, sampling_rate: float) -> int | None:
 
 
 def _seconds_of(clip: np.ndarray, sampling_rate: float) -> Iterator[np.ndarray]:
-    """A clip in stretches of about a second, whole spectra each; the last is up to twice as long."""
-    step = max(1, round(sampling_rate / _FFT)) * _FFT
+    """A clip in stretches of a second or `_STRETCH` samples, whole spectra each; the last is up to twice as long."""
+    step = max(1, round(min(sampling_rate, _STRETCH / len(clip)) / _FFT)) * _FFT
     for start in range(0, max(1, clip.shape[1] - step + 1), step):
         end = start + step if start + 2 * step <= clip.shape[1] else clip.shape[1]
         yield clip[:, start:end]
@@ -161,9 +164,7 @@ def to_numpy(clip: Any) -> np.ndarray:
 def is_channels_last(shape: tuple[int, ...]) -> bool:
     """True for (samples, channels), as soundfile and Gradio have them: few columns, and many more rows."""
     return (
-        len(shape) == 2
-        and 0 < shape[1] <= _MOST_COLUMNS
-        and shape[0] > max(MOST_CHANNELS, _ROWS_PER_COLUMN * shape[1])
+        len(shape) == 2 and 0 < shape[1] <= _MOST_COLUMNS and shape[0] > max(MOST_CHANNELS, _ROWS_PER_COLUMN * shape[1])
     )
 
 
