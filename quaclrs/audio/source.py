@@ -15,7 +15,7 @@ import soundfile
 
 from .carriers import SoundSource
 from .errors import AudioError
-from .headers import mend_header
+from .headers import first_flac_sample, mend_header
 from .kinds import HEAD, is_mpeg, kind_of
 from .pipes import ENCODED, open_pipe, searchable
 
@@ -196,6 +196,11 @@ class Source:
         if self.head[:3] != b"ID3":
             return 0
         return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(self.head[6:10], (21, 14, 7, 0), strict=False))
+
+    @property
+    def first_flac_sample(self) -> int:
+        """As of `headers.first_flac_sample`; only at the end of reading, as it moves the file's place."""
+        return first_flac_sample(self._file)
 
     @property
     def place(self) -> int:

@@ -280,6 +280,8 @@ class SoundStream:
         # The count in an MP3's header is off by the encoder's delay and padding.
         if self._source.is_mpeg and (not self._source.counts_frames or lacking < _MPEG_UNIT):
             return 0
+        if lacking > 0 and self._source.head[:4] == b"fLaC":
+            lacking -= self._source.first_flac_sample
         return max(0, lacking)
 
     def _seconds(self, frames: int) -> str:
