@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..errors import printable
 from .errors import AudioError
 from .pipes import ENCODED, searchable
 
@@ -26,8 +27,8 @@ def name_of(file: Any) -> str:
         return "the audio bytes"
     if hasattr(file, "read"):
         name = getattr(file, "name", None)
-        return "standard input" if name == "<stdin>" else name if isinstance(name, str) else "the open file"
-    return os.fspath(file)
+        return "standard input" if name == "<stdin>" else printable(name) if isinstance(name, str) else "the open file"
+    return printable(os.fspath(file))
 
 
 def is_encoded(sound: Any) -> bool:

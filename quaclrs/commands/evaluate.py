@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from ..default_model import PACKAGED
-from ..errors import QuaclrsError
+from ..errors import QuaclrsError, print_error
 from ..files import refuse_used_folder
 from .model_options import add_channel_option, add_model_options, load_model
 
@@ -116,7 +116,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         classifier, bar, clips.classes, snrs, noise, options.seed, options.batch_size
     )
     for reason in broken.values():
-        print(f"broken: {reason}", file=sys.stderr)
+        print_error(reason, "broken")
     clips = clips.without(broken)
     assert isinstance(classifier, TorchClassifier)
     held_out = find_held_out(clips, TrainingData.of_model(classifier.model.config.training_data))

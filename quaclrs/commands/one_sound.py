@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import QuaclrsError
+from ..errors import QuaclrsError, print_error
 
 if TYPE_CHECKING:
     from ..audio import Recording
@@ -83,7 +83,7 @@ def expand_sounds(names: Sequence[str]) -> tuple[list[str], int]:
             if len(names) == 1:
                 raise
             empty += 1
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print_error(error)
     if files.count(STANDARD_INPUT) > 1:
         raise QuaclrsError("standard input (-) can be read once; give - once")
     return files, empty

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import numpy as np
 
 from ..audio import AudioError, load_audio, open_sound
 from ..data import SYNTHETIC_WARNING, class_names, is_synthetic, leak_warning, load_urbansound13
-from ..errors import QuaclrsError
+from ..errors import QuaclrsError, print_error
 from ..folds import PAPER_PROTOCOL_WARNING, FoldProtocol, fold_column
 from ..labels import SOURCE_OF_CLASS
 from ..models.waveforms import Channel
@@ -112,7 +111,7 @@ class EvaluationClips:
                     pass
             except AudioError as error:
                 reasons.append(str(error))
-                print(f"broken: {error}", file=sys.stderr)
+                print_error(error, "broken")
         if reasons:
             others = f" ({len(reasons) - 1} more broken clips are listed above)" if len(reasons) > 1 else ""
             raise AudioError(f"{reasons[0]}{others}, or leave broken clips out by --skip-broken")
