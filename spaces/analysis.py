@@ -118,6 +118,8 @@ def check_sound(file: str | None) -> float:
                 raise QuaclrsError(f"{name} lasts {seconds / 60:.0f} minutes; give {LONGEST_SECONDS / 60:g} at most")
             peak = max(peak, float(np.abs(block).max()))
             powers.append(float(np.square(block).mean()))  # of the channels, as their mean may cancel
+        if not powers:
+            raise QuaclrsError(f"{name} holds no samples; record it or copy it from its source again")
         if not peak > _SILENT_PEAK:
             raise QuaclrsError(f"{name} is silent: nothing can be heard in it")
         return int(np.argmax(powers)) * size / sound.sampling_rate

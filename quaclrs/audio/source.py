@@ -79,7 +79,7 @@ class ByteView:
         """As of a file; a place before its beginning, to which a damaged header may point, leads nowhere."""
         try:
             return self.file.seek(offset + (self.start if whence == os.SEEK_SET else 0), whence) - self.start
-        except OSError:
+        except (OSError, ValueError):  # ValueError: of bytes in memory
             return self.tell()
 
     def tell(self) -> int:

@@ -11,7 +11,7 @@ from operator import itemgetter
 import numpy as np
 import soxr
 
-from ..audio import BLOCK, Mixer, SoundSource, name_of, open_sound
+from ..audio import BLOCK, AudioError, Mixer, SoundSource, name_of, open_sound
 from ..errors import QuaclrsError
 from ..models import LogMelConfig
 from ..models.waveforms import Channel
@@ -107,7 +107,7 @@ def read_windows(
         if used > 0:
             held, first = held[used:], first + used
     if first + len(held) == 0:
-        raise QuaclrsError(f"{name or name_of(file)} holds no samples; record it or copy it from its source again")
+        raise AudioError(f"{name or name_of(file)} holds no samples; record it or copy it from its source again")
     yield Window(number * hop, held, sampling_rate)
 
 
