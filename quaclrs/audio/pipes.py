@@ -91,11 +91,11 @@ def copy_of_pipe(pipe: Any, name: str, begun: bytes = b"") -> BinaryIO:
                 raise AudioError(
                     f"{name} goes on for more than {_LONGEST >> 30} GB; write it into a file, and give that"
                 )
-            if isinstance(copy, io.BytesIO) and copy.tell() + len(piece) > _IN_MEMORY:
+            copy.write(piece)
+            if isinstance(copy, io.BytesIO) and copy.tell() > _IN_MEMORY:
                 _refuse_noise(copy, name)
                 in_memory, copy = copy, tempfile.TemporaryFile()  # noqa: SIM115 (it goes with the last who reads it)
                 copy.write(in_memory.getbuffer())
-            copy.write(piece)
     except OSError as error:
         raise AudioError(
             f"{name} cannot be copied to {tempfile.gettempdir()} ({error.strerror}); make room, or set TMPDIR"
