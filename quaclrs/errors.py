@@ -7,11 +7,15 @@ import errno
 import functools
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
+
+#: Control characters, those that turn the direction of writing, and bytes that are no text: names of files hold them.
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class QuaclrsError(ValueError):
@@ -25,6 +29,21 @@ class QuaclrsWarning(UserWarning):
 def first_line_of(error: BaseException) -> str:
     """First line of another library's error message; the name of its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def printable(name: str) -> str:
+    """A name as one line that a terminal shows as it is: line breaks, and what would steer the terminal, as numbers."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
+
+
+def one_line(message: object) -> str:
+    """A message as one line that a terminal shows as it is."""
+    return printable(" ".join(str(message).split()))
+
+
+def print_error(message: object, kind: str = "error") -> None:
+    """Print a line on standard error: of a file among many that is left out, for instance."""
+    print(f"{kind}: {one_line(message)}", file=sys.stderr, flush=True)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -69,7 +88,7 @@ def report_user_errors(main: Callable[..., int]) -> Callable[..., int]:
 
 def _refused(message: str) -> int:
     if int(os.environ.get("RANK", "0")) == 0:
-        print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        print_error(message)
     return 2
 
 
@@ -108,7 +127,7 @@ def _one_line_warnings() -> Iterator[None]:
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if not issubclass(category, QuaclrsWarning):
                 others(message, category, *place, **more)
-            elif (line := " ".join(str(message).split())) not in printed and int(os.environ.get("RANK", "0")) == 0:
+            elif (line := one_line(message)) not in printed and int(os.environ.get("RANK", "0")) == 0:
                 from tqdm import tqdm
 
                 printed.add(line)

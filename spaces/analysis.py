@@ -16,7 +16,7 @@ import torch
 from matplotlib.figure import Figure
 
 from quaclrs import QuaclrsError, load_classifier
-from quaclrs.audio import Recording, open_sound, read_recording
+from quaclrs.audio import Recording, open_sound, read_mono
 from quaclrs.evaluation.figures.explanation import explanation_figure
 from quaclrs.evaluation.figures.spectrograms import draw_spectrogram
 from quaclrs.evaluation.figures.style import BLUE, empty_figure
@@ -118,6 +118,8 @@ def check_sound(file: str | None) -> float:
                 raise QuaclrsError(f"{name} lasts {seconds / 60:.0f} minutes; give {LONGEST_SECONDS / 60:g} at most")
             peak = max(peak, float(np.abs(block).max()))
             powers.append(float(np.square(block).mean()))  # of the channels, as their mean may cancel
+        if not powers:
+            raise QuaclrsError(f"{name} holds no samples; record it or copy it from its source again")
         if not peak > _SILENT_PEAK:
             raise QuaclrsError(f"{name} is silent: nothing can be heard in it")
         return int(np.argmax(powers)) * size / sound.sampling_rate
@@ -125,7 +127,7 @@ def check_sound(file: str | None) -> float:
 
 def read_middle(model: str, file: str) -> Recording:
     """What the model hears of a file at once, decoded for all that is said of it."""
-    return read_recording(file, Path(file).name, classifier_of(model).longest_read)
+    return read_mono(file, Path(file).name, classifier_of(model).longest_read)
 
 
 def label_sound(model: str, sound: Recording) -> dict[str, float]:

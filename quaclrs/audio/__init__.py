@@ -5,10 +5,12 @@ from .encoding import decode_pcm, encode_flac, encode_pcm
 from .errors import AudioError, AudioWarning
 from .finding import find_audio_files, has_audio_files, walk_files
 from .mixing import Mixer
-from .recording import Recording, load_audio, read_recording
+from .recording import BLOCK, MOST_SAMPLES, Recording, load_audio, read_mono, read_recording
 from .stream import SoundStream, open_sound
 
 __all__ = [
+    "BLOCK",
+    "MOST_SAMPLES",
     "AudioError",
     "AudioWarning",
     "Mixer",
@@ -25,6 +27,7 @@ __all__ = [
     "load_audio",
     "name_of",
     "open_sound",
+    "read_mono",
     "read_recording",
     "unpack_sound",
     "walk_files",

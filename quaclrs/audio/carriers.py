@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
-import tempfile
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..errors import printable
 from .errors import AudioError
-
-#: The bytes of a file.
-ENCODED = (bytes, bytearray, memoryview)
-
-#: Bytes that are read of a pipe, and how many of them are kept in memory.
-_LONGEST_PIPE, _IN_MEMORY = 1 << 31, 1 << 26
+from .pipes import ENCODED, searchable
 
 #: A path, the bytes of a file, or an open binary file.
 SoundSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
@@ -33,8 +27,8 @@ def name_of(file: Any) -> str:
         return "the audio bytes"
     if hasattr(file, "read"):
         name = getattr(file, "name", None)
-        return "standard input" if name == "<stdin>" else name if isinstance(name, str) else "the open file"
-    return os.fspath(file)
+        return "standard input" if name == "<stdin>" else printable(name) if isinstance(name, str) else "the open file"
+    return printable(os.fspath(file))
 
 
 def is_encoded(sound: Any) -> bool:
@@ -71,7 +65,7 @@ def unpack_sound(sound: Any, sampling_rate: float | None = None) -> tuple[Any, f
     if (pair := _rate_and_array(sound)) is not None:
         return pair
     if hasattr(sound, "read"):
-        return searchable(sound), None
+        return searchable(sound, name_of(sound)), None
     if is_encoded(sound):
         return sound, None
     if sound is None or callable(sound) or np.ndim(sound) == 0:
@@ -97,42 +91,3 @@ def _rate_and_array(sound: Any) -> tuple[Any, float] | None:
         if whole and not is_encoded(samples) and hasattr(samples, "shape") and len(samples.shape) in (1, 2):
             return samples, float(rate) if not isinstance(rate, Integral) else int(rate)
     return None
-
-
-def searchable(file: Any) -> Any:
-    """An open binary file, or a copy of it where it cannot be searched, as a pipe cannot.
-
-    Raises:
-        AudioError: it gives something else than bytes, or too many, or the copy finds no room.
-    """
-    if isinstance(file, io.TextIOBase):
-        raise AudioError(f"{name_of(file)} is open as text; open it with mode 'rb'")
-    try:
-        if file.seekable():
-            return file
-    except AttributeError:
-        pass
-    return copy_of_pipe(file, name_of(file))
-
-
-def copy_of_pipe(pipe: Any, name: str) -> BinaryIO:
-    """Copy a pipe, which can be read once, into memory, or onto the disk if it is large."""
-    copy: Any = io.BytesIO()
-    while piece := pipe.read(1 << 20):
-        if not isinstance(piece, ENCODED):
-            raise AudioError(f"{name} gives no bytes but {type(piece).__name__}; give an open binary file")
-        if copy.tell() + len(piece) > _LONGEST_PIPE:
-            raise AudioError(
-                f"{name} goes on for more than {_LONGEST_PIPE >> 30} GB; write it into a file, and give that"
-            )
-        try:
-            if isinstance(copy, io.BytesIO) and copy.tell() + len(piece) > _IN_MEMORY:
-                in_memory, copy = copy, tempfile.TemporaryFile()  # noqa: SIM115 (it goes with the last who reads it)
-                copy.write(in_memory.getbuffer())
-            copy.write(piece)
-        except OSError as error:
-            raise AudioError(
-                f"{name} cannot be copied to {tempfile.gettempdir()} ({error.strerror}); make room, or set TMPDIR"
-            ) from error
-    copy.seek(0)
-    return copy

@@ -11,6 +11,9 @@ from typing import BinaryIO
 #: Sizes from here on are what programs write that do not know the length yet.
 _UNKNOWN = 0x7FFF0000
 
+#: Chunks before the samples, and after them: more than any writer makes, and few enough to go through.
+_MOST_CHUNKS = 4096
+
 #: What libsndfile notes of a size of samples, or of the whole file, that is larger than what is there.
 _SHORT = re.compile(r"\b(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)")
 
@@ -77,10 +80,37 @@ def share_lost(notes: str) -> float:
     return max(0, stated - there) / there if there and (stated < _UNKNOWN or stated > 0xFFFFFFFF) else 0.0
 
 
+def first_flac_sample(file: BinaryIO) -> int:
+    """Number of the first sample that is in a FLAC file, by its first frame (RFC 9639, section 9.1); 0 where unknown.
+
+    It is above 0 in a segment of a longer recording, whose header may count the samples of all segments.
+    """
+    file.seek(4)
+    block_size = 0
+    for _ in range(_MOST_CHUNKS):
+        header = file.read(4).ljust(4, b"\x80")
+        content = file.read(int.from_bytes(header[1:], "big"))
+        if header[0] & 0x7F == 0:  # STREAMINFO
+            block_size = int.from_bytes(content[:2], "big")
+        if header[0] & 0x80:
+            break
+    frame = file.read(16)
+    if len(frame) < 16 or frame[0] != 0xFF or frame[1] & 0xFE != 0xF8:
+        return 0
+    # The number is written as UTF-8 writes a character, of up to 36 bits.
+    ones = f"{frame[4]:08b}".find("0")
+    number = frame[4] & (0x7F >> max(ones, 0))
+    for byte in frame[5 : 4 + ones]:
+        number = number << 6 | byte & 0x3F
+    return number if frame[1] & 1 else number * block_size
+
+
 def _find_chunk(file: BinaryIO, place: int, end: int, wanted: bytes, form: str) -> int | None:
     """Place of the first byte in a chunk; None where the file lacks it."""
     size_of_header = struct.calcsize(form)
-    while place + size_of_header <= end:
+    for _ in range(_MOST_CHUNKS):
+        if place + size_of_header > end:
+            break
         file.seek(place)
         name, size = struct.unpack(form, file.read(size_of_header))
         if name == wanted:
@@ -93,7 +123,9 @@ def _are_chunks(file: BinaryIO, place: int, end: int) -> bool:
     """True where names and sizes of RIFF's chunks follow each other up to the end."""
     if place >= end:
         return False
-    while place + 8 <= end:
+    for _ in range(_MOST_CHUNKS):
+        if place + 8 > end:
+            break
         file.seek(place)
         name, size = struct.unpack("<4sI", file.read(8))
         if not (name.isascii() and name.decode().isprintable()):

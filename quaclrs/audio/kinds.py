@@ -33,6 +33,11 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
 _SOUNDS = (b"RIFF", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b".snd", b"caff", b"ID3", b"NIST", b"Creative Voice")
 
 
+def is_mpeg(head: bytes) -> bool:
+    """True for what libmpg123 is asked to decode: frames of MPEG audio, or a tag in front of them."""
+    return head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
+
+
 def kind_of(head: bytes) -> tuple[str, str] | None:
     """Tell a file's kind by its first `HEAD` bytes, and what to do about it; None where they tell nothing."""
     for signature, kind, advice in _SIGNATURES:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import soxr
 
-from ..models.waveforms import Channel
+from ..models.waveforms import Channel, check_rate
 from .carriers import SoundSource
 from .errors import AudioError
 from .mixing import Mixer
 from .stream import SoundStream, open_sound
 
-#: Frames that are read at a time.
-_BLOCK = 1 << 20
+#: Samples over all channels that are decoded at a time: five seconds of 32 channels at 48 kHz, so that as a rule a
+#: clip is mixed as a whole.
+BLOCK = 1 << 23
+
+#: Samples that are held at once: of a recording over all its channels, or of one channel (eleven minutes at 48 kHz).
+MOST_SAMPLES = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,17 @@ class Recording:
             channel: which, as of `Mixer`: the mean where absent, or the louder of channels that cancel in it.
 
         Raises:
-            AudioError: there is no such channel.
+            AudioError: there is no such channel, the rate is none of a sound, or the result too long to be held.
         """
         waveform = Mixer(self.sampling_rate, channel, self.name)(self.waveform)
         if sampling_rate == self.sampling_rate:
             return waveform
+        try:
+            check_rate(self.sampling_rate)
+        except ValueError as error:
+            raise AudioError(f"{self.name}: {error}") from error
+        if self.duration * sampling_rate > MOST_SAMPLES:
+            raise AudioError(_too_long(self.name, MOST_SAMPLES / sampling_rate))
         resampled = soxr.resample(waveform, self.sampling_rate, sampling_rate)
         return resampled if resampled.size else waveform[:1]
 
@@ -60,53 +71,109 @@ def read_recording(file: SoundSource, name: str | None = None, longest: float = 
         longest: of a longer file only this many seconds are decoded, those in its middle.
 
     Raises:
-        AudioError: the file is missing, empty, cannot be decoded, or holds no usable sample.
+        AudioError: the file is missing, empty, cannot be decoded, holds no usable sample, or more than `MOST_SAMPLES`.
     """
+    return _read(file, name, longest, lambda sound: lambda block: block)
+
+
+def read_mono(
+    file: SoundSource, name: str | None = None, longest: float = math.inf, channel: Channel | None = None
+) -> Recording:
+    """The same of one channel, mixed while it is decoded, so that many channels take no more memory than one.
+
+    Args:
+        file, name, longest: as of `read_recording`.
+        channel: as of `Mixer`, which mixes `BLOCK` samples at a time.
+
+    Raises:
+        AudioError: as of `read_recording`, or there is no such channel.
+    """
+
+    def mixer_of(sound: SoundStream) -> _Mix:
+        mix = Mixer(sound.sampling_rate, channel, sound.name)
+        return lambda block: mix(block.T)[:, None]
+
+    return _read(file, name, longest, mixer_of)
+
+
+def load_audio(
+    file: SoundSource,
+    sampling_rate: int,
+    name: str | None = None,
+    channel: Channel | None = None,
+    longest: float = math.inf,
+) -> np.ndarray:
+    """Decode, mix to mono and resample: float32 (samples,) at `sampling_rate` Hz, at the recording's true length.
+
+    The arguments are those of `read_mono`, and so are the errors.
+    """
+    return read_mono(file, name, longest, channel).mono(sampling_rate)
+
+
+#: Makes (frames, channels) of (frames, channels).
+_Mix = Callable[[np.ndarray], np.ndarray]
+
+
+def _read(file: SoundSource, name: str | None, longest: float, mixer_of: Callable[[SoundStream], _Mix]) -> Recording:
     with open_sound(file, name) as sound:
-        samples = _seek_middle(sound, longest)
+        samples = _seek_middle(sound, longest, mixer_of(sound))
         if samples is None:  # it has to be read from the beginning, to know where its end is
             sound.rewind()
-            frames = sum(len(block) for block in sound.blocks(_BLOCK, warn=False))
+            frames = sum(len(block) for block in sound.blocks(_block_of(sound)))
             sound.rewind()
-            samples = _cut_middle(sound, frames, longest)
-        if len(samples) == 0:
+            first, last = _middle(sound, frames, longest)
+            sound.skip(first)
+            samples = _keep(sound, last - first, mixer_of(sound))
+        if samples is None or len(samples) == 0:
             raise AudioError(f"{sound.name} holds no samples; record it or copy it from its source again")
         return Recording(samples.T, sound.sampling_rate, sound.name)
 
 
-def load_audio(
-    file: SoundSource, sampling_rate: int, name: str | None = None, channel: Channel | None = None
-) -> np.ndarray:
-    """Decode, mix to mono and resample: float32 (samples,) at `sampling_rate` Hz, at the recording's true length."""
-    return read_recording(file, name).mono(sampling_rate, channel)
-
-
-def _seek_middle(sound: SoundStream, longest: float) -> np.ndarray | None:
+def _seek_middle(sound: SoundStream, longest: float, mix: _Mix) -> np.ndarray | None:
     """The middle `longest` seconds, or all of a shorter file, without reading what lies before; None where it fails."""
-    if sound.frames is None:
+    if sound.frames is None and longest < math.inf:
         return None
-    first, last = _middle(sound, sound.frames, longest)
+    first, last = (0, 0) if sound.frames is None else _middle(sound, sound.frames, longest)
     if first and not sound.seek(first):
         return None
-    samples = list(sound.blocks(_BLOCK, frames=last - first if first else None, warn=False))
-    count = sum(map(len, samples))
-    if (first and (count < last - first or sound.is_damaged)) or (
-        not first and count > longest * sound.sampling_rate + 1
-    ):
+    samples = _keep(sound, last - first, mix) if first else _keep(sound, None, mix, longest * sound.sampling_rate + 1)
+    if samples is None or (first and (len(samples) < last - first or sound.is_damaged)):
         return None
     sound.warn_of_losses(to_end=first == 0)
-    return np.concatenate([*samples, np.zeros((0, sound.channels), dtype=np.float32)])
+    return samples
 
 
-def _cut_middle(sound: SoundStream, frames: int, longest: float) -> np.ndarray:
-    """The middle `longest` seconds of the `frames` that can be read, float32 (frames, channels)."""
-    first, last = _middle(sound, frames, longest)
-    kept = [np.zeros((0, sound.channels), dtype=np.float32)]
-    begin = 0
-    for block in sound.blocks(_BLOCK):
-        kept.append(block[max(0, first - begin) : max(0, last - begin)].copy())
-        begin += len(block)
-    return np.concatenate(kept)
+def _keep(sound: SoundStream, frames: int | None, mix: _Mix, most: float = math.inf) -> np.ndarray | None:
+    """So many frames from here on, or all, mixed: float32 (frames, channels); None where they are more than `most`."""
+    kept = [np.zeros((0, 1), dtype=np.float32)]
+    count = 0
+    for block in sound.blocks(_block_of(sound), frames, warn=False):
+        kept.append(mix(block))
+        count += len(block)
+        if count > most:
+            return None
+        held = kept[-1].shape[1]
+        if count * held > MOST_SAMPLES:
+            raise AudioError(_too_long(sound.name, MOST_SAMPLES / held / sound.sampling_rate))
+    samples = np.empty((count, kept[-1].shape[1]), dtype=np.float32)
+    while kept:  # each goes as soon as it is copied
+        block = kept.pop()
+        samples[count - len(block) : count] = block
+        count -= len(block)
+    return samples
+
+
+def _block_of(sound: SoundStream) -> int:
+    """Frames that are decoded at a time."""
+    most = max(1, BLOCK // sound.channels)
+    return most if sound.frames is None else min(most, sound.frames + (1 << 16))  # a header may count too few
+
+
+def _too_long(name: str, seconds: float) -> str:
+    return (
+        f"{name} is longer than {seconds:.0f} s, too long to be held at once; cut it into shorter files, or make a "
+        "timeline of it"
+    )
 
 
 def _middle(sound: SoundStream, frames: int, longest: float) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,16 +13,17 @@ from typing import Any, BinaryIO
 
 import soundfile
 
-from .carriers import ENCODED, SoundSource, copy_of_pipe, searchable
+from .carriers import SoundSource
 from .errors import AudioError
-from .headers import mend_header
-from .kinds import HEAD, kind_of
+from .headers import first_flac_sample, mend_header
+from .kinds import HEAD, is_mpeg, kind_of
+from .pipes import ENCODED, open_pipe, searchable
 
 #: The endings by which libsndfile takes any bytes for 8 kHz telephone sound without a header.
 _TAKEN_FOR_RAW = (".au", ".snd")
 
-#: Bytes of damage behind which an MP3 is still looked for.
-_FARTHEST = 1 << 24
+#: Bytes of damage behind which an MP3 is still looked for, and how many are searched at a time.
+_FARTHEST, _PIECE = 1 << 24, 1 << 16
 
 
 class Decoder(soundfile.SoundFile):  # type: ignore[misc]
@@ -37,18 +39,47 @@ class Decoder(soundfile.SoundFile):  # type: ignore[misc]
         return super().seekable()
 
 
-class ByteView:
-    """A binary file from an offset on, some of its bytes replaced; a read error is the end of the file."""
+class Patience:
+    """Bounds how often a decoder reads in search of sound: in damage it goes through every byte, again and again."""
 
-    def __init__(self, file: BinaryIO, start: int = 0, patch: tuple[int, bytes] = (0, b"")) -> None:
-        self.file, self.start, self.patch = file, start, patch
+    def __init__(self) -> None:
+        self.reads: int | None = None
+        self.ended = 0  # how often it was at its end
+
+    @contextmanager
+    def of(self, reads: int | None) -> Iterator[None]:
+        """So many reads inside this context."""
+        self.reads = reads
+        try:
+            yield
+        finally:
+            self.ended += self.reads == 0
+            self.reads = None
+
+    def lasts(self) -> bool:
+        """Count a read; False where it is one too many."""
+        if self.reads:
+            self.reads -= 1
+        return self.reads != 0
+
+
+class ByteView:
+    """A binary file from an offset on, some of its bytes replaced; a read error is the end of the file.
+
+    `patience` is shared by all views of a file: reads until the end of the file is feigned, None for any number.
+    """
+
+    def __init__(
+        self, file: BinaryIO, start: int = 0, patch: tuple[int, bytes] = (0, b""), patience: Patience | None = None
+    ) -> None:
+        self.file, self.start, self.patch, self.patience = file, start, patch, patience or Patience()
         file.seek(start)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """As of a file; a place before its beginning, to which a damaged header may point, leads nowhere."""
         try:
             return self.file.seek(offset + (self.start if whence == os.SEEK_SET else 0), whence) - self.start
-        except OSError:
+        except (OSError, ValueError):  # ValueError: of bytes in memory
             return self.tell()
 
     def tell(self) -> int:
@@ -57,6 +88,8 @@ class ByteView:
 
     def readinto(self, buffer: Any) -> int:
         """As of a file."""
+        if not self.patience.lasts():
+            return 0
         try:
             content = self.file.read(len(buffer))
         except OSError:
@@ -85,9 +118,9 @@ class Source:
     """
 
     def __init__(self, file: SoundSource, name: str) -> None:
-        self.name = name
+        self.name, self.patience = name, Patience()
         if hasattr(file, "read"):
-            file = searchable(file)
+            file = searchable(file, name)
         self.path = os.fspath(file) if isinstance(file, (str, os.PathLike)) else None
         self._is_ours = self.path is not None
         try:
@@ -126,8 +159,7 @@ class Source:
         if not (path.is_fifo() or path.is_char_device()):
             raise AudioError(f"{self.name} is neither a file nor a pipe; give a sound file")
         self.path = None  # it can be read once
-        with path.open("rb") as pipe:
-            return copy_of_pipe(pipe, self.name)
+        return open_pipe(path, self.name)
 
     def close(self) -> None:
         """Close the file, unless it was given open."""
@@ -136,8 +168,8 @@ class Source:
 
     @property
     def is_mpeg(self) -> bool:
-        """True for what libmpg123 is asked to decode: frames of MPEG audio, or a tag in front of them."""
-        return self.head[:3] == b"ID3" or (self.head[:1] == b"\xff" and self.head[1:2] >= b"\xe0")
+        """True for what libmpg123 is asked to decode."""
+        return is_mpeg(self.head)
 
     @property
     def counts_frames(self) -> bool:
@@ -150,18 +182,25 @@ class Source:
         """The next place from which a frame of MPEG audio like the first may begin; None where none does."""
         self._file.seek(self._first_mpeg_frame())
         first = self._file.read(3).ljust(3, b"\0")
-        self._file.seek(place)
-        content = self._file.read(_FARTHEST)
-        start = content.find(first[:2])
-        while start >= 0 and (content[start + 2 : start + 3] or first[2:])[0] & 0x0C != first[2] & 0x0C:
-            start = content.find(first[:2], start + 1)
-        return None if start < 0 else place + start
+        likely = re.compile(
+            re.escape(first[:2]) + b"[" + re.escape(bytes(b for b in range(256) if not (b ^ first[2]) & 0x0C)) + b"]"
+        )
+        for start in range(place, min(place + _FARTHEST, self.size), _PIECE):
+            self._file.seek(start)
+            if found := likely.search(self._file.read(_PIECE + 2)):
+                return start + found.start()
+        return None
 
     def _first_mpeg_frame(self) -> int:
         """Where the first frame begins: after a tag, whose size is stored in four times seven bits."""
         if self.head[:3] != b"ID3":
             return 0
         return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(self.head[6:10], (21, 14, 7, 0), strict=False))
+
+    @property
+    def first_flac_sample(self) -> int:
+        """As of `headers.first_flac_sample`; only at the end of reading, as it moves the file's place."""
+        return first_flac_sample(self._file)
 
     @property
     def place(self) -> int:
@@ -176,7 +215,7 @@ class Source:
         """
         try:
             with self.quiet():
-                return Decoder(ByteView(self._file, start, self._patch))
+                return Decoder(ByteView(self._file, start, self._patch, self.patience))
         except (soundfile.SoundFileError, ValueError, TypeError) as error:
             failed = error
         if start == 0 and self.path is not None and kind_of(self.head) is None:
@@ -198,6 +237,8 @@ class Source:
             return AudioError(f"{self.name} is {kind[0]}; {kind[1]}")
         # libsndfile's own words, without the path that it was given: `name` says what the user calls the file.
         reason = str(getattr(failed, "error_string", failed)).rstrip(".")
+        if "regular file" in reason:  # what it says of frames of MPEG that hold no sound
+            reason = "Nothing in it is sound"
         return AudioError(f"{self.name} cannot be decoded as audio ({reason}); convert it to WAV or FLAC")
 
     @contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import soundfile
 
-from ..models.waveforms import LOUDEST
+from ..models.waveforms import LOUDEST, MOST_CHANNELS, check_rate
 from .carriers import SoundSource, name_of
 from .errors import AudioError, AudioWarning
 from .headers import share_lost
@@ -22,6 +22,19 @@ _MPEG_UNIT, _UNIT, _SMALL_UNIT = 4608, 1 << 16, 64
 
 #: More frames than any file has: what libsndfile gives for a length that it does not know.
 _MOST_FRAMES = 1 << 48
+
+#: Errors of MPEG audio, a kilobyte each, and of other formats, two at each damage, after which the rest counts as lost:
+#: going on takes longer than anybody waits.
+_MOST_MPEG_ERRORS, _MOST_ERRORS = 2048, 256
+
+#: Reads of the file at a time in search of MPEG audio or FLAC, and how often that may be too few: of FLAC, and of MPEG.
+_MOST_READS, _MOST_SEARCHES, _MOST_MPEG_SEARCHES = 4096, 4, 32
+
+#: Places behind damage at which MPEG audio is tried to begin.
+_MOST_TRIES = 256
+
+#: Samples a second over all channels: 64 channels at 65 kHz, or 4 at 1 MHz.
+_MOST_PER_SECOND = 1 << 22
 
 #: Bytes at the end of an MP3 that may be tags, and that may be sound which its header does not count.
 _TAGS = 4096
@@ -43,14 +56,29 @@ class SoundStream:
         self.sampling_rate: int = self._decoder.samplerate
         self.channels: int = self._decoder.channels
         self.frames: int | None = self._decoder.frames if self._decoder.frames < _MOST_FRAMES else None
+        self._refuse_absurd()
         self._begin()
+
+    def _refuse_absurd(self) -> None:
+        """Refuse a rate and channels that no recording has: seconds of it would fill the memory."""
+        try:
+            check_rate(self.sampling_rate)
+        except ValueError as error:
+            self.close()
+            raise AudioError(f"{self.name}: {error}; state the true one in its header") from error
+        if self.channels > MOST_CHANNELS or self.channels * self.sampling_rate > _MOST_PER_SECOND:
+            self.close()
+            raise AudioError(
+                f"{self.name} has {self.channels} channels of {self.sampling_rate:,} Hz; {MOST_CHANNELS} are heard at "
+                f"most, and {_MOST_PER_SECOND:,} samples a second: export the channels that are to be heard"
+            )
 
     def _begin(self) -> None:
         self._place = 0  # frames from the beginning to what is read next
         self._gap = 0  # frames of silence that stand for damage and are to be read next
         self._lost = 0  # frames of damage so far
         self._heard = self._unusable = self._beyond = self._void = 0  # frames, as `_cleaned` counts them
-        self._errors = 0
+        self._errors = self._tries = self._source.patience.ended = 0
         self._unit = _MPEG_UNIT if self._source.is_mpeg else _UNIT
 
     def close(self) -> None:
@@ -77,6 +105,12 @@ class SoundStream:
         if found:
             self._place = frame
         return found
+
+    def skip(self, frames: int) -> None:
+        """Read on without hearing so many frames."""
+        unheard = np.empty((min(frames, _UNIT), self.channels), dtype=np.float32)
+        while frames > 0 and (count := self._read(unheard[:frames])):
+            frames -= count
 
     def blocks(self, size: int, frames: int | None = None, warn: bool = True) -> Iterator[np.ndarray]:
         """Read on: float32 (frames, channels) of `size` frames, the last shorter.
@@ -121,7 +155,7 @@ class SoundStream:
         while True:
             failed = False
             try:
-                with self._source.quiet():
+                with self._source.quiet(), self._searching():
                     count = len(self._decoder.read(out=out[: self._unit]))
             except (soundfile.SoundFileError, ValueError):
                 count, failed = 0, True
@@ -136,6 +170,8 @@ class SoundStream:
 
     def _pass_damage(self) -> bool:
         """Take what lies between the last unit and the damage, then what lies behind it; False where nothing does."""
+        if self._errors > _MOST_ERRORS or self._source.patience.ended > _MOST_SEARCHES:
+            return False
         if self._unit == _SMALL_UNIT:
             return self._pass_hole()
         self._unit = _SMALL_UNIT
@@ -152,7 +188,9 @@ class SoundStream:
         self._unit = _UNIT
         step = _SMALL_UNIT
         while self.frames is not None and self._place + step < self.frames:
-            with contextlib.suppress(AudioError, soundfile.SoundFileError, ValueError):
+            if self._source.patience.ended > _MOST_SEARCHES:
+                return False
+            with contextlib.suppress(AudioError, soundfile.SoundFileError, ValueError), self._searching():
                 self._reopen()
                 if self._decoder.seek(self._place + step) == self._place + step and len(self._decoder.read(1)):
                     self._decoder.seek(self._place + step)
@@ -166,14 +204,17 @@ class SoundStream:
     def _pass_mpeg(self, failed: bool) -> bool:
         """Go on after damage in an MP3, or after the frames that its header counts; times after it may be early."""
         # libmpg123 gives up after a kilobyte of damage, and goes on from there when asked again.
-        if failed and self._errors <= self._source.size // 1024:
+        if failed and self._errors <= min(self._source.size // 1024, _MOST_MPEG_ERRORS):
             return True
         place = self._source.place
-        while not failed and place + _TAGS < self._source.size:
+        while not failed and place + _TAGS < self._source.size and self._tries < _MOST_TRIES:
+            if self._source.patience.ended > _MOST_MPEG_SEARCHES:
+                return False
+            self._tries += 1
             start = self._source.find_mpeg_frame(place)
             if start is None:
                 return False
-            with contextlib.suppress(AudioError):
+            with contextlib.suppress(AudioError), self._searching():
                 decoder = self._source.decoder(start)
                 if (decoder.samplerate, decoder.channels) == (self.sampling_rate, self.channels):
                     self._decoder.close()
@@ -182,6 +223,11 @@ class SoundStream:
                 decoder.close()
             place = start + 1
         return False
+
+    def _searching(self) -> AbstractContextManager[None]:
+        """Bound the reads of what has to be found among other bytes."""
+        found = self._source.is_mpeg or self._source.head[:4] == b"fLaC"
+        return self._source.patience.of(_MOST_READS if found else None)
 
     def _reopen(self) -> None:
         self._decoder.close()
@@ -234,6 +280,8 @@ class SoundStream:
         # The count in an MP3's header is off by the encoder's delay and padding.
         if self._source.is_mpeg and (not self._source.counts_frames or lacking < _MPEG_UNIT):
             return 0
+        if lacking > 0 and self._source.head[:4] == b"fLaC":
+            lacking -= self._source.first_flac_sample
         return max(0, lacking)
 
     def _seconds(self, frames: int) -> str:

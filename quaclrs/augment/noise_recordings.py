@@ -25,6 +25,9 @@ NOISE_SPLITS: tuple[str, ...] = get_args(NoiseSplit)
 #: Share of the sources that trains.
 _TRAINING_SHARE = 0.6
 
+#: Seconds of a recording that are held.
+_LONGEST = 600.0
+
 #: ESC-50 names a clip by fold, Freesound id, take and class: 1-39901-A-11 and 1-39901-B-11 are of one source.
 _ESC50_NAME = re.compile(r"\d-(\d+)-[A-Z]-\d+")
 
@@ -46,8 +49,12 @@ class NoiseRecording:
     content: Path | bytes
 
     def read(self, sampling_rate: int) -> np.ndarray:
-        """Decode: float32 (samples,) at `sampling_rate` Hz; an `AudioError` names a file that is no audio."""
-        return load_audio(self.content, sampling_rate, name=self.name)
+        """Decode: float32 (samples,) at `sampling_rate` Hz, of more than ten minutes the middle ten.
+
+        Raises:
+            AudioError: the file is no audio; the message names it.
+        """
+        return load_audio(self.content, sampling_rate, name=self.name, longest=_LONGEST)
 
 
 def source_of(name: str) -> str:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import QuaclrsError
+from ..errors import QuaclrsError, printable
 from .one_sound import add_sound_options, only_sound, picture_beside, read_sound
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run_augment(options: argparse.Namespace) -> int:
     else:
         spectrograms = _draws_of(options.policy, waveform, options.seed, front_end)
     save_figure(spectrogram_grid_figure(spectrograms, front_end.duration, front_end), output)
-    print(f"{file}: {len(spectrograms)} spectrograms in {output}")
+    print(f"{printable(file)}: {len(spectrograms)} spectrograms in {printable(str(output))}")
     return 0
 
 

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from ..default_model import PACKAGED
-from ..errors import QuaclrsError
+from ..errors import QuaclrsError, print_error
 from ..files import refuse_used_folder
 from .model_options import add_channel_option, add_model_options, load_model
 
@@ -110,13 +110,13 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if not options.skip_broken:
         clips.refuse_broken()
     broken: dict[int, str] = {}
-    decoded = clips.decode(rate, broken if options.skip_broken else None, options.channel)
+    decoded = clips.decode(rate, broken if options.skip_broken else None, options.channel, classifier.longest_read)
     bar = tqdm(decoded, desc="evaluating", total=len(clips), unit="clip", disable=None)
     probabilities = probabilities_over_snr(
         classifier, bar, clips.classes, snrs, noise, options.seed, options.batch_size
     )
     for reason in broken.values():
-        print(f"broken: {reason}", file=sys.stderr)
+        print_error(reason, "broken")
     clips = clips.without(broken)
     assert isinstance(classifier, TorchClassifier)
     held_out = find_held_out(clips, TrainingData.of_model(classifier.model.config.training_data))

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..errors import printable
 from ..evaluation.reports.tables import percent
 from .model_options import add_channel_option, add_model_options, load_model
 from .one_sound import add_sound_options, only_sound, picture_beside, read_sound
@@ -42,12 +43,13 @@ def run_explain(options: argparse.Namespace) -> int:
     from ..evaluation.figures.explanation import explanation_figure
     from ..inference.explain import explain
 
-    recording = read_sound(file, classifier.longest_read)
-    explanation = explain(classifier, recording, label=options.label, method=options.method, channel=options.channel)
+    recording = read_sound(file, classifier.longest_read, options.channel)
+    explanation = explain(classifier, recording, label=options.label, method=options.method)
     result = {"file": file, "label": explanation.label, "score": explanation.score, "picture": output}
     if options.json:
         print(json.dumps(result), flush=True)
     else:
-        print(f"{file}: {explanation.label} {percent(explanation.score)}, picture: {output}", flush=True)
+        said = f"{explanation.label} {percent(explanation.score)}"
+        print(f"{printable(file)}: {said}, picture: {printable(output)}", flush=True)
     save_figure(explanation_figure(explanation, classifier.log_mel_config), Path(output))
     return 0

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import QuaclrsError
+from ..errors import QuaclrsError, print_error
 
 if TYPE_CHECKING:
     from ..audio import Recording
+    from ..models.waveforms import Channel
 
 
 #: What stands for standard input among files.
@@ -28,13 +29,13 @@ def add_sound_options(parser: argparse.ArgumentParser, ending: str) -> None:
     add("--output", metavar="PICTURE", help=f"PNG, PDF or SVG to write (default: FILE with the ending .{ending})")
 
 
-def read_sound(file: str, longest: float = math.inf) -> Recording:
-    """The recording in a file, or on standard input for `-`; `longest` as of `read_recording`."""
-    from ..audio import read_recording
+def read_sound(file: str, longest: float = math.inf, channel: Channel | None = None) -> Recording:
+    """The recording in a file, or on standard input for `-`, as one channel; arguments as of `read_mono`."""
+    from ..audio import read_mono
 
     if file == STANDARD_INPUT and sys.stdin is None:
         raise QuaclrsError("standard input (-) is closed; give a file")
-    return read_recording(sys.stdin.buffer if file == STANDARD_INPUT else file, None, longest)
+    return read_mono(sys.stdin.buffer if file == STANDARD_INPUT else file, None, longest, channel)
 
 
 def picture_beside(file: str, ending: str) -> str:
@@ -82,7 +83,7 @@ def expand_sounds(names: Sequence[str]) -> tuple[list[str], int]:
             if len(names) == 1:
                 raise
             empty += 1
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print_error(error)
     if files.count(STANDARD_INPUT) > 1:
         raise QuaclrsError("standard input (-) can be read once; give - once")
     return files, empty

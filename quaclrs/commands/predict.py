@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import QuaclrsError
+from ..errors import QuaclrsError, print_error, printable
 from ..evaluation.reports.tables import percent
 from .model_options import add_channel_option, add_model_options, load_model
 from .one_sound import expand_sounds, read_sound
@@ -52,15 +51,11 @@ def run_predict(options: argparse.Namespace) -> int:
         nonlocal broken
         for file in bar:
             try:
-                recording = read_sound(file, longest)
-                # Mixed here, where a file that is too odd can be named and left out.
-                recording = Recording(
-                    recording.mono(recording.sampling_rate, options.channel)[None], recording.sampling_rate
-                )
+                recording = read_sound(file, longest, options.channel)
             except AudioError as error:
                 broken += 1
                 with bar.external_write_mode():
-                    print(f"error: {error}", file=sys.stderr, flush=True)
+                    print_error(error)
                 continue
             decoded.append(file)
             yield recording
@@ -74,6 +69,6 @@ def run_predict(options: argparse.Namespace) -> int:
                 line = json.dumps({"file": decoded[number], "predictions": prediction})
             else:
                 labels = ", ".join(f"{p['label']} {percent(p['score'])}" for p in prediction)
-                line = f"{decoded[number]}: {labels}"
+                line = f"{printable(decoded[number])}: {labels}"
             print(line, flush=True)
     return 2 if broken else 0

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import print_error, printable
 from ..evaluation.reports.tables import percent
 from .model_options import add_channel_option, add_model_options, load_model
 from .one_sound import STANDARD_INPUT, expand_sounds
@@ -67,7 +68,7 @@ def run_timeline(options: argparse.Namespace) -> int:
             if not several:
                 raise
             broken += 1
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print_error(error)
             continue
         print(header + format_segments(segments, options.format, file if several else None), end="", flush=True)
         header = ""
@@ -99,7 +100,7 @@ def format_segments(segments: Sequence[Segment], style: str, file: str | None = 
         )
         return text.getvalue()
     lines = [f"{_clock(s.start)} - {_clock(s.end)}  {s.label:<18} {percent(s.score):>6}\n" for s in segments]
-    return "".join(lines if file is None else [f"{file}:\n", *lines])
+    return "".join(lines if file is None else [f"{printable(file)}:\n", *lines])
 
 
 def _clock(seconds: float) -> str:

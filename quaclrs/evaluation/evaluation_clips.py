@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..audio import AudioError, load_audio, open_sound
 from ..data import SYNTHETIC_WARNING, class_names, is_synthetic, leak_warning, load_urbansound13
-from ..errors import QuaclrsError
+from ..errors import QuaclrsError, print_error
 from ..folds import PAPER_PROTOCOL_WARNING, FoldProtocol, fold_column
 from ..labels import SOURCE_OF_CLASS
 from ..models.waveforms import Channel
@@ -74,14 +74,19 @@ class EvaluationClips:
         return [path or clip_id for path, clip_id in zip(paths, self.clip_ids, strict=True)]
 
     def decode(
-        self, sampling_rate: int, broken: dict[int, str] | None = None, channel: Channel | None = None
+        self,
+        sampling_rate: int,
+        broken: dict[int, str] | None = None,
+        channel: Channel | None = None,
+        longest: float = math.inf,
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Id and waveform of every clip, one after the other: float32 (samples,) at its true length.
+        """Id and waveform of every clip, one after the other: float32 (samples,), at its true length up to `longest`.
 
         Args:
             sampling_rate: Hz.
             broken: takes the clips that cannot be decoded, which are passed over: place -> why.
-            channel: which is heard, as of `quaclrs.audio.Recording.mono`.
+            channel: which is heard, as of `quaclrs.audio.read_mono`.
+            longest: seconds that are enough of a longer clip, those in its middle.
 
         Raises:
             AudioError: a clip cannot be decoded, or has no audio, and `broken` is None.
@@ -89,7 +94,7 @@ class EvaluationClips:
         for place, (clip_id, audio) in enumerate(self._sounds()):
             try:
                 content, name = _content_of(clip_id, audio)
-                waveform = load_audio(content, sampling_rate, name, channel=channel)
+                waveform = load_audio(content, sampling_rate, name, channel, longest)
             except AudioError as error:
                 if broken is None:
                     raise AudioError(f"{error}, or leave it out by --skip-broken") from error
@@ -106,7 +111,7 @@ class EvaluationClips:
                     pass
             except AudioError as error:
                 reasons.append(str(error))
-                print(f"broken: {error}", file=sys.stderr)
+                print_error(error, "broken")
         if reasons:
             others = f" ({len(reasons) - 1} more broken clips are listed above)" if len(reasons) > 1 else ""
             raise AudioError(f"{reasons[0]}{others}, or leave broken clips out by --skip-broken")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..audio import Recording, find_audio_files, is_encoded, is_one_sound, read_recording, unpack_sound
+from ..audio import Recording, find_audio_files, is_encoded, is_one_sound, read_mono, unpack_sound
 from ..errors import QuaclrsError
 from ..models.waveforms import Channel, mono_at
 from .timeline import SILENCE, UNSURE, Segment, Window, label_windows, read_windows
@@ -202,7 +202,7 @@ class AudioClassifier(ABC):
                     return mono_at(sound, rate, self.sampling_rate, channel)
                 except ValueError as error:
                     raise QuaclrsError(str(error)) from error
-            sound = read_recording(sound, longest=self.longest_read)
+            return read_mono(sound, None, self.longest_read, channel).mono(self.sampling_rate)
         return sound.mono(self.sampling_rate, channel)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,7 +11,7 @@ from operator import itemgetter
 import numpy as np
 import soxr
 
-from ..audio import Mixer, SoundSource, name_of, open_sound
+from ..audio import BLOCK, AudioError, Mixer, SoundSource, name_of, open_sound
 from ..errors import QuaclrsError
 from ..models import LogMelConfig
 from ..models.waveforms import Channel
@@ -21,8 +22,11 @@ SILENCE = "silence"
 #: What a sound is called of which no class's score reaches what is asked for.
 UNSURE = "unsure"
 
-#: Seconds that are decoded at a time.
-_BLOCK = 10.0
+#: Seconds that are decoded at a time, fewer where they are more than `BLOCK` samples.
+_SECONDS = 10.0
+
+#: Seconds between two windows at least, about a frame of the front end: nothing changes in less.
+SHORTEST_HOP = 0.01
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def read_windows(
         file: anything that libsndfile reads.
         sampling_rate: of the windows, in Hz.
         window: seconds; the file's last window may be shorter.
-        hop: seconds, at most `window`.
+        hop: seconds, from `SHORTEST_HOP` to `window`.
         name: what to call the file in a message; its path where absent.
         channel: which is heard, as of `Mixer`.
 
@@ -85,6 +89,10 @@ def read_windows(
     """
     if not 0 < hop <= window < float("inf"):
         raise QuaclrsError(f"window {window:g} s and hop {hop:g} s must be above 0, and hop at most window")
+    if hop < SHORTEST_HOP:
+        raise QuaclrsError(
+            f"hop {hop:g} s is shorter than {SHORTEST_HOP:g} s, in which nothing changes; give a longer one"
+        )
     samples, step = round(window * sampling_rate), hop * sampling_rate
     held = np.zeros(0, dtype=np.float32)  # from sample `first` of the recording on
     first = number = 0
@@ -99,7 +107,7 @@ def read_windows(
         if used > 0:
             held, first = held[used:], first + used
     if first + len(held) == 0:
-        raise QuaclrsError(f"{name or name_of(file)} holds no samples; record it or copy it from its source again")
+        raise AudioError(f"{name or name_of(file)} holds no samples; record it or copy it from its source again")
     yield Window(number * hop, held, sampling_rate)
 
 
@@ -124,23 +132,24 @@ def label_windows(
     """
     if not 0 <= min_score <= 1:
         raise QuaclrsError(f"min_score is {min_score}; it must be from 0 to 1")
-    heard: list[list[np.ndarray]] = []  # of every moment, a stretch of `hop` seconds: the scores of its windows
-    silent: list[bool] = []
+    answers: list[tuple[str, float]] = []  # of the moments, stretches of `hop` seconds, that no window to come holds
+    heard: deque[_Moment] = deque()  # the moments after them
     end = 0.0
     last: Window | None = None
     for number, (window, probabilities) in enumerate(scored):
         end, last = window.start + window.duration, window
+        while len(answers) < number:
+            answers.append(heard.popleft().answer(labels, min_score))
         # A moment that the window holds half of, or more, is heard in it; the first one always is.
-        for moment in range(number, number + max(1, round(window.duration / hop))):
-            if moment == len(heard):
-                begin = (moment - number) * hop
-                heard.append([])
-                silent.append(window.peak(begin, begin + hop) <= silent_peak)
-            heard[moment].append(probabilities)
-    if last is not None and silent[-1]:  # the last moment reaches to the end, past its whole hop
-        silent[-1] = last.peak((len(heard) - 1) * hop - last.start, last.duration) <= silent_peak
-    edges = [*(moment * hop for moment in range(len(heard))), end]
-    answers = [_label_of(np.mean(s, axis=0), q, labels, min_score) for s, q in zip(heard, silent, strict=True)]
+        for place in range(max(1, round(window.duration / hop))):
+            if place == len(heard):
+                heard.append(_Moment(window.peak(place * hop, (place + 1) * hop) <= silent_peak))
+            heard[place].add(probabilities)
+    if last is not None and heard[-1].silent:  # the last moment reaches to the end, past its whole hop
+        begin = (len(answers) + len(heard) - 1) * hop - last.start
+        heard[-1].silent = last.peak(begin, last.duration) <= silent_peak
+    answers += [moment.answer(labels, min_score) for moment in heard]
+    edges = [*(moment * hop for moment in range(len(answers))), end]
     segments: list[Segment] = []
     first = 0
     for label, run in groupby(answers, key=itemgetter(0)):
@@ -150,11 +159,24 @@ def label_windows(
     return segments
 
 
-def _label_of(scores: np.ndarray, silent: bool, labels: Sequence[str], min_score: float) -> tuple[str, float]:
-    if silent:
-        return SILENCE, 1.0
-    best = int(scores.argmax())
-    return labels[best] if scores[best] >= min_score else UNSURE, float(scores[best])
+@dataclass
+class _Moment:
+    """The sum of the scores (classes,) of the windows that hold a moment, and how many they are."""
+
+    silent: bool
+    scores: np.ndarray | float = 0.0
+    windows: int = 0
+
+    def add(self, scores: np.ndarray) -> None:
+        self.scores, self.windows = self.scores + scores, self.windows + 1
+
+    def answer(self, labels: Sequence[str], min_score: float) -> tuple[str, float]:
+        """The best label by the mean score, and that score."""
+        if self.silent:
+            return SILENCE, 1.0
+        scores = np.asarray(self.scores) / self.windows
+        best = int(scores.argmax())
+        return labels[best] if scores[best] >= min_score else UNSURE, float(scores[best])
 
 
 def _mono_blocks(
@@ -163,7 +185,7 @@ def _mono_blocks(
     with open_sound(file, name) as sound:
         mix = Mixer(sound.sampling_rate, channel, sound.name)
         resample = soxr.ResampleStream(sound.sampling_rate, sampling_rate, 1, dtype="float32")
-        for block in sound.blocks(max(1, round(_BLOCK * sound.sampling_rate))):
+        for block in sound.blocks(max(1, min(round(_SECONDS * sound.sampling_rate), BLOCK // sound.channels))):
             mono = mix(block.T)
             yield mono if sound.sampling_rate == sampling_rate else resample.resample_chunk(mono)
         if sound.sampling_rate != sampling_rate:

@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 import soxr
 
-_MOST_CHANNELS = 64
+#: Channels of a sound: those of the largest ambisonic microphones (seventh order) and of most arrays.
+MOST_CHANNELS = 64
+
+#: Rates of a sound, in Hz: from those of hydrophones for whales to those of ultrasonic recorders. Below, nothing of it
+#: can be heard, and a file of a megabyte lasts for days; above are radio signals, and headers that are damaged.
+LOWEST_RATE, HIGHEST_RATE = 100, 1_000_000
+
+#: Seconds of an array that are resampled: so many in its middle, of which any model hears a part.
+_LONGEST = 600
 
 #: An array with at most so many columns, and so many times as many rows, is (samples, channels).
 _MOST_COLUMNS, _ROWS_PER_COLUMN = 32, 50
@@ -35,13 +43,16 @@ _OCTAVES, _LEAST_SHARE, _LEAST_VALUES = (20, 125, 250, 500, 1000, 2000, 4000, 80
 #: Samples of a spectrum, and the level below which nothing is heard that could be lost: one step of 16 bits.
 _FFT, _FAINT = 2048, 2.0**-15
 
+#: Samples over all channels whose spectra are held at once.
+_STRETCH = 1 << 21
+
 
 class WaveformError(ValueError):
     """A waveform that holds no usable samples or has the wrong shape; the message is one line."""
 
 
 def mono_at(clip: Any, sampling_rate: float | None, wanted_rate: int, channel: Channel | None = None) -> np.ndarray:
-    """A clip as float32 mono (samples,) at another rate, at its own length.
+    """A clip as float32 mono (samples,) at another rate, at its own length; of more than ten minutes the middle ten.
 
     Args:
         clip: (samples,), (channels, samples) or, where nothing else can be meant, (samples, channels): an array, a
@@ -51,13 +62,13 @@ def mono_at(clip: Any, sampling_rate: float | None, wanted_rate: int, channel: C
         channel: which to hear, as of `channel_number`; where absent the mean, or the louder of channels that cancel.
 
     Raises:
-        WaveformError: no samples, NaN, infinite or huge samples, more than 64 channels, another shape, no rate above 0,
-            no such channel.
+        WaveformError: no samples, NaN, infinite or huge samples, more than `MOST_CHANNELS`, another shape, a rate that
+            `check_rate` refuses, no such channel.
     """
-    channels = _to_channels(_to_float(to_numpy(clip)))
     rate = wanted_rate if sampling_rate is None else sampling_rate
-    if not rate > 0:  # NaN too
-        raise WaveformError(f"sampling_rate is {sampling_rate}; it must be above 0 Hz")
+    if rate != wanted_rate:
+        check_rate(rate)
+    channels = _middle(_to_channels(_to_float(to_numpy(clip))), rate)
     chosen = channel_number(channel, len(channels))
     if chosen is None and channel is None:
         chosen = cancelling_channel(channels, rate)
@@ -67,6 +78,16 @@ def mono_at(clip: Any, sampling_rate: float | None, wanted_rate: int, channel: C
     resampled = soxr.resample(waveform, rate, wanted_rate)
     # A clip of a few samples can vanish on the way down; its first sample stands for it.
     return resampled if resampled.size else waveform[:1]
+
+
+def check_rate(sampling_rate: Any) -> None:
+    """Refuse by a `WaveformError` a rate that no sound has: no number, or outside `LOWEST_RATE` and `HIGHEST_RATE`."""
+    try:
+        usable = bool(LOWEST_RATE <= sampling_rate <= HIGHEST_RATE)
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise WaveformError(f"sampling_rate is {sampling_rate}; it must be from {LOWEST_RATE} to {HIGHEST_RATE:,} Hz")
 
 
 def channel_number(channel: Channel | None, channels: int) -> int | None:
@@ -108,8 +129,8 @@ def cancelling_channel(clip: np.ndarray, sampling_rate: float) -> int | None:
 
 
 def _seconds_of(clip: np.ndarray, sampling_rate: float) -> Iterator[np.ndarray]:
-    """A clip in stretches of about a second, whole spectra each; the last is up to twice as long."""
-    step = max(1, round(sampling_rate / _FFT)) * _FFT
+    """A clip in stretches of a second or `_STRETCH` samples, whole spectra each; the last is up to twice as long."""
+    step = max(1, round(min(sampling_rate, _STRETCH / len(clip)) / _FFT)) * _FFT
     for start in range(0, max(1, clip.shape[1] - step + 1), step):
         end = start + step if start + 2 * step <= clip.shape[1] else clip.shape[1]
         yield clip[:, start:end]
@@ -143,9 +164,7 @@ def to_numpy(clip: Any) -> np.ndarray:
 def is_channels_last(shape: tuple[int, ...]) -> bool:
     """True for (samples, channels), as soundfile and Gradio have them: few columns, and many more rows."""
     return (
-        len(shape) == 2
-        and 0 < shape[1] <= _MOST_COLUMNS
-        and shape[0] > max(_MOST_CHANNELS, _ROWS_PER_COLUMN * shape[1])
+        len(shape) == 2 and 0 < shape[1] <= _MOST_COLUMNS and shape[0] > max(MOST_CHANNELS, _ROWS_PER_COLUMN * shape[1])
     )
 
 
@@ -158,14 +177,21 @@ def _to_float(clip: np.ndarray) -> np.ndarray:
         return (clip.astype(np.float32) - centre) / half_scale
     if not np.issubdtype(clip.dtype, np.floating):
         raise WaveformError(f"samples must be numbers, not {clip.dtype}")
-    return clip.astype(np.float32)
+    with np.errstate(over="ignore"):  # infinite ones are refused with the others that are too loud
+        return clip.astype(np.float32)
+
+
+def _middle(channels: np.ndarray, sampling_rate: float) -> np.ndarray:
+    longest = round(_LONGEST * sampling_rate)
+    start = max(0, channels.shape[1] - longest) // 2
+    return channels[:, start : start + longest] if start else channels
 
 
 def _to_channels(clip: np.ndarray) -> np.ndarray:
     if clip.ndim not in (1, 2) or clip.size == 0:
         raise WaveformError(f"a clip is (samples,) or (channels, samples) with at least one sample, not {clip.shape}")
     channels = clip.T if is_channels_last(clip.shape) else np.atleast_2d(clip)
-    if len(channels) > _MOST_CHANNELS:
+    if len(channels) > MOST_CHANNELS:
         raise WaveformError(f"a clip of shape {clip.shape} has {len(channels)} channels; pass (channels, samples)")
     if not np.abs(channels).max() <= LOUDEST:  # NaN is not <= either
         raise WaveformError("a clip holds NaN, infinite or huge samples; repair it, or leave these samples out")
