@@ -29,6 +29,9 @@ OWN_MODEL, MODELS_VARIABLE = "the model in the package", "QUACLRS_MODELS"
 
 LONGEST_SECONDS, MOST_MEGABYTES = 600.0, 50.0
 
+#: Samples over all channels: ten minutes of stereo at 48 kHz.
+MOST_SAMPLES = 1 << 26
+
 #: Samples that are all below this are nothing that a microphone heard.
 _SILENT_PEAK = 2.0**-14
 
@@ -114,6 +117,8 @@ def check_sound(file: str | None) -> float:
         peak, powers = 0.0, []
         for block in sound.blocks(size):
             seconds = max(seconds, len(powers) * size / sound.sampling_rate)
+            if len(powers) * size * sound.channels > MOST_SAMPLES:
+                raise QuaclrsError(f"{name} holds more samples than ten minutes of stereo; give a part of it")
             if seconds > LONGEST_SECONDS:
                 raise QuaclrsError(f"{name} lasts {seconds / 60:.0f} minutes; give {LONGEST_SECONDS / 60:g} at most")
             peak = max(peak, float(np.abs(block).max()))
