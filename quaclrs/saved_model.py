@@ -93,15 +93,19 @@ class SavedModel:
             config = QuaclrsConfig(**self.options)
             with torch.device("meta"):  # takes no memory, however large a network the configuration names
                 wanted = model_class(config).state_dict()
+            # An encoder's weights lie in a classifier under this prefix.
+            prefix = f"{model_class.base_model_prefix}."
+            stored = {name if name in wanted else name.removeprefix(prefix): name for name in self.tensors}
             for tensor, expected in wanted.items():
-                if tensor not in self.tensors:
+                if tensor not in stored:
                     raise ValueError(f"it lacks weights ({tensor} …): it is no whole {model_class.__name__}")
-                dtype, shape = self.tensors[tensor]
+                dtype, shape = self.tensors[stored[tensor]]
                 if shape != tuple(expected.shape):
                     raise ValueError(f"weights {tensor} are {list(shape)}, by its options {list(expected.shape)}")
                 if expected.is_floating_point() and not dtype.startswith(FLOATS):
                     raise ValueError(f"weights {tensor} are of type {dtype}; they must be floating-point numbers")
-            tensors = {name: tensor for name, tensor in load_file(self.folder / WEIGHTS).items() if name in wanted}
+            found = load_file(self.folder / WEIGHTS)
+            tensors = {name: found[stored[name]] for name in wanted}
             # From tensors, not from the folder, where adapters and other formats would be looked for too.
             model = model_class.from_pretrained(None, config=config, state_dict=tensors, dtype=torch.float32)
         model.name_or_path = model.config.name_or_path = os.fspath(self.folder)
