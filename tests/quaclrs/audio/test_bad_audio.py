@@ -307,7 +307,7 @@ from quaclrs.inference.classifier import AudioClassifier
 from quaclrs.models import LogMelConfig
 
 class Even(AudioClassifier):
-    def classify(self, waveforms):
+    def _scores_of(self, waveforms):
         assert np.isfinite(waveforms).all()
         return np.full((len(waveforms), 2), 0.5)
 

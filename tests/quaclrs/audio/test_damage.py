@@ -245,6 +245,23 @@ def test_the_loudest_samples_that_are_taken_have_spectra_that_float32_holds(soun
     assert np.isfinite((np.abs(spectrum) ** 2).astype(np.float32)).all()
 
 
+def test_a_segment_of_a_flac_whose_header_counts_all_segments_is_whole(sound: np.ndarray) -> None:
+    content, start = encoded(sound, "FLAC"), 4
+    last = False
+    while not last:  # metadata blocks: a flag in the first bit, 24 bits of size
+        last, size = content[start] >> 7 == 1, int.from_bytes(content[start + 1 : start + 4], "big")
+        start += 4 + size
+    block = int.from_bytes(content[8:10], "big")
+    # The header of frame 60: as that of the first, but for its number.
+    segment = content[:start] + content[content.index(content[start : start + 4] + bytes([60]), start) :]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(read_recording(segment).waveform[0], sound[60 * block :])
+    with pytest.warns(AudioWarning, match="cut short") as warning:
+        heard = read_recording(segment[:-20_000]).waveform[0]
+    assert lost_seconds(warning) == pytest.approx((len(sound) - 60 * block - len(heard)) / RATE, abs=0.01)
+
+
 def test_bounded_memory_holds_a_block_at_a_time(sound: np.ndarray) -> None:
     with open_sound(encoded(sound, "WAV")) as opened:
         blocks = [len(block) for block in opened.blocks(3000)]

@@ -52,11 +52,21 @@ def test_windows_of_another_rate_and_more_channels_are_those_of_the_whole_record
     np.testing.assert_allclose(joined[:shorter], whole[:shorter], atol=1e-4)
 
 
-@pytest.mark.parametrize(("window", "hop"), [(4.0, 0.0), (4.0, -1.0), (1.0, 2.0), (math.inf, 1.0), (math.nan, 1.0)])
+@pytest.mark.parametrize(
+    ("window", "hop"),
+    [(4.0, 0.0), (4.0, -1.0), (1.0, 2.0), (math.inf, 1.0), (math.nan, 1.0), (4.0, math.inf), (4.0, math.nan)],
+)
 def test_a_window_or_hop_that_makes_no_sense_is_refused_in_one_line(window, hop, tmp_path):
     write_noise(tmp_path / "noise.wav", 1.0)
     with pytest.raises(QuaclrsError, match="must be above 0, and hop at most window"):
         list(read_windows(tmp_path / "noise.wav", RATE, window, hop))
+
+
+@pytest.mark.parametrize("hop", [1e-9, 1e-300, 0.0099])
+def test_a_hop_in_which_nothing_changes_is_refused_in_one_line(hop, tmp_path):
+    write_noise(tmp_path / "noise.wav", 1.0)
+    with pytest.raises(QuaclrsError, match=r"is shorter than 0\.01 s, in which nothing changes; give a longer one"):
+        list(read_windows(tmp_path / "noise.wav", RATE, 4.0, hop))
 
 
 def window(start: float, seconds: float = 2.0, loud: bool = True) -> Window:

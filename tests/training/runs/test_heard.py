@@ -128,6 +128,6 @@ def test_imagenets_and_random_weights_have_heard_nothing_and_a_files_own_word_co
 
 def test_a_config_that_is_no_json_is_one_line(tmp_path):
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(QuaclrsError, match=r"^--init-from .* cannot be loaded \(.*config\.json") as error:
+    with pytest.raises(QuaclrsError, match=r"config\.json cannot be read as JSON .* --init-from") as error:
         options(Path("data"), init_from=str(tmp_path))
     assert "\n" not in str(error.value)
