@@ -114,7 +114,7 @@ def written_at_once(output: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = stack.enter_context(written(output))
+            unfinished = stack.enter_context(written(output, durable=True))
             unfinished.mkdir()
         except OSError as error:
             raise QuaclrsError(f"{output} cannot be created ({error.strerror}); choose another --output") from error

@@ -10,39 +10,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
-
 from .errors import QuaclrsError
 
 #: File that a writer holds locked in its unfinished folder; a writer that was killed holds it no longer.
 _HELD = ".quaclrs.lock"
 
 
-def printable(name: str) -> str:
+def storable(name: str) -> str:
     """A name of a file as text that every table takes: bytes that are no UTF-8 are written as `\\udcff`."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Path]:
+def written(path: Path, durable: bool = False) -> Iterator[Path]:
     """A place beside `path` for a file or a folder, which gets its name when the block ends without an error.
 
-    A former file or empty folder of that name is replaced. The parent folder must exist. What gets the name is on the
-    disk by then, so that it survives a power cut too. What writers that were killed have left of it goes.
+    A former file or empty folder of that name is replaced. The parent folder must exist. What writers that were killed
+    have left of it goes.
+
+    Args:
+        path: of the file or folder.
+        durable: wait until it is on the disk before it gets its name, so that it survives a power cut too. A disk takes
+            some hundredths of a second for each file.
     """
+    from filelock import FileLock  # takes a fifth of a second
+
     prefix = f".{path.name[:32]}."
     _remove_left_behind(path.parent, prefix)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
-    lock = FileLock(folder / _HELD, timeout=0)
+    lock = FileLock(folder / ".lock", timeout=0)
     try:
         with suppress(OSError, NotImplementedError):  # a disk without locks, where nothing is ever taken for left
             lock.acquire()
+            os.link(lock.lock_file, folder / _HELD)  # seen by others once it is held, not before
         yield folder / path.name
-        flush_to_disk(folder / path.name)
+        if durable:
+            flush_to_disk(folder / path.name)
         if path.is_dir():
             path.rmdir()
         (folder / path.name).replace(path)
-        _flush(path.parent)
+        if durable:
+            _flush(path.parent)
     finally:
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
@@ -50,6 +58,8 @@ def written(path: Path) -> Iterator[Path]:
 
 def _remove_left_behind(parent: Path, prefix: str) -> None:
     """Remove unfinished folders whose writer is gone: they have a lock that nobody holds. All others stay."""
+    from filelock import FileLock
+
     with suppress(OSError, NotImplementedError):
         for entry in os.scandir(parent):
             held = Path(entry.path, _HELD)

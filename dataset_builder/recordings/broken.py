@@ -5,7 +5,6 @@ What passes here has a length, a rate and channels that all later work takes, so
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from quaclrs.audio import AudioError, AudioWarning, read_recording
-from quaclrs.errors import QuaclrsError, first_line_of
+from quaclrs.errors import QuaclrsError, first_line_of, print_error
 
 from ..sources.report import SourceReport
 from .duplicates import pcm_fingerprint
@@ -50,7 +49,7 @@ def leave_out_broken(
     checked = dict(zip(paths, _check_all(paths, ordered_map), strict=True))
     broken = [found for found in checked.values() if isinstance(found, str)]
     for line in broken:
-        print(f"broken: {' '.join(line.split())}", file=sys.stderr)
+        print_error(line, "broken")
     if broken and not skip_broken:
         others = f" ({len(broken) - 1} more broken files are listed above)" if len(broken) > 1 else ""
         raise QuaclrsError(f"{broken[0]}{others}, or leave broken files out by --skip-broken")

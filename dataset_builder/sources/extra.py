@@ -12,7 +12,7 @@ from quaclrs.audio import find_audio_files
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.evaluation_clips import listed
 from quaclrs.evaluation.sound_folders import label_sounds
-from quaclrs.files import printable
+from quaclrs.files import storable
 from quaclrs.labels import CLASS_NAMES
 
 from .files import read_table, refuse_doubled_names
@@ -88,7 +88,7 @@ def _scan_class(label: str, folder: Path) -> tuple[list[SourceClip], bool, list[
         of_clip = facts.get(path, ClipFacts())
         clips.append(
             SourceClip(
-                clip_id=printable(f"{EXTRA}/{label}/{path.relative_to(folder).with_suffix('').as_posix()}"),
+                clip_id=storable(f"{EXTRA}/{label}/{path.relative_to(folder).with_suffix('').as_posix()}"),
                 path=path,
                 label=label,
                 source=EXTRA,

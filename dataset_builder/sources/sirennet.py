@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quaclrs.audio import find_audio_files
 from quaclrs.errors import QuaclrsError
-from quaclrs.files import printable
+from quaclrs.files import storable
 from quaclrs.labels import SIRENNET, SIRENNET_CLASSES
 
 from .download import RemoteArchive
@@ -54,7 +54,7 @@ def scan_sirennet(folder: Path) -> SourceReport:
     for label, found in paths.items():
         refuse_doubled_names(root / label, found)
         report.clips += [
-            SourceClip(f"{SIRENNET}/{label}/{printable(path.stem)}", path, label, SIRENNET, *provenance)
+            SourceClip(f"{SIRENNET}/{label}/{storable(path.stem)}", path, label, SIRENNET, *provenance)
             for path in found
         ]
         lacking = SIRENNET_PUBLISHED_COUNTS[label] - counts[label]

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ..errors import printable
 from ..evaluation.reports.tables import percent
 from ..models import LogMelConfig
 
@@ -52,7 +53,7 @@ def run_info(options: argparse.Namespace) -> int:
         "licence": described["licence"] + (f" ({described['licence_file']})" if described["licence_file"] else ""),
     }
     for name, value in rows.items():  # a model's own words move no cursor and paint nothing
-        print("".join(c if c.isprintable() else "?" for c in f"{name}: {value}"))
+        print(printable(f"{name}: {value}"))
     return 0
 
 

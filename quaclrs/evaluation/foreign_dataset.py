@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..audio import find_audio_files, has_audio_files
 from ..dataset_checks import open_dataset
 from ..errors import QuaclrsError, first_line_of
-from ..files import printable, refuse_unwritable_cache
+from ..files import refuse_unwritable_cache, storable
 from ..hub import may_be_repo_id
 from ..text_files import read_json, read_yaml
 from .sound_folders import TABLE_ENDINGS, label_sounds
@@ -195,8 +195,8 @@ def _list_folder(folder: Path, split: str | None, label_column: str | None, know
     rows = Dataset.from_dict(
         {
             "audio": [_encoded(folder / sound.file) for sound in sounds],
-            "clip_id": [printable(sound.file.as_posix()) for sound in sounds],
-            "label": [None if sound.label is None else printable(sound.label) for sound in sounds],
+            "clip_id": [storable(sound.file.as_posix()) for sound in sounds],
+            "label": [None if sound.label is None else storable(sound.label) for sound in sounds],
         },
         # Not the type `Audio`, which needs torchcodec to take a path in.
         features=Features({"audio": {"bytes": Value("binary"), "path": text}, "clip_id": text, "label": text}),
@@ -208,6 +208,6 @@ def _list_folder(folder: Path, split: str | None, label_column: str | None, know
 
 def _encoded(file: Path) -> dict[str, Any]:
     """A sound as a row holds it: by its path, or by its content where the path is no text."""
-    path = printable(str(file))
+    path = storable(str(file))
     is_text = path == str(file) or not file.is_file()
     return {"bytes": None if is_text else file.read_bytes(), "path": path}

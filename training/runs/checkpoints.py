@@ -39,7 +39,7 @@ def save_checkpoint(
     values = {**values, **state.describe()}
     if state.accelerator.is_main_process:
         _remove_unfinished(folder)
-        with written(final) as unfinished:
+        with written(final, durable=True) as unfinished:
             state.write(unfinished, values)
         complete = [path for path in list_checkpoints(folder) if (path / STATE_FILE).is_file()]
         for old in complete[:-keep]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import warm_python
+from datasets import Dataset
 from fake_training import FakeSupervisedTraining
 
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
@@ -23,7 +24,8 @@ from training.weights.imagenet import ImageNetWeights
 def command(monkeypatch, tmp_path, capsys):
     """Runs the command on a data set whose folds 1 to 3 are complete, and returns (status, output, errors)."""
     rows = {"fold": [1, 1, 2, 2, 3, 3, 4], "source": ["urbansound8k", "sirennet"] * 3 + ["urbansound8k"]}
-    monkeypatch.setattr(plan, "load_urbansound13", lambda _: {**rows, "fold_paper": rows["fold"]})
+    dataset = Dataset.from_dict({**rows, "fold_paper": rows["fold"]})
+    monkeypatch.setattr(plan, "load_urbansound13", lambda _: dataset)
     monkeypatch.setattr(reproduce, "_trains_on_cuda", lambda: False)
 
     class Command:

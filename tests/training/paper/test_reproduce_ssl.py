@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 from fake_training import FakeBackbone, FakeSSLTraining
 
 from quaclrs.errors import QuaclrsError
@@ -28,8 +29,9 @@ def command(monkeypatch, tmp_path, capsys):
     """Runs the command on a data set whose folds 1 to 3 are complete, and returns (status, output, errors)."""
     rows = {"fold": [1, 1, 2, 2, 3, 3, 4], "source": ["urbansound8k", "sirennet"] * 3 + ["urbansound8k"]}
     rows |= {name: [f"{name} {i}" for i in range(7)] for name in ("clip_id", "recording_id")}
+    dataset = Dataset.from_dict({**rows, "fold_paper": rows["fold"]})
     for module in (plan, gains):
-        monkeypatch.setattr(module, "load_urbansound13", lambda _: {**rows, "fold_paper": rows["fold"]})
+        monkeypatch.setattr(module, "load_urbansound13", lambda _: dataset)
 
     class Command:
         training = FakeSSLTraining()
