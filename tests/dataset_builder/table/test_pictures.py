@@ -84,7 +84,9 @@ def test_real_clips_become_the_pictures_of_their_librosa_log_mels(shared_data, t
 
 
 def test_a_data_set_of_pictures_is_refused_where_audio_is_needed(built):
-    with pytest.raises(QuaclrsError, match="has no column audio; .* build it with python -m dataset_builder build") as error:
+    with pytest.raises(
+        QuaclrsError, match=r"has no column audio; .* build it with python -m dataset_builder build"
+    ) as error:
         load_urbansound13(built["spectrogram"])
     assert "\n" not in str(error.value)
 
