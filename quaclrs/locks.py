@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +19,8 @@ from .files import refuse_unwritable
 def only_writer(folder: Path, option: str = "--output-dir") -> Iterator[None]:
     """Be the only process that writes a folder, which need not exist yet.
 
-    The lock is a hidden file beside the folder, which the system frees however its holder ends.
+    The lock is a hidden file beside the folder, which the system frees however its holder ends. Beside a folder that is
+    there, a mounted disk for one, there may be no room for it: then it lies with this machine's temporary files.
 
     Args:
         folder: whose parents are made where absent.
@@ -27,9 +30,14 @@ def only_writer(folder: Path, option: str = "--output-dir") -> Iterator[None]:
         QuaclrsError: another process writes it, or the place cannot be written.
     """
     path = Path(os.path.realpath(folder))
-    refuse_unwritable(path.parent, option)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name[:200]}.lock"), timeout=0)
+    if path.is_dir() and not os.access(path.parent, os.W_OK):
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()
+        place = Path(tempfile.gettempdir(), f"quaclrs-{digest[:16]}.lock")
+    else:
+        refuse_unwritable(path.parent, option)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        place = path.with_name(f".{path.name[:200]}.lock")
+    lock = FileLock(place, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:

@@ -13,9 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import QuaclrsError, first_line_of
+from ..text_files import parse_yaml
 from .variants import ORIGINAL, VARIANTS
 
 _SHIPPED = files(__package__) / "policies"
@@ -68,8 +67,8 @@ def load_policies(name_or_file: str | os.PathLike[str], views: int = 1) -> list[
             f"augmentation policy {name} does not exist; give a .yaml file or one of {', '.join(shipped_policies())}"
         )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise QuaclrsError(f"augmentation policy {name} cannot be read ({first_line_of(error)})") from error
     of_views = values["views"] if isinstance(values, dict) and set(values) == {"views"} else [values]
     if not isinstance(of_views, list) or not of_views:

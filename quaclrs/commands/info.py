@@ -61,7 +61,7 @@ def describe_model(model: str | None) -> dict[str, Any]:
     """Read a model's config, weights and card without torch.
 
     Raises:
-        QuaclrsError: there is no such model, or it is no QUACLRS model.
+        QuaclrsError: the model is missing, or of another kind.
     """
     from ..default_model import PACKAGED
     from ..evaluation.training_data import TrainingData

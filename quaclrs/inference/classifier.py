@@ -68,7 +68,7 @@ class AudioClassifier(ABC):
 
     @abstractmethod
     def _scores_of(self, waveforms: np.ndarray) -> np.ndarray:
-        """The same, whatever the numbers are."""
+        """Class probabilities as `classify` gives them, not yet checked."""
 
     def predict(
         self,

@@ -66,3 +66,15 @@ def test_a_link_to_a_folder_is_that_folder(tmp_path, holder):
     (tmp_path / "link").symlink_to(tmp_path / "run")
     with pytest.raises(QuaclrsError, match="link is being written"), only_writer(tmp_path / "link"):
         pass
+
+
+def test_a_folder_beside_which_nothing_can_be_written_has_one_writer_too(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with (
+        only_writer(tmp_path / "disk"),
+        pytest.raises(QuaclrsError, match="disk is being written"),
+        only_writer(tmp_path / "disk"),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["disk"]

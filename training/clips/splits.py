@@ -57,7 +57,7 @@ class Split:
         """
         return DataLoader(
             self.dataset,
-            batch_size=min(batch_size, len(self)),
+            batch_size=max(1, min(batch_size, len(self))),
             sampler=sampler,
             drop_last=sampler is not None,
             num_workers=num_workers,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from quaclrs.models import LogMelSpectrogram
 
-from ..runs.termination import outlive_signals
 from .splits import Split
 
 #: Clips that the front end sees at once.
@@ -53,13 +52,7 @@ def log_mels_of(split: Split, front_end: LogMelSpectrogram, num_workers: int) ->
         front_end: on the CPU.
         num_workers: processes that decode.
     """
-    loader = DataLoader(
-        split.dataset,
-        batch_size=_BATCH,
-        num_workers=num_workers,
-        collate_fn=split.collate,
-        worker_init_fn=outlive_signals,
-    )
+    loader = split.loader(_BATCH, num_workers)
     made = [
         (batch["input_features"] if split.variants else front_end(batch["input_values"])).half() for batch in loader
     ]
