@@ -14,8 +14,15 @@ from pathlib import Path
 #: What makes a waveform of a file, relative to the package.
 DECODING = ("audio/**/*.py", "models/waveforms.py")
 
-#: What makes an embedding of a clip: decoding, cuts, augmented copies and their policies, front end and networks.
-EMBEDDING = (*DECODING, "text_files.py", "transforms.py", "evaluation/shortcuts.py", "augment/**/*.py", "models/**/*.py")
+#: What makes an embedding of a clip: decoding, cuts, augmented copies, their policies, front end and networks.
+EMBEDDING = (
+    *DECODING,
+    "text_files.py",
+    "transforms.py",
+    "evaluation/shortcuts.py",
+    "augment/**/*.py",
+    "models/**/*.py",
+)
 
 #: Libraries under them whose versions count too.
 _LIBRARIES = {DECODING: ("soundfile", "soxr"), EMBEDDING: ("soundfile", "soxr", "torch", "torchvision", "timm")}
