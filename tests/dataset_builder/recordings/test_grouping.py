@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,7 @@ def test_mistakes_name_the_clip_or_the_parameter():
 # Real clips
 
 
+@cache
 def siren_clips(class_name: str) -> tuple[list[str], list[tuple[np.ndarray, int]]]:
     shared = Path(os.environ.get("QUACLRS_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data"))
     paths = sorted((shared / "sireNNet" / class_name).glob("*.ogg"))
@@ -184,6 +186,11 @@ def siren_clips(class_name: str) -> tuple[list[str], list[tuple[np.ndarray, int]
         waveform, rate = soundfile.read(path, dtype="float32", always_2d=True)
         clips.append((waveform.mean(axis=1), rate))
     return [path.stem for path in paths], clips
+
+
+@cache
+def grouping_of(class_name: str) -> Grouping:
+    return group_recordings(siren_clips(class_name)[1])
 
 
 def highest_correlations(clips: list[tuple[np.ndarray, int]]) -> np.ndarray:
@@ -237,13 +244,12 @@ def assert_same_groups(clips: list[tuple[np.ndarray, int]], grouping: Grouping, 
 
 @pytest.mark.parametrize(("class_name", "fewest", "most"), [("ambulance", 116, 126), ("traffic", 43, 47)])
 def test_real_near_duplicates_are_as_many_as_known(class_name, fewest, most):
-    _, clips = siren_clips(class_name)
-    assert fewest <= group_recordings(clips).labels.max() + 1 <= most
+    assert fewest <= grouping_of(class_name).labels.max() + 1 <= most
 
 
 def test_real_firetruck_clips_hold_hardly_a_duplicate():
     _, clips = siren_clips("firetruck")
-    assert group_recordings(clips).labels.max() + 1 >= len(clips) - 3
+    assert grouping_of("firetruck").labels.max() + 1 >= len(clips) - 3
 
 
 @pytest.mark.parametrize("class_name", ["ambulance", "traffic"])
@@ -264,13 +270,13 @@ def test_a_subset_of_real_clips_is_grouped_as_direct_correlation_says(class_name
 )
 def test_all_real_clips_are_grouped_as_direct_correlation_says(class_name):
     _, clips = siren_clips(class_name)
-    assert_same_groups(clips, group_recordings(clips), highest_correlations(clips))
+    assert_same_groups(clips, grouping_of(class_name), highest_correlations(clips))
 
 
 def test_real_police_recordings_do_not_merge():
-    names, clips = siren_clips("police")
+    names, _ = siren_clips("police")
     recordings = np.array([re.sub(r"_\d+$", "", name) for name in names])
-    labels = group_recordings(clips).labels
+    labels = grouping_of("police").labels
     assert len(set(recordings)) == 11
     for label in set(labels):
         assert len(set(recordings[labels == label])) == 1

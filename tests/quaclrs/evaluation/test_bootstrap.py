@@ -70,14 +70,14 @@ def test_intervals_are_quantiles_of_scikit_learns_figures_of_clips_really_repeat
     case = four_class_folds()
     labels, runs, sources = case["labels"], case["probabilities"], case["sources"]
     clusters, class_of_cluster = cluster_clips(labels, case["recording_ids"])
-    drawn = draw_recordings(class_of_cluster, replicates=60, seed=11)
+    drawn = draw_recordings(class_of_cluster, replicates=20, seed=11)
     replicates = []
-    for replicate in range(60):
+    for replicate in range(20):
         rows = np.repeat(np.arange(len(labels)), drawn[clusters, replicate])
         of_runs = [by_scikit_learn(labels[rows], run[rows], sources[rows]) for run in runs]
         replicates.append({name: np.mean([figures[name] for figures in of_runs]) for name in of_runs[0]})
 
-    found = flattened(bootstrap_intervals(**case, replicates=60, confidence=0.8, seed=11))
+    found = flattened(bootstrap_intervals(**case, replicates=20, confidence=0.8, seed=11))
 
     for name in replicates[0]:
         expected = np.quantile([figures[name] for figures in replicates], [0.1, 0.9])
