@@ -1,9 +1,9 @@
 """Child processes of Python that begin with the large libraries imported: `run([...])` in place of `subprocess.run`.
 
 Importing PyTorch and its company takes longer than most of what the tests' commands do. A server imports them once and
-forks a child for each command. The Hugging Face libraries read their environment when they are first imported, so a
-command with a Hub or a cache of its own imports them itself. Where an import is what is tested, start a fresh
-interpreter.
+forks a child for each command, or several that train together. The Hugging Face libraries read their environment when
+they are first imported, so a command with a Hub or a cache of its own imports them itself. Where an import is what is
+tested, start a fresh interpreter.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import importlib
 import json
 import os
 import runpy
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,12 +43,19 @@ _HUGGING_FACE = (
 #: Without and with the Hugging Face libraries.
 _servers: dict[bool, subprocess.Popen] = {}
 
+#: A server answers one at a time.
+_lock = threading.Lock()
+
+#: Seconds that processes have to end after another one of theirs has failed, as under torch's own launcher.
+_GRACE = 30
+
 
 def run(
     arguments: Sequence[str],
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] = ".",
     stdin: str | os.PathLike[str] = os.devnull,
+    processes: int = 1,
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with these arguments, `-m module …`, `-c code …` or a script, and wait for its end.
 
@@ -55,9 +64,10 @@ def run(
         env: all environment variables; this process's without it.
         cwd: its working directory.
         stdin: file that it reads as its standard input.
+        processes: ranks of one training, see `fork`.
 
     Returns:
-        Exit status, negative for a signal, and what it printed.
+        Exit status, negative for a signal, and what all of them printed.
     """
     with tempfile.TemporaryDirectory() as folder:
         output, error = Path(folder, "stdout"), Path(folder, "stderr")
@@ -66,12 +76,14 @@ def run(
             "environment": dict(os.environ if env is None else env),
             "cwd": str(Path(cwd).resolve()),
             "files": [str(Path(stdin).resolve()), str(output), str(error)],
+            "processes": processes,
         }
-        server = _running_server(with_hugging_face=_of_hub(job["environment"]) == _of_hub(os.environ))
-        assert server.stdin and server.stdout
-        server.stdin.write(json.dumps(job) + "\n")
-        server.stdin.flush()
-        status = int(server.stdout.readline())
+        with _lock:
+            server = _running_server(with_hugging_face=_of_hub(job["environment"]) == _of_hub(os.environ))
+            assert server.stdin and server.stdout
+            server.stdin.write(json.dumps(job) + "\n")
+            server.stdin.flush()
+            status = int(server.stdout.readline())
         return subprocess.CompletedProcess(job["arguments"], status, output.read_text(), error.read_text())
 
 
@@ -83,7 +95,8 @@ def _running_server(with_hugging_face: bool) -> subprocess.Popen:
     if with_hugging_face not in _servers:
         libraries = _LIBRARIES + (_HUGGING_FACE if with_hugging_face else ())
         command = [sys.executable, __file__, *libraries]
-        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # what PyTorch reads when it is imported
+        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=one_thread)
         atexit.register(_close, server)
         _servers[with_hugging_face] = server
     return _servers[with_hugging_face]
@@ -104,18 +117,61 @@ def _serve(libraries: Sequence[str]) -> None:
     gc.freeze()  # a collection in a child would copy all that it looks at
     answers = os.fdopen(os.dup(1), "w")
     while line := sys.stdin.readline():
+        job = json.loads(line)
+
+        def work(rank: dict[str, str], job: dict[str, Any] = job) -> NoReturn:
+            answers.close()
+            _end(_status_of({**job, "environment": job["environment"] | rank}))
+
+        print(fork(job["processes"], work), file=answers, flush=True)
+
+
+def fork(processes: int, work: Callable[[dict[str, str]], NoReturn]) -> int:
+    """Fork ranks of one training and wait for them.
+
+    Args:
+        processes: so many of them.
+        work: ends the forked process. It gets the variables that torch's launcher sets, by which they find each other;
+            none where there is but one.
+
+    Returns:
+        The exit status of the first that failed, 0 where none did. When one fails the others are told to end.
+    """
+    children = set()
+    for rank in _ranks(processes):
         child = os.fork()
         if child == 0:
-            answers.close()
-            _end(_status_of(json.loads(line)))
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
+            work(rank)
+        children.add(child)
+    failure = 0
+    while children:
+        child, status = os.wait()
+        children.discard(child)
+        if status and not failure:
+            failure = os.waitstatus_to_exitcode(status)
+            for other in children:
+                os.kill(other, signal.SIGTERM)
+            signal.signal(signal.SIGALRM, lambda *_: [os.kill(other, signal.SIGKILL) for other in children])
+            signal.alarm(_GRACE)
+    signal.alarm(0)
+    return failure
+
+
+def _ranks(processes: int) -> list[dict[str, str]]:
+    """What the environment of each process has of its own; nothing of a single one."""
+    if processes == 1:
+        return [{}]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    common |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
 
 
 def _status_of(job: dict[str, Any]) -> int:
     """Be the process that was asked for; its exit status."""
     for descriptor, file in enumerate(job["files"]):
-        opened = os.open(file, os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        opened = os.open(file, os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(opened, descriptor)
     # By the line, so that a child that is killed has said what it said.
     sys.stdin, sys.stdout = os.fdopen(0, "r", closefd=False), os.fdopen(1, "w", 1, closefd=False)

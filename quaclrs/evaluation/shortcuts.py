@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 SHORTCUT_COLUMNS: tuple[str, ...] = ("duration", "original_channels", "original_sampling_rate")
 
 
+#: Trees of the forest that hears nothing.
+TREES = 200
+
+
 def shortcut_columns(dataset: Dataset) -> tuple[str, ...]:
     """Columns among `SHORTCUT_COLUMNS` that a data set has, in their order.
 
@@ -56,7 +60,7 @@ def shortcut_features(dataset: Dataset, rows: Sequence[int]) -> np.ndarray:
 def shortcut_probabilities(
     train_features: np.ndarray, train_labels: np.ndarray, test_features: np.ndarray, num_classes: int, seed: int
 ) -> np.ndarray:
-    """Class probabilities by a random forest of 200 trees that weighs every class the same.
+    """Class probabilities by a random forest of `TREES` trees that weighs every class the same.
 
     Args:
         train_features: (train clips, columns) floats, NaN where unknown.
@@ -83,7 +87,7 @@ def shortcut_probabilities(
             f"train_features {train_features.shape} and test_features {test_features.shape} must have the same columns"
         )
     # Leaves of several clips: the probabilities of a length that few clips share stay cautious.
-    forest = RandomForestClassifier(200, min_samples_leaf=3, class_weight="balanced", random_state=seed % 2**32)
+    forest = RandomForestClassifier(TREES, min_samples_leaf=3, class_weight="balanced", random_state=seed % 2**32)
     forest.fit(train_features, train_labels)
     probabilities = np.zeros((len(test_features), num_classes))
     probabilities[:, forest.classes_] = forest.predict_proba(test_features)

@@ -1,1 +1,71 @@
 """What the tests of training share; this file also lets the folders below import the helpers beside it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import warm_python
+from huggingface_hub import DatasetCard
+from launching import ROOT
+from matplotlib.figure import Figure
+
+from quaclrs.evaluation import shortcuts
+from quaclrs.evaluation.figures.style import save_figure
+from training.ssl import results as of_ssl
+from training.supervised import results as supervised
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_ends_of_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Spare the many runs of these tests what takes longer than their training: a large forest and plots.
+
+    A plot of each name is drawn once, and copied from then on. Runs in child processes are as users have them.
+    """
+    drawn = tmp_path_factory.mktemp("drawn")
+
+    def save(figure: Figure, path: Path) -> Path:
+        first = drawn / path.name
+        if not first.exists():
+            save_figure(figure, first)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy(first, path))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shortcuts, "TREES", 10)
+        for module in (supervised, of_ssl):
+            patch.setattr(module, "save_figure", save)
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_sample(sample_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded sample with one clip of each class in each fold, for runs that are but compared with each other."""
+    folder = tmp_path_factory.mktemp("small") / "sample"
+    (folder / "data").mkdir(parents=True)
+    card = DatasetCard.load(sample_dataset / "README.md")
+    for info in card.data.dataset_info:
+        del info["splits"]  # numbers of rows
+    card.save(folder / "README.md")
+    for file in sorted((sample_dataset / "data").iterdir()):
+        table = pq.read_table(file)
+        first = {label: row for row, label in reversed(list(enumerate(table["label"].to_pylist())))}
+        pq.write_table(table.take(sorted(first.values())), folder / "data" / file.name)
+    return folder
+
+
+@pytest.fixture
+def warm_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that a command starts in processes of their own have PyTorch imported, and come one after the other."""
+
+    def run(command: list[str], env: dict[str, str], **_) -> subprocess.CompletedProcess:
+        finished = warm_python.run(command[1:], env=env, cwd=ROOT)
+        print(finished.stdout, finished.stderr, file=sys.stderr)
+        return finished
+
+    monkeypatch.setattr("training.runs.run.subprocess.run", run)

@@ -28,20 +28,30 @@ def launch(
     module_or_script: str = TRAINER,
     environment: Mapping[str, Any] | None = None,
 ) -> subprocess.CompletedProcess:
-    """Train on CPUs with one thread a process: one process by Python, several by `accelerate launch`.
+    """Train on CPUs with one thread a process, in processes that have PyTorch imported; see `warm_python.run`."""
+    command, everything = _command(arguments, module_or_script, environment)
+    return warm_python.run(command, env=everything, cwd=ROOT, processes=processes)
 
-    `accelerate launch` gives a single process nothing, and would hide its exit status.
-    """
-    program = [module_or_script] if module_or_script.endswith(".py") else ["-m", module_or_script]
+
+def accelerate_launch(
+    arguments: list[str], processes: int, module_or_script: str = TRAINER
+) -> subprocess.CompletedProcess:
+    """Train as `launch` does, but by the launcher that users type."""
     launcher = [
         "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes), "--num_machines", "1",
         "--mixed_precision", "no", "--dynamo_backend", "no",
-    ] if processes > 1 else []  # fmt: skip
+    ]  # fmt: skip
+    command, everything = _command(arguments, module_or_script, None)
+    return subprocess.run(
+        [sys.executable, *launcher, *command],
+        cwd=ROOT, capture_output=True, text=True, timeout=600, check=False, env=everything,
+    )  # fmt: skip
+
+
+def _command(
+    arguments: list[str], module_or_script: str, environment: Mapping[str, Any] | None
+) -> tuple[list[str], dict[str, str]]:
+    program = [module_or_script] if module_or_script.endswith(".py") else ["-m", module_or_script]
     paths = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"  # a script's own folder is not the clone
     ours = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    command, everything = [*launcher, *program, *map(str, arguments)], {**os.environ, **ours, **(environment or {})}
-    if processes == 1:
-        return warm_python.run(command, env=everything, cwd=ROOT)
-    return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False, env=everything
-    )
+    return [*program, *map(str, arguments)], {**os.environ, **ours, **(environment or {})}

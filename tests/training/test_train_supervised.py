@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from launching import launch, without_times
+from launching import accelerate_launch, without_times
 from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
@@ -165,11 +165,11 @@ def test_a_run_resumed_after_its_first_epoch_equals_one_never_interrupted(run, s
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_finished_run_goes_on_to_more_epochs_as_if_they_had_been_asked_for_at_first(sample_dataset, tmp_path):
+def test_a_finished_run_goes_on_to_more_epochs_as_if_they_had_been_asked_for_at_first(small_sample, tmp_path):
     constant = {"lr_scheduler": "constant", "warmup_epochs": 0, "max_clips_per_class": 2}
-    train(config(sample_dataset, tmp_path / "run", epochs=1, **constant))
-    longer = train(config(sample_dataset, tmp_path / "run", epochs=2, resume="auto", **constant)).to_dict()
-    at_once = train(config(sample_dataset, tmp_path / "once", epochs=2, **constant)).to_dict()
+    train(config(small_sample, tmp_path / "run", epochs=1, **constant))
+    longer = train(config(small_sample, tmp_path / "run", epochs=2, resume="auto", **constant)).to_dict()
+    at_once = train(config(small_sample, tmp_path / "once", epochs=2, **constant)).to_dict()
     assert without_times(longer) == without_times(at_once)
     expected = weights(tmp_path / "once")
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(tmp_path / "run").items())
@@ -188,10 +188,10 @@ def test_augmenting_in_workers_or_on_the_device_trains_the_same_model(run, sampl
     assert distance < 0.05 * other
 
 
-def test_the_policy_and_the_padding_of_a_run_are_saved_with_it(sample_dataset, tmp_path):
+def test_the_policy_and_the_padding_of_a_run_are_saved_with_it(small_sample, tmp_path):
     policy = tmp_path / "mine.yaml"
     policy.write_text("mixup: {alpha: 0.4, probability: 0.5}\ngain: {decibels: [-6, 6]}\nrandom_placement: true\n")
-    train(config(sample_dataset, tmp_path / "run", augment=str(policy), pad_mode="repeat", epochs=1))
+    train(config(small_sample, tmp_path / "run", augment=str(policy), pad_mode="repeat", epochs=1))
     saved = yaml.safe_load((tmp_path / "run" / "policy.yaml").read_text())
     assert saved["mixup"] == {"alpha": 0.4, "probability": 0.5}
     assert saved["random_placement"] is True
@@ -206,13 +206,13 @@ def test_a_run_is_not_resumed_with_another_policy_or_option(run, sample_dataset,
             train(config(sample_dataset, folder, resume="auto", **other))
 
 
-def test_a_run_is_not_resumed_after_its_policy_file_was_edited(sample_dataset, tmp_path):
+def test_a_run_is_not_resumed_after_its_policy_file_was_edited(small_sample, tmp_path):
     policy = tmp_path / "mine.yaml"
     policy.write_text("gain: {decibels: [-6, 6]}")
-    train(config(sample_dataset, tmp_path / "run", augment=str(policy), epochs=1))
+    train(config(small_sample, tmp_path / "run", augment=str(policy), epochs=1))
     policy.write_text("gain: {decibels: [-9, 9]}")
     with pytest.raises(QuaclrsError, match="another augmentation policy"):
-        train(config(sample_dataset, tmp_path / "run", augment=str(policy), epochs=1, resume="auto"))
+        train(config(small_sample, tmp_path / "run", augment=str(policy), epochs=1, resume="auto"))
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "policy.yaml"])
@@ -225,9 +225,9 @@ def test_a_damaged_file_of_a_resumed_run_is_one_line_that_names_it(run, sample_d
     assert "\n" not in str(error.value)
 
 
-def test_a_training_whose_loss_is_no_number_stops_at_that_epoch_and_keeps_no_checkpoint_of_it(sample_dataset, tmp_path):
+def test_a_training_whose_loss_is_no_number_stops_at_that_epoch_and_keeps_no_checkpoint_of_it(small_sample, tmp_path):
     with pytest.raises(QuaclrsError, match=r"epoch 1: train_loss is (nan|inf); lower --learning-rate"):
-        train(config(sample_dataset, tmp_path / "run", learning_rate=1e30, max_clips_per_class=3, batch_size=13))
+        train(config(small_sample, tmp_path / "run", learning_rate=1e30, max_clips_per_class=3, batch_size=13))
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
     assert not (tmp_path / "run" / "metrics.json").exists()
 
@@ -240,7 +240,7 @@ def test_a_folder_that_another_run_writes_is_refused_before_anything_is_read(run
     assert list(run[0].parent.iterdir()) == [run[0]]  # nothing stays of the lock of a run that ended
 
 
-def test_a_linear_probe_trains_the_head_and_leaves_the_pretrained_encoder_as_it_was(sample_dataset, tmp_path):
+def test_a_linear_probe_trains_the_head_and_leaves_the_pretrained_encoder_as_it_was(small_sample, tmp_path):
     import timm
     from safetensors.torch import save_file
 
@@ -248,7 +248,7 @@ def test_a_linear_probe_trains_the_head_and_leaves_the_pretrained_encoder_as_it_
     network = timm.create_model("mobilenetv3_small_050")
     save_file(network.state_dict(), tmp_path / "pretrained.safetensors")
     options = {"mode": "linear_probe", "pretrained_file": str(tmp_path / "pretrained.safetensors"), "epochs": 1}
-    train(config(sample_dataset, tmp_path / "run", **options))
+    train(config(small_sample, tmp_path / "run", **options))
     saved = weights(tmp_path / "run")
     encoder = {name.removeprefix("quaclrs.backbone.network."): t for name, t in saved.items() if "network" in name}
     pretrained = network.state_dict()
@@ -308,7 +308,7 @@ def test_a_folder_that_holds_no_run_is_not_removed_by_overwrite(sample_dataset, 
 
 
 def test_under_accelerate_launch_a_mistake_is_told_once_and_not_as_a_traceback_of_ours(sample_dataset, tmp_path):
-    result = launch(
+    result = accelerate_launch(
         ["--dataset", str(sample_dataset), "--test-fold", "11", "--output-dir", str(tmp_path / "run")], processes=2
     )
     assert result.returncode != 0
@@ -317,10 +317,10 @@ def test_under_accelerate_launch_a_mistake_is_told_once_and_not_as_a_traceback_o
     assert not (tmp_path / "run").exists()
 
 
-def test_two_processes_really_are_two_and_predict_every_clip_once(sample_dataset, tmp_path):
-    result = launch(
+def test_two_processes_really_are_two_and_predict_every_clip_once(small_sample, tmp_path):
+    result = accelerate_launch(
         [
-            "--dataset", str(sample_dataset), "--test-fold", "2", "--output-dir", str(tmp_path / "run"),
+            "--dataset", str(small_sample), "--test-fold", "2", "--output-dir", str(tmp_path / "run"),
             "--backbone", "mobilenetv3_small_050", "--image-size", "32", "--epochs", "1", "--batch-size", "7",
             "--max-clips-per-class", "6",
         ],
@@ -331,5 +331,5 @@ def test_two_processes_really_are_two_and_predict_every_clip_once(sample_dataset
     assert metrics["num_processes"] == 2
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["num_processes"] == 2
     clips = [row["clip_id"] for row in csv.DictReader((tmp_path / "run" / "predictions.csv").open())]
-    assert sorted(clips) == sorted(load_urbansound13(sample_dataset, fold=2, split="test")["clip_id"][:])
+    assert sorted(clips) == sorted(load_urbansound13(small_sample, fold=2, split="test")["clip_id"][:])
     assert np.sum(metrics["confusion_matrix"]) == len(clips)

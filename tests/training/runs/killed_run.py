@@ -9,8 +9,8 @@
 - `signal`: its name;
 - `group`: true where another process sends it to the whole group, as a scheduler or a terminal does.
 
-A single launch happens in this very process, one of several as may be. Of more launches each is a process forked from
-this one, which has imported PyTorch for all of them, and a line of JSON on standard output tells how it ended.
+`PROCESSES` is the number of processes of each launch. They are forked from this one, which has imported PyTorch for all
+of them, and a line of JSON on standard output tells how a launch ended.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+sys.path.append(str(Path(__file__).parents[2]))
+import warm_python
 
 from training import train_ssl, train_supervised
 from training.runs import state
@@ -88,24 +92,20 @@ def die_before_naming(is_now: Callable[[], bool], die: Callable[[], None]) -> No
     TrainingState.write = write_and_death
 
 
-def run(kill: dict[str, Any] | None) -> int:
+def run(kill: dict[str, Any] | None, rank: dict[str, str]) -> NoReturn:
+    os.setpgid(0, 0)
+    os.environ.update(rank)
     if kill is not None:
         arrange(kill)
-    return MAIN(sys.argv[1:])
+    sys.exit(MAIN(sys.argv[1:]))
 
 
-def run_all(kills: list[dict[str, Any] | None]) -> None:
+def run_all(kills: list[dict[str, Any] | None], processes: int) -> None:
     checkpoints = Path(sys.argv[sys.argv.index("--output-dir") + 1]) / "checkpoints"
     for kill in kills:
-        child = os.fork()
-        if child == 0:
-            os.setpgid(0, 0)
-            sys.exit(run(kill))
-        _, status = os.waitpid(child, 0)
-        left = {"status": os.waitstatus_to_exitcode(status), "left": sorted(os.listdir(checkpoints))}
-        print(json.dumps(left), flush=True)
+        status = warm_python.fork(processes, partial(run, kill))
+        print(json.dumps({"status": status, "left": sorted(os.listdir(checkpoints))}), flush=True)
 
 
 if __name__ == "__main__":
-    launches = json.loads(os.environ["KILLS"])
-    sys.exit(run(launches[0]) if len(launches) == 1 else run_all(launches))
+    run_all(json.loads(os.environ["KILLS"]), int(os.environ["PROCESSES"]))

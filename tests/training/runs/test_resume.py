@@ -52,14 +52,14 @@ def arguments_for(dataset: Path, folder: Path, processes: int, workers: int = 0)
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(sample_dataset, tmp_path_factory):
+def uninterrupted(small_sample, tmp_path_factory):
     """The folder of a finished run of so many processes, trained when it is first asked for."""
     finished: dict[int, Path] = {}
 
     def folder_of(processes: int) -> Path:
         if processes not in finished:
             folder = tmp_path_factory.mktemp("uninterrupted") / "run"
-            result = launch(arguments_for(sample_dataset, folder, processes), processes)
+            result = launch(arguments_for(small_sample, folder, processes), processes)
             assert result.returncode == 0, result.stderr[-2000:]
             finished[processes] = folder
         return finished[processes]
@@ -83,20 +83,10 @@ def launch_again_and_again(
     arguments: list[str], kills: list[dict[str, Any] | None], processes: int
 ) -> tuple[list[Left], str]:
     """Launch with `--resume auto` once for every kill (None: to the end); what each left, and all that they printed."""
-    arguments = [*arguments, "--resume", "auto"]
-    if processes == 1:
-        result = launch(arguments, 1, KILLED_RUN, {"KILLS": json.dumps(kills)})
-        told = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
-        return [Left(line["status"], set(line["left"])) for line in told], result.stdout + result.stderr
-    checkpoints = Path(arguments[arguments.index("--output-dir") + 1]) / "checkpoints"
-    left, printed = [], ""
-    for kill in kills:
-        result = launch(arguments, processes, KILLED_RUN, {"KILLS": json.dumps([kill])})
-        printed += result.stdout + result.stderr
-        # The launcher's own status says only that a process failed; in its report stands how.
-        status = -9 if "exitcode  : -9" in result.stderr else result.returncode
-        left.append(Left(status, {path.name for path in checkpoints.iterdir()}))
-    return left, printed
+    environment = {"KILLS": json.dumps(kills), "PROCESSES": str(processes)}
+    result = launch([*arguments, "--resume", "auto"], 1, KILLED_RUN, environment)
+    told = [json.loads(line) for line in result.stdout.splitlines() if line.startswith('{"status"')]
+    return [Left(line["status"], set(line["left"])) for line in told], result.stdout + result.stderr
 
 
 def assert_same_results(folder: Path, reference: Path) -> None:
@@ -145,11 +135,11 @@ def draw_kills(seed: int, processes: int) -> list[tuple[dict[str, Any], int]]:
     ],
 )
 def test_a_run_killed_five_times_equals_one_never_interrupted(
-    uninterrupted, sample_dataset, tmp_path, processes, workers
+    uninterrupted, small_sample, tmp_path, processes, workers
 ):
     kills = draw_kills(seed=10 * processes + workers, processes=processes)
     folder = tmp_path / "run"
-    arguments = arguments_for(sample_dataset, folder, processes, workers)
+    arguments = arguments_for(small_sample, folder, processes, workers)
     left, printed = launch_again_and_again(arguments, [*(kill for kill, _ in kills), None], processes)
     assert [launch.status for launch in left] == [-9] * 5 + [0], printed[-3000:]
     for (kill, safe), after in zip(kills, left, strict=False):
@@ -161,7 +151,7 @@ def test_a_run_killed_five_times_equals_one_never_interrupted(
 
 
 def test_sigterm_and_ctrl_c_save_amid_an_epoch_and_the_resumed_run_equals_one_never_interrupted(
-    uninterrupted, sample_dataset, tmp_path
+    uninterrupted, small_sample, tmp_path
 ):
     """They come to the whole group, the processes that decode among it."""
     folder = tmp_path / "run"
@@ -173,7 +163,7 @@ def test_sigterm_and_ctrl_c_save_amid_an_epoch_and_the_resumed_run_equals_one_ne
         {"moment": "step", "count": 2, "rank": 0, "signal": "SIGINT", "group": True},
         None,
     ]
-    left, printed = launch_again_and_again(arguments_for(sample_dataset, folder, 1, workers=2), kills, 1)
+    left, printed = launch_again_and_again(arguments_for(small_sample, folder, 1, workers=2), kills, 1)
     assert [launch.status for launch in left] == [128 + 15, -9, 128 + 2, 0], printed[-3000:]
     assert left[0].names == left[1].names == {"epoch-0001", "epoch-0001-step-000004"}
     assert left[2].names == {"epoch-0002", "epoch-0002-step-000002"}
@@ -185,9 +175,9 @@ def test_sigterm_and_ctrl_c_save_amid_an_epoch_and_the_resumed_run_equals_one_ne
 
 
 @pytest.mark.weekly
-def test_sigterm_to_one_of_two_processes_stops_both_at_the_same_step(uninterrupted, sample_dataset, tmp_path):
+def test_sigterm_to_one_of_two_processes_stops_both_at_the_same_step(uninterrupted, small_sample, tmp_path):
     folder = tmp_path / "run"
-    arguments = arguments_for(sample_dataset, folder, 2)
+    arguments = arguments_for(small_sample, folder, 2)
     kill = {"moment": "step", "count": STEPS + 3, "rank": 1, "signal": "SIGTERM"}
     (left,), printed = launch_again_and_again(arguments, [kill], 2)
     assert left.status != 0
@@ -204,8 +194,8 @@ def test_sigterm_to_one_of_two_processes_stops_both_at_the_same_step(uninterrupt
     assert_same_results(folder, uninterrupted(2))
 
 
-def test_an_epoch_that_two_processes_began_is_not_resumed_with_one(sample_dataset, tmp_path, monkeypatch):
-    options = {"dataset": str(sample_dataset), "output_dir": str(tmp_path / "run"), **options_for(1)}
+def test_an_epoch_that_two_processes_began_is_not_resumed_with_one(small_sample, tmp_path, monkeypatch):
+    options = {"dataset": str(small_sample), "output_dir": str(tmp_path / "run"), **options_for(1)}
     with monkeypatch.context() as patched, pytest.raises(SystemExit):
         patched.setattr(Termination, "requested", lambda termination, accelerator: signal.SIGTERM)
         train(SupervisedConfig(**options))
