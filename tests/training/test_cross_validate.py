@@ -193,10 +193,8 @@ def test_each_run_has_its_fold_seed_and_folder_and_all_other_options(tmp_path):
     assert (anew.resume, anew.overwrite) == ("no", True)
 
 
-def test_runs_side_by_side_predict_what_runs_one_after_another_do(finished, sample_dataset, tmp_path, monkeypatch):
-    monkeypatch.chdir(Path(module.__file__).parents[1])  # where `python -m training...` is typed
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("MKL_NUM_THREADS", "1")
+@pytest.mark.usefixtures("warm_runs")
+def test_runs_in_processes_of_their_own_predict_what_runs_in_this_one_do(finished, sample_dataset, tmp_path):
     summary = cross_validate(options(sample_dataset, tmp_path / "cv", jobs=2))
     for run in ("fold-2-seed-0", "fold-3-seed-0"):
         one, other = ((folder / run / "predictions.csv").read_text() for folder in (finished[0], tmp_path / "cv"))

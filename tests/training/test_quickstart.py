@@ -23,14 +23,12 @@ def sample_in_place(sample_dataset, monkeypatch) -> list[tuple[str, ...]]:
     return commands
 
 
-@pytest.mark.slow
-def test_quickstart_learns_the_sample_and_leaves_model_figures_and_plots(sample_in_place, tmp_path, capsys):
-    """At least 60 % on a held-out fold of 13 classes: chance is 8 %, a random network's k-NN about 45 %."""
-    assert quickstart.main(["--output-dir", str(tmp_path / "quickstart")]) == 0
+def test_quickstart_leaves_model_figures_and_plots(sample_in_place, tmp_path, capsys):
+    shorter = quickstart.QuickstartConfig(output_dir=tmp_path / "quickstart", epochs=1, image_size=32)
+    assert quickstart.run(shorter) == 0
     assert [command[:2] for command in sample_in_place] == [("dataset_builder", "sample")]
     output = capsys.readouterr().out
     metrics = json.loads((tmp_path / "quickstart" / "run" / "metrics.json").read_text())
-    assert metrics["accuracy"] >= 0.60
     assert metrics["synthetic"]
     for name in ("model/model.safetensors", "plots/confusion_matrix.png", "plots/training_curves.png"):
         assert (tmp_path / "quickstart" / "run" / name).is_file()
@@ -40,7 +38,8 @@ def test_quickstart_learns_the_sample_and_leaves_model_figures_and_plots(sample_
 
 
 @pytest.mark.weekly
-def test_quickstart_runs_as_a_user_types_it(tmp_path):
+def test_quickstart_as_a_user_types_it_learns_the_sample(tmp_path):
+    """At least 60 % on a held-out fold of 13 classes: chance is 8 %, a random network's k-NN about 45 %."""
     result = warm_python.run(["-m", "training.quickstart", "--output-dir", str(tmp_path / "quickstart")], cwd=ROOT)
     assert result.returncode == 0, result.stderr[-2000:]
     assert json.loads((tmp_path / "quickstart" / "run" / "metrics.json").read_text())["accuracy"] >= 0.60

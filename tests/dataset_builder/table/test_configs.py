@@ -22,7 +22,9 @@ def test_audio_is_the_default_config(sources, built, tmp_path):
     assert rows_of(tmp_path / "default") == rows_of(built["audio"])
 
 
-@pytest.mark.parametrize("kind", ["audio", "spectrogram", pytest.param("augmented", marks=pytest.mark.weekly)])
+@pytest.mark.parametrize(
+    "kind", ["audio", *(pytest.param(kind, marks=pytest.mark.weekly) for kind in ("spectrogram", "augmented"))]
+)
 def test_parquet_is_the_same_to_the_byte_from_another_path_in_another_order_by_two_processes(
     sources, built, tmp_path, monkeypatch, kind
 ):

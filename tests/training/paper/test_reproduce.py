@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import warm_python
 from datasets import Dataset
 from fake_training import FakeSupervisedTraining
 
@@ -243,8 +242,8 @@ def test_a_wrong_option_is_named_with_the_choices_before_anything_is_trained(com
 
 @pytest.mark.parametrize(("backbone", "least"), plan.SMALLEST_PICTURE.items())
 def test_the_least_picture_is_the_smallest_that_the_network_takes(backbone, least):
-    network = Backbone(backbone).eval()
-    with torch.no_grad():
+    with torch.device("meta"), torch.no_grad():  # shapes alone
+        network = Backbone(backbone).eval()
         assert network(torch.zeros(1, 3, least, least))[1].shape == (1, network.hidden_size)
         with pytest.raises(Exception):  # noqa: B017 (each network fails in a way of its own)
             network(torch.zeros(1, 3, least - 1, least - 1))
@@ -269,14 +268,16 @@ def test_a_local_file_reaches_its_runs_which_are_not_taken_for_those_of_the_hub(
 
 
 @pytest.mark.slow
-def test_real_runs_fill_a_table_and_are_found_finished_by_the_next_command(sample_dataset, tmp_path):
+@pytest.mark.usefixtures("warm_runs")
+def test_real_runs_fill_a_table_and_are_found_finished_by_the_next_command(sample_dataset, tmp_path, capsys):
     small = ["--epochs", "1", "--image-size", "48", "--max-clips-per-class", "4", "--folds", "1", "--json"]
-    command = ["-m", "training.reproduce", "table8", "--backbones", "resnet18", *small]
+    command = ["table8", "--backbones", "resnet18", *small]
     command += ["--dataset", str(sample_dataset), "--output-dir", str(tmp_path)]
-    first, second = (warm_python.run(command) for _ in range(2))
-    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
-    cells = [cell for cell in json.loads(first.stdout)[0]["cells"] if cell["backbone"] == "resnet18"]
+    statuses, outputs = zip(*((reproduce.main(command), capsys.readouterr()) for _ in range(2)), strict=True)
+    first, second = outputs
+    assert statuses == (0, 0), first.err + second.err
+    cells = [cell for cell in json.loads(first.out)[0]["cells"] if cell["backbone"] == "resnet18"]
     assert cells[0]["ours"] == f"{13 * (512 + 1):,}"
     assert all(cell["values"][0]["value"] > 0 and cell["clips_train"] == 52 for cell in cells)
-    assert second.stdout == first.stdout
-    assert second.stderr.count("finished before") == 2 and "epoch 1" not in second.stderr
+    assert second.out == first.out
+    assert second.err.count("finished before") == 2 and "epoch 1" not in second.err
