@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -127,7 +128,8 @@ def test_workers_and_decoding_once_give_the_same_and_another_seed_gives_other_co
     np.testing.assert_array_equal(one.test.plain().dataset[row]["input_features"], first)
 
 
-def test_cross_validation_sums_copies_up_by_the_recordings_of_their_clips(sample_dataset, tmp_path):
+def test_cross_validation_sums_copies_up_by_the_recordings_of_their_clips(run, sample_dataset, tmp_path):
+    shutil.copytree(run, tmp_path / "fold-2-seed-0")  # which is found finished
     options = {name: value for name, value in SMALLEST.items() if name != "test_fold"}
     summary = cross_validate(
         CrossValidationConfig(dataset=str(sample_dataset), output_dir=str(tmp_path), folds="2,3", **options)

@@ -10,13 +10,14 @@ import site
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from hub_stand_in import WRITER
+from hub_stand_in import WRITER, HubStandIn
 from huggingface_hub import ModelCard
 from safetensors.numpy import load_file
 from transformers import pipeline
@@ -64,17 +65,17 @@ print(json.dumps(encoder(**extractor(np.load(sys.argv[1]), return_tensors="pt"))
 
 
 @pytest.fixture(scope="module")
-def run(sample_dataset, tmp_path_factory) -> Path:
+def run(small_sample, tmp_path_factory) -> Path:
     """A finished supervised run of one epoch."""
     folder = tmp_path_factory.mktemp("supervised") / "run"
-    train(SupervisedConfig(dataset=str(sample_dataset), output_dir=str(folder), max_clips_per_class=4, **SMALLEST))
+    train(SupervisedConfig(dataset=str(small_sample), output_dir=str(folder), max_clips_per_class=4, **SMALLEST))
     return folder
 
 
 @pytest.fixture(scope="module")
-def sound(sample_dataset, tmp_path_factory) -> Path:
+def sound(small_sample, tmp_path_factory) -> Path:
     """A clip of the sample, float32 at 48 kHz, as .npy."""
-    audio = load_urbansound13(str(sample_dataset), fold=2, split="test")[3]["audio"]
+    audio = load_urbansound13(str(small_sample), fold=2, split="test")[3]["audio"]
     file = tmp_path_factory.mktemp("sound") / "clip.npy"
     np.save(file, load_audio(audio["bytes"], 48_000))
     return file
@@ -100,6 +101,16 @@ def local_answer(run: Path, sound: Path) -> tuple[dict[str, float], list[float]]
         return scores, classify.model.quaclrs(**heard).pooler_output[0].tolist()
 
 
+@pytest.fixture(scope="module")
+def pushed(run, tmp_path_factory) -> Iterator[tuple[HubStandIn, str]]:
+    """A Hub that holds the run, and what pushing it printed."""
+    with HubStandIn().running() as hub:
+        home = tmp_path_factory.mktemp("pusher")
+        process = hub.run_client("-m", "training.push", str(run), "--repo", "ns/name", home=home, token=WRITER)
+        assert process.returncode == 0, process.stderr
+        yield hub, process.stdout
+
+
 def assert_same_answer(answer: str, expected: tuple[dict[str, float], list[float]]) -> None:
     found = json.loads(answer)
     assert {entry["label"]: entry["score"] for entry in found["scores"]} == pytest.approx(expected[0], abs=1e-5)
@@ -107,13 +118,12 @@ def assert_same_answer(answer: str, expected: tuple[dict[str, float], list[float
 
 
 def test_a_run_is_pushed_in_one_commit_and_classifies_from_the_hub_and_then_offline_as_it_does_locally(
-    hub_stand_in, push, run, sound, tmp_path
+    pushed, run, sound, tmp_path
 ):
-    process = push(run)
-    assert process.returncode == 0, process.stderr
-    assert f"{hub_stand_in.url}/ns/name: " in process.stdout
+    hub, printed = pushed
+    assert f"{hub.url}/ns/name: " in printed
 
-    commits = hub_stand_in.repos["models", "ns/name"].commits
+    commits = hub.repos["models", "ns/name"].commits
     assert ".gitattributes" in commits[-1].files  # by which clones get weights instead of pointers
     files = set(commits[-1].files)
     wanted = {"config.json", "model.safetensors", "preprocessor_config.json", "README.md", "confusion_matrix.png"}
@@ -124,14 +134,13 @@ def test_a_run_is_pushed_in_one_commit_and_classifies_from_the_hub_and_then_offl
 
     expected = local_answer(run, sound)
     for environment in ({}, {"HF_HUB_OFFLINE": "1"}):
-        reader = hub_stand_in.run_client("-c", CLASSIFY, str(sound), home=tmp_path / "reader", **environment)
+        reader = hub.run_client("-c", CLASSIFY, str(sound), home=tmp_path / "reader", **environment)
         assert reader.returncode == 0, reader.stderr
         assert not json.loads(reader.stdout)["trusted"]
         assert_same_answer(reader.stdout, expected)
 
 
-def test_a_pushed_model_classifies_where_quaclrs_is_not_installed(hub_stand_in, push, run, sound, tmp_path):
-    assert push(run).returncode == 0
+def test_a_pushed_model_classifies_where_quaclrs_is_not_installed(pushed, run, sound, tmp_path):
     # The libraries of this environment, without the .pth files and so without an editable quaclrs.
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
@@ -141,9 +150,9 @@ def test_a_pushed_model_classifies_where_quaclrs_is_not_installed(hub_stand_in, 
     libraries = [folder for folder in sys.path if folder.endswith("-packages")] or site.getsitepackages()
     Path(packages, "shared.pth").write_text("\n".join(libraries) + "\n")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "PYTHON"))}
-    hub = {"HF_ENDPOINT": hub_stand_in.url, "HF_HOME": str(tmp_path / "reader"), "HF_HUB_DISABLE_XET": "1"}
+    ours = {"HF_ENDPOINT": pushed[0].url, "HF_HOME": str(tmp_path / "reader"), "HF_HUB_DISABLE_XET": "1"}
     child = subprocess.run(
-        [python, "-c", CLASSIFY, sound], env=kept | hub, cwd=tmp_path, capture_output=True, text=True, timeout=300
+        [python, "-c", CLASSIFY, sound], env=kept | ours, cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert child.returncode == 0, child.stderr
     if not json.loads(child.stdout)["trusted"]:
@@ -151,8 +160,8 @@ def test_a_pushed_model_classifies_where_quaclrs_is_not_installed(hub_stand_in, 
     assert_same_answer(child.stdout, local_answer(run, sound))
 
 
-def test_an_encoder_is_pushed_and_embeds_as_it_does_locally(hub_stand_in, push, sample_dataset, sound, tmp_path):
-    given = {**SMALLEST, "dataset": str(sample_dataset), "output_dir": str(tmp_path / "run"), "method": "simclr"}
+def test_an_encoder_is_pushed_and_embeds_as_it_does_locally(hub_stand_in, push, small_sample, sound, tmp_path):
+    given = {**SMALLEST, "dataset": str(small_sample), "output_dir": str(tmp_path / "run"), "method": "simclr"}
     train_ssl(SSLConfig(**given, max_clips_per_class=4))
     assert default_repo_id(read_run(tmp_path / "run")) == "quaclrs/urbansound13-mobilenetv3_small_050-simclr"
     assert push(tmp_path / "run").returncode == 0
@@ -208,12 +217,12 @@ def test_figures_that_are_not_strict_ones_on_real_recordings_are_no_results_of_t
     assert (card.data.license == "apache-2.0") == ("synthetic" in card.data.tags) == changed["synthetic"]
 
 
-def test_nothing_that_is_published_says_where_files_lie_on_this_machine(run, sample_dataset, tmp_path):
+def test_nothing_that_is_published_says_where_files_lie_on_this_machine(run, small_sample, tmp_path):
     (tmp_path / "stage").mkdir()
     write_repository(read_run(run), tmp_path / "stage", "ns/name", None, [])
     for name in ("README.md", "config.yaml", "metrics.json"):
         text = (tmp_path / "stage" / name).read_text()
-        assert str(sample_dataset.parent) not in text and str(run.parent) not in text, name
+        assert str(small_sample.parent) not in text and str(run.parent) not in text, name
 
 
 def test_a_test_of_robustness_and_examples_go_into_the_card(run, tmp_path):

@@ -28,22 +28,22 @@ RECIPE = {
 
 
 @pytest.fixture(scope="module")
-def cross_validation(sample_dataset, tmp_path_factory) -> Path:
+def cross_validation(small_sample, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("release") / "cv"
-    cross_validate(CrossValidationConfig(dataset=str(sample_dataset), output_dir=str(folder), folds="1,2", **RECIPE))
+    cross_validate(CrossValidationConfig(dataset=str(small_sample), output_dir=str(folder), folds="1,2", **RECIPE))
     return folder
 
 
 @pytest.fixture(scope="module")
-def released(sample_dataset, cross_validation, tmp_path_factory) -> tuple[Path, dict]:
+def released(small_sample, cross_validation, tmp_path_factory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("release") / "run"
-    given = {"dataset": str(sample_dataset), "output_dir": str(folder), "cross_validation": str(cross_validation)}
+    given = {"dataset": str(small_sample), "output_dir": str(folder), "cross_validation": str(cross_validation)}
     return folder, release(ReleaseConfig(**given, **RECIPE))
 
 
-def test_a_release_trains_on_every_clip_and_leaves_a_model_that_classifies(released, sample_dataset):
+def test_a_release_trains_on_every_clip_and_leaves_a_model_that_classifies(released, small_sample):
     folder, metrics = released
-    clips = load_urbansound13(str(sample_dataset))
+    clips = load_urbansound13(str(small_sample))
     assert metrics["clips"] == len(clips)
     heard = TrainingData.of_model(json.loads((folder / "model" / "config.json").read_text())["training_data"])
     assert heard.has_heard(clips, "paper").all() and heard.complete
@@ -112,16 +112,16 @@ def test_the_temperature_is_in_the_weights_and_rounding_to_half_precision_is_sma
 
 
 @pytest.mark.parametrize(("name", "value"), [("epochs", 2), ("image_size", 64), ("label_smoothing", 0.1)])
-def test_a_cross_validation_of_another_recipe_is_refused(name, value, sample_dataset, cross_validation, tmp_path):
-    given = {"dataset": str(sample_dataset), "output_dir": str(tmp_path / "run")}
+def test_a_cross_validation_of_another_recipe_is_refused(name, value, small_sample, cross_validation, tmp_path):
+    given = {"dataset": str(small_sample), "output_dir": str(tmp_path / "run")}
     given["cross_validation"] = str(cross_validation)
     with pytest.raises(QuaclrsError, match=f"had {name} .*, not {value}"):
         release(ReleaseConfig(**given, **{**RECIPE, name: value}))
     assert not (tmp_path / "run").exists()
 
 
-def test_a_cross_validation_that_is_not_finished_is_one_line(sample_dataset, tmp_path, expect_one_error_line):
-    arguments = ["--dataset", str(sample_dataset), "--output-dir", str(tmp_path / "run")]
+def test_a_cross_validation_that_is_not_finished_is_one_line(small_sample, tmp_path, expect_one_error_line):
+    arguments = ["--dataset", str(small_sample), "--output-dir", str(tmp_path / "run")]
     assert main([*arguments, "--cross-validation", str(tmp_path / "cv")]) == 2
     expect_one_error_line("cv is not finished")
 

@@ -161,8 +161,8 @@ def test_gains_are_differences_to_the_encoder_before_training_with_an_interval_a
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "simclr"])
-def test_every_method_trains_and_moves_its_encoder(method, sample_dataset, tmp_path):
-    metrics = train_ssl(config(sample_dataset, tmp_path / "run", method, epochs=1, max_clips_per_class=3)).to_dict()
+def test_every_method_trains_and_moves_its_encoder(method, small_sample, tmp_path):
+    metrics = train_ssl(config(small_sample, tmp_path / "run", method, epochs=1, max_clips_per_class=3)).to_dict()
     rows = history_of(tmp_path / "run")
     assert [row["epoch"] for row in rows] == ["0", "1"]
     assert np.isfinite([float(row["train_loss"]) for row in rows]).all()
@@ -178,10 +178,10 @@ def test_workers_and_the_device_make_the_same_views(run, sample_dataset, tmp_pat
         torch.testing.assert_close(theirs[name], ours, rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_labels_of_clips_that_count_as_unlabelled_change_nothing(sample_dataset, tmp_path, monkeypatch):
+def test_labels_of_clips_that_count_as_unlabelled_change_nothing(small_sample, tmp_path, monkeypatch):
     def weights(name: str) -> dict[str, torch.Tensor]:
         options = {"labelled_recordings": "1", "supervised_weight": 0.3, "method_weight": 0.7, "epochs": 1}
-        metrics = train_ssl(config(sample_dataset, tmp_path / name, **options)).to_dict()
+        metrics = train_ssl(config(small_sample, tmp_path / name, **options)).to_dict()
         assert metrics["clips_labelled"] < metrics["clips_train"] == 13 * 4
         return load_file(tmp_path / name / "model" / "model.safetensors")
 
@@ -196,7 +196,7 @@ def test_labels_of_clips_that_count_as_unlabelled_change_nothing(sample_dataset,
     keep_labelled = splits.keep_labelled
     monkeypatch.setattr(splits, "keep_labelled", keep_and_spoil)
     monkeypatch.setattr(splits, "thin_by_class", lambda rows, *_: rows[np.isin(rows, thinned)])
-    thinned = _rows_of(tmp_path / "told", sample_dataset)
+    thinned = _rows_of(tmp_path / "told", small_sample)
     for name, tensor in weights("lied").items():
         torch.testing.assert_close(told[name], tensor, rtol=0, atol=0, msg=name)
 
@@ -240,10 +240,10 @@ def test_an_encoder_that_was_kept_from_another_fold_is_refused(run, sample_datas
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_diverges_stops_and_says_so_in_one_line(sample_dataset, tmp_path):
+def test_a_run_that_diverges_stops_and_says_so_in_one_line(small_sample, tmp_path):
     options = {"optimizer": "sgd", "learning_rate": 1e12, "warmup_epochs": 0}
     with pytest.raises(QuaclrsError, match=r"epoch 1 diverged.*lower the learning rate") as error:
-        train_ssl(config(sample_dataset, tmp_path / "run", **options))
+        train_ssl(config(small_sample, tmp_path / "run", **options))
     assert "\n" not in str(error.value)
 
 
@@ -267,8 +267,8 @@ def test_a_batch_larger_than_the_split_is_one_line(sample_dataset, tmp_path, exp
         *(pytest.param(name, marks=pytest.mark.weekly) for name in ("simclr", "barlow_twins")),
     ],
 )
-def test_two_processes_train_one_encoder(method, sample_dataset, tmp_path):
-    options = {**SMALLEST, "method": method, "dataset": sample_dataset, "output_dir": tmp_path / "run", "epochs": 1}
+def test_two_processes_train_one_encoder(method, small_sample, tmp_path):
+    options = {**SMALLEST, "method": method, "dataset": small_sample, "output_dir": tmp_path / "run", "epochs": 1}
     options["batch_size"] = 8
     arguments = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
     result = launch(arguments, 2, "training.train_ssl")

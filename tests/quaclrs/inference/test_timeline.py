@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+import warm_python
 
 from quaclrs import QuaclrsError, load_classifier
 from quaclrs.inference.timeline import SILENCE, UNSURE, Segment, Window, label_windows, read_windows
@@ -208,10 +207,8 @@ def test_a_long_recording_takes_at_most_100_mb_more_than_ten_seconds(long, tiny_
             second = np.random.default_rng(0).integers(-9_000, 9_000, (48_000, 2), dtype=np.int16)
             for _ in range(seconds):
                 sound.write(second)
-        child = subprocess.run(
-            [sys.executable, "-c", MEASURE, str(tiny_classifier_folder), str(file)],
-            capture_output=True, text=True, timeout=500, check=True,
-        )  # fmt: skip
+        child = warm_python.run(["-c", MEASURE, tiny_classifier_folder, file])
+        assert child.returncode == 0, child.stderr
         end, peak = child.stdout.split()
         assert float(end) == seconds
         peaks[seconds] = int(peak)

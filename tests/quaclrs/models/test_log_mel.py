@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import librosa
@@ -13,6 +11,7 @@ import scipy.signal
 import soundfile
 import soxr
 import torch
+import warm_python
 from librosa_log_mel import SPEECH_FRONT_END, YAMNET_FRONT_END, assert_equals_librosa, librosa_decibels, made_sounds
 
 from quaclrs.models import LogMelConfig, LogMelSpectrogram, QuaclrsFeatureExtractor
@@ -223,7 +222,7 @@ def test_a_sound_of_a_minute_takes_the_memory_of_its_result_not_of_its_spectrum(
         "front_end(minute)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
-    grown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    grown = warm_python.run(["-c", code]).stdout
     assert int(grown) < 40 * 1024
 
 
