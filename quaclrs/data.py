@@ -61,8 +61,8 @@ def load_urbansound13(
 
     if split is not None and fold is None:
         raise QuaclrsError(f"split {split!r} needs a test fold; pass fold=1 (or another complete fold)")
-    if split is not None and split not in SPLITS:
-        raise QuaclrsError(f"unknown split {split!r}; choose {', '.join(SPLITS)}")
+    if split is not None:
+        _refuse_unknown(split)
     if streaming:
         if protocol != "strict":
             raise QuaclrsError("a stream follows the strict protocol only; load without streaming for protocol 'paper'")
@@ -71,10 +71,21 @@ def load_urbansound13(
     _refuse_split_recordings(dataset)
     if fold is None:
         return dataset
-    plan = plan_folds(dataset, fold, protocol)
     if split is not None:
-        return dataset.select(getattr(plan, split))
+        return select_split(dataset, fold, split, protocol)
+    plan = plan_folds(dataset, fold, protocol)
     return DatasetDict({name: dataset.select(getattr(plan, name)) for name in SPLITS})
+
+
+def select_split(dataset: Dataset, fold: int, split: str, protocol: FoldProtocol = "strict") -> Dataset:
+    """A split of a test fold of a loaded data set; errors as `load_urbansound13`."""
+    _refuse_unknown(split)
+    return dataset.select(getattr(plan_folds(dataset, fold, protocol), split))
+
+
+def _refuse_unknown(split: str) -> None:
+    if split not in SPLITS:
+        raise QuaclrsError(f"unknown split {split!r}; choose {', '.join(SPLITS)}")
 
 
 def plan_folds(dataset: Dataset, test_fold: int, protocol: FoldProtocol = "strict") -> FoldPlan:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import QuaclrsError
 
+#: Bytes that are read at a time.
+_BLOCK = 1 << 20
+
 #: File that a writer holds locked in its unfinished folder; a writer that was killed holds it no longer.
 _HELD = ".quaclrs.lock"
+
+
+def digest_of(file: BinaryIO, algorithm: str) -> str:
+    """Digest of an open file from here on, in hexadecimal; `hashlib.file_digest` needs Python 3.11."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def storable(name: str) -> str:
