@@ -12,11 +12,12 @@ from .dataset_checks import (
     LIGHT,
     NEEDED,
     open_dataset,
+    reason_of,
     refuse_faulty_rows,
     refuse_missing_columns,
     refuse_without_sound,
 )
-from .errors import QuaclrsError, first_line_of
+from .errors import QuaclrsError
 from .files import refuse_unwritable_cache
 from .folds import SPLITS, FoldPlan, FoldProtocol, find_complete_folds, fold_column, folds_of_recordings
 from .hub import may_be_repo_id
@@ -162,7 +163,7 @@ def _load(
     except Exception as error:  # the Hub client and the Parquet reader fail in many ways
         refuse_unwritable_cache(error)
         raise QuaclrsError(
-            f"data set {name} cannot be loaded ({first_line_of(error)}); give a folder or a Hub repository"
+            f"data set {name} cannot be loaded ({reason_of(error)}); give a folder or a Hub repository"
         ) from error
     if not streaming:
         _refuse_faulty(dataset, name)

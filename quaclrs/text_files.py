@@ -84,7 +84,7 @@ def _read(path: Path, form: str, advice: str) -> Any:
             content = file.read(largest + 1)
         if len(content) > largest:
             raise ValueError(f"it is larger than {largest >> 20} MiB")
-        return parse(content.decode("utf-8"))
+        return parse(content.decode("utf-8-sig"))  # editors of Windows begin with a mark
     except OSError as error:
         raise QuaclrsError(f"{path} cannot be read ({error.strerror}); {advice}") from error
     except ValueError as error:

@@ -112,7 +112,7 @@ class EvaluationClips:
                 yield clip_id, waveform
 
     def digests(self, places: Sequence[int]) -> Iterator[bytes]:
-        """`flac_digest` of the clips at these places, each as the builder would store it; empty of one that is broken."""
+        """`flac_digest` of the clips at these places, each as the builder would store it; b"" of a broken one."""
         for place in places:
             try:
                 content, name = _content_of(self.clip_ids[place], self.rows[place]["audio"] or {})
@@ -210,7 +210,10 @@ def choose_clips(
     found = [label_map.get(name) for name in names]
     left_out = Counter(name for name, ours in zip(names, found, strict=True) if ours is None)
     if len(names) == left_out.total():
-        raise QuaclrsError(f"no clip of {path_or_repo} is left to evaluate; its labels are {listed(left_out)}")
+        raise QuaclrsError(
+            f"no clip of {path_or_repo} is left to evaluate; its labels are {listed(left_out)}; name sub-folders after "
+            "classes, add a table of labels, or give a --label-map"
+        )
     kept = [place for place, ours in enumerate(found) if ours is not None]
     rows = rows.select(kept)
     labels = [classes.index(ours) for ours in found if ours is not None]

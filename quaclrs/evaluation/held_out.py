@@ -48,9 +48,8 @@ def find_held_out(clips: EvaluationClips, known: TrainingData) -> HeldOut:
     else:
         by = "file name and samples"
         heard = known.has_heard_files(clips.clip_ids) | known.has_heard_files(clips.files)
-        named = np.array(
-            [any(map(names_a_recording, names)) for names in zip(clips.clip_ids, clips.files, strict=True)]
-        )
+        names = zip(clips.clip_ids, clips.files, strict=True)
+        named = np.array([names_a_recording(clip_id) or names_a_recording(file) for clip_id, file in names])
         if known.contents.size:
             undecided = np.flatnonzero(~heard & ~named)
             heard[undecided] = known.has_heard_contents(clips.digests(undecided.tolist()))

@@ -17,6 +17,9 @@ def test_they_hold_what_the_standard_readers_find(tmp_path):
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     assert read_json(tmp_path / "a.json") == read_yaml(tmp_path / "a.yaml") == values
     assert read_mapping(tmp_path / "a.json") == read_mapping(tmp_path / "a.yaml") == values
+    for name in ("a.json", "a.yaml"):  # as editors of Windows save it
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (tmp_path / name).read_bytes())
+        assert read_mapping(tmp_path / name) == values
 
 
 @pytest.mark.parametrize(
