@@ -37,6 +37,9 @@ _MOST_TRIES = 256
 #: Samples a second over all channels: 64 channels at 65 kHz, or 4 at 1 MHz.
 _MOST_PER_SECOND = 1 << 22
 
+#: Seconds by which decoders of Ogg differ in where a sound begins and ends.
+_OGG_TOLERANCE = 0.05
+
 #: Bytes at the end of an MP3 that may be tags, and that may be sound which its header does not count.
 _TAGS = 4096
 
@@ -237,6 +240,9 @@ class SoundStream:
 
     def _lacking(self) -> int:
         """Frames that the header names and the file lacks, once its end was reached."""
+        if self._source.head[:4] == b"OggS":
+            lacking = round(self._source.ogg_seconds * self.sampling_rate) - self._place
+            return lacking if lacking > _OGG_TOLERANCE * self.sampling_rate else 0
         mended = self._source.mended
         cut = max(0, mended.stated / mended.there - 1) if mended else share_lost(self._decoder.extra_info)
         lacking = (self.frames or 0) - self._place + round(cut * self._place)
