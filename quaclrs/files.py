@@ -10,9 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
 from .errors import QuaclrsError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 #: Bytes that are read at a time.
 _BLOCK = 1 << 20
@@ -24,7 +27,7 @@ _POINTER = b"version https://git-lfs"
 _HELD = ".quaclrs.lock"
 
 
-def digest_of(file: BinaryIO, algorithm: str) -> str:
+def digest_of(file: SupportsRead[bytes], algorithm: str) -> str:
     """Digest of an open file from here on, in hexadecimal; `hashlib.file_digest` needs Python 3.11."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
     while block := file.read(_BLOCK):

@@ -211,8 +211,8 @@ def choose_clips(
     left_out = Counter(name for name, ours in zip(names, found, strict=True) if ours is None)
     if len(names) == left_out.total():
         raise QuaclrsError(
-            f"no clip of {path_or_repo} is left to evaluate; its labels are {listed(left_out)}; name sub-folders after "
-            "classes, add a table of labels, or give a --label-map"
+            f"no clip of {path_or_repo} is left to evaluate; its labels are {listed(left_out)}: name them in a "
+            "--label-map, or label the sounds by sub-folders or a table"
         )
     kept = [place for place, ours in enumerate(found) if ours is not None]
     rows = rows.select(kept)

@@ -27,6 +27,7 @@ def test_they_hold_what_the_standard_readers_find(tmp_path):
     [
         (b"", "JSON"),
         (b'{"a": 1', "JSON"),
+        (b'{"a": {"b": 1, "c": 2, "b": 3}}', "it names b twice"),
         (b"\xff\xfe\x00", "decode"),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"a":' * 200_000, "nested too deeply"),
@@ -44,6 +45,8 @@ def test_damaged_json_is_refused_by_name(tmp_path, content, reason):
     ("content", "reason"),
     [
         ("a: [1", "YAML"),
+        ("dog: dog_bark\nhorn: car_horn\ndog: gun_shot\n", "it names dog twice"),
+        ("a: !!map text", "YAML"),
         ("[" * 20_000, "nested too deeply"),
         ("a: " + "{b: " * 20_000, "nested too deeply"),
         ("a: !!python/object/apply:os.system ['touch opened']", "python/object"),
