@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from quaclrs.dataset_checks import refuse_faulty_files
+from quaclrs.dataset_checks import NEEDED, refuse_faulty_files
 from quaclrs.errors import QuaclrsError, first_line_of
 from quaclrs.hub import check_repo_id, push_folder
 from quaclrs.text_files import parse_yaml
 
-#: Columns that every row of a built data set has, whatever its config.
-_COLUMNS = frozenset({"clip_id", "label", "recording_id", "fold"})
 _BUILD = "build one with python -m dataset_builder build"
 
 
@@ -148,7 +146,7 @@ def _count_rows(shard: Path) -> int:
 
     try:
         with pq.ParquetFile(shard) as file:
-            missing, rows = sorted(_COLUMNS - set(file.schema_arrow.names)), file.metadata.num_rows
+            missing, rows = sorted(set(NEEDED) - set(file.schema_arrow.names)), file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
         raise QuaclrsError(f"{shard} is no readable Parquet file; build the data set again") from error
     if missing:

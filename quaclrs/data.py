@@ -12,11 +12,12 @@ from .dataset_checks import (
     LIGHT,
     NEEDED,
     open_dataset,
+    reason_of,
     refuse_faulty_rows,
     refuse_missing_columns,
     refuse_without_sound,
 )
-from .errors import QuaclrsError, first_line_of
+from .errors import QuaclrsError
 from .files import refuse_unwritable_cache
 from .folds import SPLITS, FoldPlan, FoldProtocol, find_complete_folds, fold_column, folds_of_recordings
 from .hub import may_be_repo_id
@@ -61,8 +62,8 @@ def load_urbansound13(
 
     if split is not None and fold is None:
         raise QuaclrsError(f"split {split!r} needs a test fold; pass fold=1 (or another complete fold)")
-    if split is not None and split not in SPLITS:
-        raise QuaclrsError(f"unknown split {split!r}; choose {', '.join(SPLITS)}")
+    if split is not None:
+        _refuse_unknown(split)
     if streaming:
         if protocol != "strict":
             raise QuaclrsError("a stream follows the strict protocol only; load without streaming for protocol 'paper'")
@@ -71,10 +72,21 @@ def load_urbansound13(
     _refuse_split_recordings(dataset)
     if fold is None:
         return dataset
-    plan = plan_folds(dataset, fold, protocol)
     if split is not None:
-        return dataset.select(getattr(plan, split))
+        return select_split(dataset, fold, split, protocol)
+    plan = plan_folds(dataset, fold, protocol)
     return DatasetDict({name: dataset.select(getattr(plan, name)) for name in SPLITS})
+
+
+def select_split(dataset: Dataset, fold: int, split: str, protocol: FoldProtocol = "strict") -> Dataset:
+    """A split of a test fold of a loaded data set; errors as `load_urbansound13`."""
+    _refuse_unknown(split)
+    return dataset.select(getattr(plan_folds(dataset, fold, protocol), split))
+
+
+def _refuse_unknown(split: str) -> None:
+    if split not in SPLITS:
+        raise QuaclrsError(f"unknown split {split!r}; choose {', '.join(SPLITS)}")
 
 
 def plan_folds(dataset: Dataset, test_fold: int, protocol: FoldProtocol = "strict") -> FoldPlan:
@@ -151,7 +163,7 @@ def _load(
     except Exception as error:  # the Hub client and the Parquet reader fail in many ways
         refuse_unwritable_cache(error)
         raise QuaclrsError(
-            f"data set {name} cannot be loaded ({first_line_of(error)}); give a folder or a Hub repository"
+            f"data set {name} cannot be loaded ({reason_of(error)}); give a folder or a Hub repository"
         ) from error
     if not streaming:
         _refuse_faulty(dataset, name)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import QuaclrsError, first_line_of
+from .files import refuse_pointer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +31,9 @@ LIGHT = (*NEEDED, *_MORE_FOLDS, *_MORE_TEXT)
 
 _FOLDS = range(1, 11)
 
+#: What a Parquet file begins and ends with.
+_PARQUET = b"PAR1"
+
 _ADVICE = "correct the data set, or build it with python -m dataset_builder build"
 
 
@@ -44,18 +48,46 @@ def open_dataset(name: str, config: str | None = None, split: str | None = None,
         config, split, streaming: as of `load_dataset`.
 
     Raises:
-        QuaclrsError: a file calls its labels otherwise than the card, or than another file. Of a stream only the first
-            file is looked at.
+        QuaclrsError: a file calls its labels otherwise than the card, or than another file; of a stream only the first
+            file is looked at. A file of a folder is no whole Parquet file, or holds other rows than the card counts.
     """
     from datasets import load_dataset_builder
+    from datasets.exceptions import SplitsVerificationError
 
+    for file in sorted(Path(name).rglob("*.parquet")):
+        if file.is_file():
+            _refuse_no_parquet(file)
     builder = load_dataset_builder(name, config, cache_dir=_cache_of(Path(name)))
     if streaming:
         refuse_renamed_labels(name, builder.info.features or {}, _schemas(builder, most=1))
         return builder.as_streaming_dataset(split=split)
-    builder.download_and_prepare()
+    try:
+        builder.download_and_prepare()
+    except SplitsVerificationError as error:
+        raise QuaclrsError(
+            f"dataset_info in README.md of {name} counts other rows than its files hold; correct it, remove it, or "
+            "restore the files"
+        ) from error
     refuse_renamed_labels(name, builder.info.features or {}, _schemas(builder))
     return builder.as_dataset(split=split)
+
+
+def _refuse_no_parquet(file: Path) -> None:
+    """Raise where a file lacks what Parquet begins and ends with; `datasets` would not say which file it is."""
+    refuse_pointer(file)
+    with file.open("rb") as opened:
+        begins = opened.read(len(_PARQUET)) == _PARQUET
+        opened.seek(-min(len(_PARQUET), file.stat().st_size), os.SEEK_END)
+        if not begins or opened.read() != _PARQUET:
+            raise QuaclrsError(f"{file} is damaged or cut short, or no Parquet file; copy it from its source again")
+
+
+def reason_of(error: Exception) -> str:
+    """First line of what went wrong: `datasets` hides it behind an error of its own."""
+    from datasets.exceptions import DatasetGenerationError
+
+    hidden = error.__cause__ if isinstance(error, DatasetGenerationError) else None
+    return first_line_of(hidden or error)
 
 
 def _cache_of(folder: Path) -> str | None:

@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import QuaclrsError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
+
+#: Bytes that are read at a time.
+_BLOCK = 1 << 20
+
+#: Beginning of what Git LFS keeps in place of a file.
+_POINTER = b"version https://git-lfs"
 
 #: File that a writer holds locked in its unfinished folder; a writer that was killed holds it no longer.
 _HELD = ".quaclrs.lock"
 
 
+def digest_of(file: SupportsRead[bytes], algorithm: str) -> str:
+    """Digest of an open file from here on, in hexadecimal; `hashlib.file_digest` needs Python 3.11."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
+
+
 def storable(name: str) -> str:
     """A name of a file as text that every table takes: bytes that are no UTF-8 are written as `\\udcff`."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raise a `QuaclrsError` for a file that stands for another, as `git clone` without Git LFS leaves it."""
+    with path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise QuaclrsError(f"{path} is a Git LFS pointer and not the file itself; fetch it (git lfs pull)")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .default_model import DEFAULT_MODEL
 from .errors import QuaclrsError, first_line_of
+from .files import refuse_pointer
 from .hub import may_be_repo_id
 from .models.configuration_checks import check_label_count, check_normalisation, check_rate, labels_in_order
 from .models.configuration_log_mel import LogMelConfig
@@ -180,6 +181,7 @@ def _read_header(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
                 f"it, load it there and save it as {WEIGHTS} with save_pretrained"
             )
         raise ValueError(f"it has no {WEIGHTS}")
+    refuse_pointer(folder / WEIGHTS)
     with safe_open(folder / WEIGHTS, framework="numpy") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         return {name: (str(part.get_dtype()), tuple(part.get_shape())) for name, part in slices.items()}

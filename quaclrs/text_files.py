@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,28 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.YAMLError("it uses aliases; write out what they repeat")
         return super().compose_node(parent, index)
 
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            _refuse_twice(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        return super().construct_mapping(node, deep)
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _refuse_twice(name for name, _ in pairs)
+    return dict(pairs)
+
+
+def _refuse_twice(names: Iterable[str]) -> None:
+    """Refuse a name that is given two values: readers would take the last without a word."""
+    name, times = next(iter(Counter(names).most_common(1)), ("", 0))
+    if times > 1:
+        raise ValueError(f"it names {name[:40]} twice")
+
 
 def parse_json(text: str | bytes) -> Any:
     """Parse JSON; a `ValueError` tells of all that is wrong, too deep a nesting among it."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_mapping)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -84,7 +103,7 @@ def _read(path: Path, form: str, advice: str) -> Any:
             content = file.read(largest + 1)
         if len(content) > largest:
             raise ValueError(f"it is larger than {largest >> 20} MiB")
-        return parse(content.decode("utf-8"))
+        return parse(content.decode("utf-8-sig"))  # editors of Windows begin with a mark
     except OSError as error:
         raise QuaclrsError(f"{path} cannot be read ({error.strerror}); {advice}") from error
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import lzma
 import os
 import shutil
@@ -19,7 +18,7 @@ from typing import IO, Any, NoReturn
 from tqdm.auto import tqdm
 
 from quaclrs.errors import QuaclrsError
-from quaclrs.files import written
+from quaclrs.files import digest_of, written
 
 _BLOCK = 1 << 20
 
@@ -102,13 +101,9 @@ class _Count:
 
 def md5_of(path: Path) -> str:
     """The MD5 checksum of a file, in hexadecimal; with a progress bar, as archives are large."""
-    digest = hashlib.md5(usedforsecurity=False)
-    progress = tqdm(total=path.stat().st_size, desc=f"checking {path.name}", unit="B", unit_scale=True, delay=2)
-    with progress, path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            progress.update(len(block))
-    return digest.hexdigest()
+    size = path.stat().st_size
+    with path.open("rb") as file, tqdm.wrapattr(file, "read", size, desc=f"checking {path.name}", delay=2) as followed:
+        return digest_of(followed, "md5")
 
 
 def unpack_once(archive: Path, parent: Path, md5: str, limit: UnpackLimit | None = None) -> Path:

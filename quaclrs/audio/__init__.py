@@ -1,7 +1,7 @@
 """Anything audible to float32 mono: decoding by libsndfile and resampling by soxr, never FFmpeg or torchcodec."""
 
 from .carriers import SoundSource, is_encoded, is_one_sound, name_of, unpack_sound
-from .encoding import decode_pcm, encode_flac, encode_pcm
+from .encoding import decode_pcm, encode_flac, encode_pcm, flac_digest
 from .errors import AudioError, AudioWarning
 from .finding import find_audio_files, has_audio_files, walk_files
 from .mixing import Mixer
@@ -21,6 +21,7 @@ __all__ = [
     "encode_flac",
     "encode_pcm",
     "find_audio_files",
+    "flac_digest",
     "has_audio_files",
     "is_encoded",
     "is_one_sound",

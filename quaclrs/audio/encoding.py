@@ -16,6 +16,11 @@ def encode_flac(waveform: np.ndarray, sampling_rate: int) -> bytes:
     return buffer.getvalue()
 
 
+def flac_digest(flac: bytes | memoryview) -> bytes:
+    """The MD5 digest of its samples that a FLAC file carries (RFC 9639, section 8.2); nothing is decoded."""
+    return bytes(flac[26:42])
+
+
 def encode_pcm(waveform: np.ndarray) -> bytes:
     """A mono waveform (samples,) in [-1, 1] as 16-bit samples without a header; `decode_pcm` reads them."""
     return np.rint(waveform * 32768).clip(-32768, 32767).astype("<i2").tobytes()

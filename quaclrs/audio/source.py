@@ -17,6 +17,7 @@ from .carriers import SoundSource
 from .errors import AudioError
 from .headers import first_flac_sample, mend_header
 from .kinds import HEAD, is_mpeg, kind_of
+from .ogg import seconds_by_pages
 from .pipes import ENCODED, open_pipe, searchable
 
 #: The endings by which libsndfile takes any bytes for 8 kHz telephone sound without a header.
@@ -201,6 +202,11 @@ class Source:
     def first_flac_sample(self) -> int:
         """As of `headers.first_flac_sample`; only at the end of reading, as it moves the file's place."""
         return first_flac_sample(self._file)
+
+    @property
+    def ogg_seconds(self) -> float:
+        """As of `ogg.seconds_by_pages`; only at the end of reading."""
+        return seconds_by_pages(self._file)
 
     @property
     def place(self) -> int:

@@ -10,10 +10,11 @@ from contextlib import AbstractContextManager, contextmanager
 import numpy as np
 import soundfile
 
-from ..models.waveforms import LOUDEST, MOST_CHANNELS, check_rate
+from ..models.waveforms import MOST_CHANNELS, check_rate
 from .carriers import SoundSource, name_of
 from .errors import AudioError, AudioWarning
 from .headers import share_lost
+from .losses import Losses
 from .source import Source
 
 #: Frames that are decoded at a time: of MP3, of everything else, and of FLAC at damage. libsndfile gives nothing of a
@@ -35,6 +36,9 @@ _MOST_TRIES = 256
 
 #: Samples a second over all channels: 64 channels at 65 kHz, or 4 at 1 MHz.
 _MOST_PER_SECOND = 1 << 22
+
+#: Seconds by which decoders of Ogg differ in where a sound begins and ends.
+_OGG_TOLERANCE = 0.05
 
 #: Bytes at the end of an MP3 that may be tags, and that may be sound which its header does not count.
 _TAGS = 4096
@@ -77,7 +81,7 @@ class SoundStream:
         self._place = 0  # frames from the beginning to what is read next
         self._gap = 0  # frames of silence that stand for damage and are to be read next
         self._lost = 0  # frames of damage so far
-        self._heard = self._unusable = self._beyond = self._void = 0  # frames, as `_cleaned` counts them
+        self._losses = Losses(self.name, self.sampling_rate)
         self._errors = self._tries = self._source.patience.ended = 0
         self._unit = _MPEG_UNIT if self._source.is_mpeg else _UNIT
 
@@ -132,17 +136,18 @@ class SoundStream:
             while filled < len(block) and (count := self._read(block[filled:])):
                 filled += count
             if filled:
-                yield self._cleaned(block[:filled])
+                yield self._losses.cleaned(block[:filled])
             left = None if left is None else left - filled
             if filled < len(block):
                 break
-        self._refuse_unusable()
+        self._losses.refuse_unusable()
         if warn:
             self.warn_of_losses(to_end=frames is None)
 
     def warn_of_losses(self, to_end: bool) -> None:
         """Say what was lost of what was read; `to_end` where that is all of the file."""
-        for line in self._losses(to_end):
+        lost = self._lost + (self._lacking() if to_end else 0)
+        for line in self._losses.lines(lost, self.is_damaged, self._source.mended if to_end else None):
             warnings.warn(line, AudioWarning, stacklevel=2)
 
     def _read(self, out: np.ndarray) -> int:
@@ -233,47 +238,11 @@ class SoundStream:
         self._decoder.close()
         self._decoder = self._source.decoder()
 
-    def _cleaned(self, block: np.ndarray) -> np.ndarray:
-        """The block with silence for what is no sample; counts frames with and without any sample that is one."""
-        self._heard += len(block)
-        if not max(block.max(), -block.min()) <= LOUDEST:  # NaN is not <= either
-            beyond = np.abs(block) > LOUDEST  # infinite ones too
-            unusable = beyond | np.isnan(block)
-            self._unusable += int(unusable.any(axis=1).sum())
-            self._void += int(unusable.all(axis=1).sum())
-            self._beyond += int((beyond & np.isfinite(block)).any(axis=1).sum())
-            block[unusable] = 0
-        return block
-
-    def _refuse_unusable(self) -> None:
-        if self._beyond * 2 > self._heard:
-            raise AudioError(f"{self.name} holds samples beyond {LOUDEST:g}, where full scale is 1; scale them down")
-        if self._void and self._void == self._heard:
-            raise AudioError(f"{self.name} holds nothing but NaN or infinite samples; export it from its source again")
-
-    def _losses(self, to_end: bool) -> Iterator[str]:
-        if self._unusable:
-            samples = "1 sample" if self._unusable == 1 else f"{self._unusable:,} samples"
-            yield (
-                f"{self.name} holds {samples} ({self._seconds(self._unusable)}) of NaN, infinite or beyond all scale; "
-                "silence stands there"
-            )
-        mended = self._source.mended
-        if to_end and mended and mended.stated < mended.there:
-            stated = self._seconds(round(self._heard * mended.stated / mended.there)) if mended.stated else "no samples"
-            yield (
-                f"{self.name} was not finished: its header says that it holds {stated}; "
-                f"all that is there, {self._seconds(self._heard)}, is heard"
-            )
-        lost = self._lost
-        if to_end:
-            lost += self._lacking()
-        if lost > 0 or self.is_damaged:
-            known = f"{self._seconds(lost)} of what its header names" if lost > 0 else "a part of unknown length"
-            yield f"{self.name} is damaged or cut short: {known} cannot be decoded; the rest is heard"
-
     def _lacking(self) -> int:
         """Frames that the header names and the file lacks, once its end was reached."""
+        if self._source.head[:4] == b"OggS":
+            lacking = round(self._source.ogg_seconds * self.sampling_rate) - self._place
+            return lacking if lacking > _OGG_TOLERANCE * self.sampling_rate else 0
         mended = self._source.mended
         cut = max(0, mended.stated / mended.there - 1) if mended else share_lost(self._decoder.extra_info)
         lacking = (self.frames or 0) - self._place + round(cut * self._place)
@@ -283,10 +252,6 @@ class SoundStream:
         if lacking > 0 and self._source.head[:4] == b"fLaC":
             lacking -= self._source.first_flac_sample
         return max(0, lacking)
-
-    def _seconds(self, frames: int) -> str:
-        seconds = frames / self.sampling_rate
-        return f"{seconds:.2f} s" if seconds >= 0.01 else "under 0.01 s"
 
 
 @contextmanager

@@ -9,11 +9,20 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
-from ..audio import AudioError, load_audio, open_sound
-from ..data import SYNTHETIC_WARNING, class_names, is_synthetic, leak_warning, load_urbansound13
+from ..audio import AudioError, AudioWarning, encode_flac, flac_digest, load_audio, open_sound
+from ..data import (
+    STORED_SAMPLING_RATE,
+    SYNTHETIC_WARNING,
+    class_names,
+    is_synthetic,
+    leak_warning,
+    load_urbansound13,
+    select_split,
+)
 from ..errors import QuaclrsError, print_error
 from ..folds import PAPER_PROTOCOL_WARNING, FoldProtocol, fold_column
 from ..labels import SOURCE_OF_CLASS
@@ -102,6 +111,19 @@ class EvaluationClips:
             else:
                 yield clip_id, waveform
 
+    def digests(self, places: Sequence[int]) -> Iterator[bytes]:
+        """`flac_digest` of the clips at these places, each as the builder would store it; b"" of a broken one."""
+        for place in places:
+            try:
+                content, name = _content_of(self.clip_ids[place], self.rows[place]["audio"] or {})
+                with catch_warnings():  # of damage, which is said where the clip is classified
+                    simplefilter("ignore", AudioWarning)
+                    waveform = load_audio(content, STORED_SAMPLING_RATE, name)
+            except AudioError:
+                yield b""
+            else:
+                yield flac_digest(encode_flac(waveform, STORED_SAMPLING_RATE))
+
     def refuse_broken(self) -> None:
         """Raise an `AudioError` where clips cannot even be opened, which takes no time; name all of them on stderr."""
         reasons = []
@@ -169,11 +191,12 @@ def choose_clips(
         foreign = load_foreign_dataset(
             path_or_repo, split, label_column, model_classes if label_map is None else label_map
         )
-        rows, split = foreign.rows, foreign.split
+        dataset, rows, split = foreign.rows, foreign.rows, foreign.split
         names = label_names(rows, foreign.label_column)
     else:
         split = split or (None if fold is None else "test")
-        rows = _load_urbansound13(path_or_repo, fold, split, protocol)
+        dataset = _load_urbansound13(path_or_repo, or_foreign=fold is None)
+        rows = dataset if fold is None or split is None else select_split(dataset, fold, split, protocol)
         names = label_names(rows, label_column or "label")
     if label_map is None:
         _refuse_other_classes(
@@ -187,11 +210,16 @@ def choose_clips(
     found = [label_map.get(name) for name in names]
     left_out = Counter(name for name, ours in zip(names, found, strict=True) if ours is None)
     if len(names) == left_out.total():
-        raise QuaclrsError(f"no clip of {path_or_repo} is left to evaluate; its labels are {listed(left_out)}")
+        raise QuaclrsError(
+            f"no clip of {path_or_repo} is left to evaluate; its labels are {listed(left_out)}: name them in a "
+            "--label-map, or label the sounds by sub-folders or a table"
+        )
     kept = [place for place, ours in enumerate(found) if ours is not None]
     rows = rows.select(kept)
     labels = [classes.index(ours) for ours in found if ours is not None]
     is_urbansound13 = {"fold", "source", "recording_id"} <= set(rows.column_names)
+    if is_urbansound13 and foreign:
+        dataset = load_urbansound13(path_or_repo)  # checked as such
     return EvaluationClips(
         rows=rows,
         clip_ids=rows["clip_id"][:] if "clip_id" in rows.column_names else [str(place) for place in kept],
@@ -203,7 +231,7 @@ def choose_clips(
         protocol=None if fold is None else protocol,
         split=None if is_urbansound13 and fold is None else split,
         left_out=dict(left_out.most_common()),
-        warnings=tuple(_warnings(path_or_repo, rows, split, protocol)) if is_urbansound13 else _warnings_of(foreign),
+        warnings=tuple(_warnings(dataset, rows, split, protocol)) if is_urbansound13 else _warnings_of(foreign),
         labels_from=foreign.labels_from if foreign else (),
     )
 
@@ -221,13 +249,11 @@ def listed(names: Collection[str], most: int = 10) -> str:
     return ", ".join(list(names)[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _load_urbansound13(
-    name: str | os.PathLike[str], fold: int | None, split: str | None, protocol: FoldProtocol
-) -> Dataset:
+def _load_urbansound13(name: str | os.PathLike[str], or_foreign: bool) -> Dataset:
     try:
-        return load_urbansound13(name, fold, split, protocol)
+        return load_urbansound13(name)
     except QuaclrsError as error:
-        if fold is not None:
+        if not or_foreign:
             raise
         raise QuaclrsError(f"{error} (or, if it is another data set, give --label-map)") from error
 
@@ -263,12 +289,12 @@ def _warnings_of(foreign: ForeignClips | None) -> tuple[str, ...]:
     return (f"{', '.join(foreign.labels_from)} lists {foreign.absent} sounds that are not there",)
 
 
-def _warnings(name: str | os.PathLike[str], rows: Dataset, split: str | None, protocol: FoldProtocol) -> Iterator[str]:
+def _warnings(dataset: Dataset, rows: Dataset, split: str | None, protocol: FoldProtocol) -> Iterator[str]:
     if split not in (None, "test"):
         yield f"the {split} split is no test"
     if protocol == "paper":
         yield PAPER_PROTOCOL_WARNING
-    elif leak := leak_warning(load_urbansound13(name)):
+    elif leak := leak_warning(dataset):
         yield leak
     if is_synthetic(rows):
         yield SYNTHETIC_WARNING

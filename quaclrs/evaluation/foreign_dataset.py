@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..audio import find_audio_files, has_audio_files
-from ..dataset_checks import open_dataset
+from ..dataset_checks import open_dataset, reason_of
 from ..errors import QuaclrsError, first_line_of
 from ..files import refuse_unwritable_cache, storable
 from ..hub import may_be_repo_id
@@ -114,7 +114,7 @@ def load_foreign_dataset(
     except Exception as error:  # the Hub client and the readers of many formats fail in many ways
         refuse_unwritable_cache(error)
         raise QuaclrsError(
-            f"data set {name} cannot be loaded ({first_line_of(error)}); give a Hub repository, a folder of Parquet "
+            f"data set {name} cannot be loaded ({reason_of(error)}); give a Hub repository, a folder of Parquet "
             "files, or one with a sub-folder of sound files a class"
         ) from error
     chosen = _choose_split(name, list(splits), split)

@@ -148,14 +148,22 @@ class _Places:
         for file in files:
             for name in {file.as_posix(), file.with_suffix("").as_posix(), file.name, file.stem}:
                 self._found[name].add(file)
+                self._found[_as_on_windows(name)].add(file)
 
     def find(self, name: str, table_folder: Path) -> Path | None:
-        """The only file of the first of these names that any file has."""
-        for place in (table_folder / name, Path(name), Path(Path(name).name)):
-            for text in (place.as_posix(), os.path.splitext(place.as_posix())[0]):
-                if text in self._found:
-                    return next(iter(self._found[text])) if len(self._found[text]) == 1 else None
+        """The only file of the first of these names that any file has; the last are as Windows would write them."""
+        for of_table in (name, name.replace("\\", "/")):
+            for place in (table_folder / of_table, Path(of_table), Path(Path(of_table).name)):
+                for text in (place.as_posix(), os.path.splitext(place.as_posix())[0]):
+                    for key in (text, _as_on_windows(text)):
+                        if key in self._found:
+                            return next(iter(self._found[key])) if len(self._found[key]) == 1 else None
         return None
+
+
+def _as_on_windows(name: str) -> str:
+    """A name for which upper and lower case are one; no file has a zero byte in its name."""
+    return "\0" + name.casefold()
 
 
 def _find_tables(folder: Path) -> Iterator[Path]:

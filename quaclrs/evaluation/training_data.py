@@ -1,7 +1,8 @@
 """What a model has heard: the clips and recordings that it learned from, which its `config.json` keeps.
 
-Clips and recordings are known by their names. A name survives resampling, another format and a cut into folders, and
-costs no decoding; a digest of the samples survives none of the first two. Who renames a file hides it.
+Clips and recordings are known by their names, which survive resampling, another format and a cut into folders. Clips
+are known by a digest of their samples too, which survives another name, and the way from WAV to FLAC. A clip that was
+renamed and resampled, or compressed anew, is known by neither.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..audio import flac_digest
 from ..augment.variants import parent_and_variant
 from ..data import synthetic_clips
 from ..folds import FoldProtocol
@@ -48,12 +50,14 @@ class TrainingData:
         trainings: one mapping for each training that the network went through: `dataset` (its name), `fingerprint`,
             `clips` (how many), `protocol`, `test_fold` and `validation_fold`, which are None where every clip trained.
         clips, recordings: hashes of their names, ascending.
+        contents: hashes of the clips' samples, as the builder stores them, ascending.
         complete: False where a training began with weights that do not say what they have heard.
     """
 
     trainings: tuple[Mapping[str, Any], ...] = ()
     clips: np.ndarray = field(default_factory=_none)
     recordings: np.ndarray = field(default_factory=_none)
+    contents: np.ndarray = field(default_factory=_none)
     complete: bool = True
 
     @classmethod
@@ -61,28 +65,31 @@ class TrainingData:
         """What a network will have heard of training on these rows of a built data set.
 
         Args:
-            rows: with `clip_id` (of an augmented copy, its original counts) and `recording_id`.
+            rows: with `clip_id` (of an augmented copy, its original counts) and `recording_id`, and `audio` as the
+                builder stores it; without it clips are known by their names alone.
             about: for `trainings`, without `clips`.
         """
         clips, recordings = (np.unique(_hashes(names)) for names in _names_of_rows(rows))
-        return cls(({**about, "clips": len(clips)},), clips, recordings)
+        contents = np.unique(_hashes_of_contents(_digests_of_rows(rows)))
+        return cls(({**about, "clips": len(clips)},), clips, recordings, contents)
 
     @classmethod
     def of_model(cls, saved: Any) -> TrainingData:
         """What `to_dict` gave; of a model that says nothing, or nothing that can be read, it is not complete."""
         try:
-            clips, recordings = (_unpack(saved[name]) for name in ("clips", "recordings"))
+            clips, recordings, contents = (_unpack(saved[name]) for name in ("clips", "recordings", "contents"))
             trainings = tuple(dict(training) for training in saved["trainings"])
-            return cls(trainings, clips, recordings, saved["complete"] is True)
+            return cls(trainings, clips, recordings, contents, saved["complete"] is True)
         except (KeyError, TypeError, ValueError):
             return cls(complete=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The entry of `config.json`: 80 kB for all of UrbanSound13."""
+        """The entry of `config.json`: 150 kB for all of UrbanSound13."""
         return {
             "trainings": [dict(training) for training in self.trainings],
             "clips": _pack(self.clips),
             "recordings": _pack(self.recordings),
+            "contents": _pack(self.contents),
             "complete": self.complete,
         }
 
@@ -92,6 +99,7 @@ class TrainingData:
             tuple([*self.trainings, *(training for training in other.trainings if training not in self.trainings)]),
             np.union1d(self.clips, other.clips),
             np.union1d(self.recordings, other.recordings),
+            np.union1d(self.contents, other.contents),
             self.complete and other.complete,
         )
 
@@ -116,6 +124,10 @@ class TrainingData:
             matches = np.isin(_hashes(name for _, name in names), known)
             found[[place for (place, _), match in zip(names, matches, strict=True) if match]] = True
         return found
+
+    def has_heard_contents(self, digests: Iterable[bytes]) -> np.ndarray:
+        """Which sounds were heard, bool (sounds,), by `flac_digest` of each as the builder would store it."""
+        return np.isin(_hashes_of_contents(digests), self.contents)
 
     @property
     def description(self) -> str:
@@ -150,6 +162,18 @@ def _names_of_rows(rows: Dataset) -> tuple[list[str], list[str]]:
     return clips, [mark + name for mark, name in zip(marks, rows["recording_id"][:], strict=True)]
 
 
+def _digests_of_rows(rows: Dataset) -> Iterator[bytes]:
+    if "audio" in rows.column_names:
+        for batch in rows.select_columns("audio").with_format("arrow").iter(100):
+            for flac in batch["audio"].combine_chunks().field("bytes"):
+                yield flac_digest(memoryview(flac.as_buffer()))
+
+
+def names_a_recording(file: str) -> bool:
+    """True for a name that holds the number of a Freesound recording: who has not heard it has not heard the file."""
+    return any(True for _ in _recordings_of_file(file))
+
+
 def _names_of_file(file: str) -> Iterator[str]:
     """Names that a clip in this file may have: its path from any of the folders that it lies in."""
     parts = PurePath(os.path.splitext(file)[0]).parts
@@ -167,7 +191,11 @@ def _recordings_of_file(file: str) -> Iterator[str]:
 
 
 def _hashes(names: Iterable[str]) -> np.ndarray:
-    digests = b"".join(hashlib.blake2b(os.fsencode(name), digest_size=_BYTES).digest() for name in names)
+    return _hashes_of_contents(map(os.fsencode, names))
+
+
+def _hashes_of_contents(contents: Iterable[bytes]) -> np.ndarray:
+    digests = b"".join(hashlib.blake2b(content, digest_size=_BYTES).digest() for content in contents)
     return np.frombuffer(digests, _HASH)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import QuaclrsError, first_line_of
+from ..files import refuse_pointer
 from ..models import LogMelConfig
 from ..models.configuration_checks import labels_in_order
 from ..text_files import read_mapping
@@ -49,6 +50,7 @@ def load_onnx_classifier(folder: str | os.PathLike[str] | None, int8: bool = Fal
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # errors are raised; it would print them too
+        refuse_pointer(graph)
         content = graph.read_bytes()
         _refuse_external_data(content)
         # From memory: ONNX Runtime before 1.24 follows a path in the graph to any file of the machine.

@@ -221,3 +221,33 @@ def test_a_data_set_that_was_corrected_and_another_of_the_same_name_and_card_are
     assert load_urbansound13(write(tmp_path / "one" / "set", make_rows()))["fold"][5] == 2
     other = [row | {"fold": 10} for row in make_rows()]
     assert set(load_urbansound13(write(tmp_path / "two" / "set", other))["fold"]) == {10}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 45\n", "is a Git LFS pointer"),
+        (b"", "is damaged or cut short, or no Parquet file"),
+        (b"PAR1" + bytes(900), "is damaged or cut short, or no Parquet file"),
+        (b"<html>", "is damaged or cut short, or no Parquet file"),
+    ],
+)
+def test_a_file_that_is_no_whole_parquet_file_is_named(tmp_path, content, says):
+    folder = write(tmp_path / "set", make_rows(), shards=2)
+    file = sorted((folder / "data").iterdir())[1]
+    file.write_bytes(content)
+    for load in (load_urbansound13, load_foreign_dataset):
+        with pytest.raises(QuaclrsError) as error:
+            load(folder)
+        assert str(error.value).startswith(f"{file} {says}")
+
+
+def test_a_card_that_counts_other_rows_than_the_files_hold_is_named(tmp_path):
+    folder = write(tmp_path / "set", make_rows(), told=FEATURES)
+    card = (folder / "README.md").read_text()
+    counted = "splits:\n  - {name: train, num_bytes: 9, num_examples: 7}\n"
+    header = yaml.safe_load(card.split("---")[1])
+    header["dataset_info"] |= yaml.safe_load(counted)
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(header)}---\n")
+    with pytest.raises(QuaclrsError, match=r"README\.md of .* counts other rows than its files hold; correct it"):
+        load_urbansound13(folder)

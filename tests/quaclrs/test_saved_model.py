@@ -132,6 +132,10 @@ WEIGHTS: dict[str, tuple[Change, str]] = {
     "none": (lambda folder: (folder / "model.safetensors").unlink(), "it has no model.safetensors"),
     "empty": (write("model.safetensors", b""), "cannot be loaded ("),
     "a text": (write("model.safetensors", "no weights " * 100), "cannot be loaded ("),
+    "a pointer": (
+        write("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n"),
+        "model.safetensors is a Git LFS pointer and not the file itself; fetch it (git lfs pull)",
+    ),
     "a header of terabytes": (write("model.safetensors", struct.pack("<Q", 1 << 40) + b"{}"), "cannot be loaded ("),
     "a shape that lies": (write("model.safetensors", lying_header(shape=[10**9])), "cannot be loaded ("),
     "offsets that lie": (write("model.safetensors", lying_header(data_offsets=[0, 1 << 50])), "cannot be loaded ("),

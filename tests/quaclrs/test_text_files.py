@@ -17,6 +17,9 @@ def test_they_hold_what_the_standard_readers_find(tmp_path):
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     assert read_json(tmp_path / "a.json") == read_yaml(tmp_path / "a.yaml") == values
     assert read_mapping(tmp_path / "a.json") == read_mapping(tmp_path / "a.yaml") == values
+    for name in ("a.json", "a.yaml"):  # as editors of Windows save it
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (tmp_path / name).read_bytes())
+        assert read_mapping(tmp_path / name) == values
 
 
 @pytest.mark.parametrize(
@@ -24,6 +27,7 @@ def test_they_hold_what_the_standard_readers_find(tmp_path):
     [
         (b"", "JSON"),
         (b'{"a": 1', "JSON"),
+        (b'{"a": {"b": 1, "c": 2, "b": 3}}', "it names b twice"),
         (b"\xff\xfe\x00", "decode"),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"a":' * 200_000, "nested too deeply"),
@@ -41,6 +45,8 @@ def test_damaged_json_is_refused_by_name(tmp_path, content, reason):
     ("content", "reason"),
     [
         ("a: [1", "YAML"),
+        ("dog: dog_bark\nhorn: car_horn\ndog: gun_shot\n", "it names dog twice"),
+        ("a: !!map text", "YAML"),
         ("[" * 20_000, "nested too deeply"),
         ("a: " + "{b: " * 20_000, "nested too deeply"),
         ("a: !!python/object/apply:os.system ['touch opened']", "python/object"),

@@ -5,7 +5,6 @@ Nothing that is read can be code: a checkpoint may come from anywhere.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from accelerate.utils import gather_object
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from quaclrs.files import digest_of
 from quaclrs.text_files import read_mapping
 
 from .optimization import Schedule
@@ -177,11 +177,8 @@ def _on_cpu(tensors: Mapping[str, torch.Tensor]) -> Tensors:
 
 
 def _digest(file: Path) -> str:
-    digest = hashlib.sha256()
     with file.open("rb") as opened:
-        while part := opened.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
+        return digest_of(opened, "sha256")
 
 
 def _refuse_others(file: str, tensors: Tensors, wanted: Mapping[str, torch.Tensor]) -> None:

@@ -26,7 +26,7 @@ _FIGURES_OVER_SNR = {
     "macro F1": "macro_f1",
 }
 
-_HELD_OUT = {True: "yes, by {}", False: "no, by {}", None: "unknown; the model does not say what it has heard"}
+_HELD_OUT = {True: "yes, by {0}", False: "no, by {0}", None: "unknown; {1}"}
 
 
 def describe(
@@ -47,6 +47,7 @@ def describe(
         "broken": clips.broken,
         "held_out": held_out.answer,
         "held_out_by": held_out.by,
+        "held_out_unknown": held_out.unknown if held_out.answer is None else None,
         "heard_clips": held_out.heard,
         "warnings": [*held_out.warnings, *clips.warnings],
     }
@@ -78,7 +79,8 @@ def markdown_report(result: Mapping[str, Any]) -> str:
         reasons = listed([f"{clip_id} ({reason})" for clip_id, reason in broken.items()])
         share = f"{len(broken)} of {result['clips'] + len(broken)}"
         lines.append(f"- left out, as they cannot be decoded: {share}: {reasons}")
-    lines.append(f"- held out: {_HELD_OUT[result['held_out']].format(result['held_out_by'])}")
+    answer = _HELD_OUT[result["held_out"]].format(result["held_out_by"], result["held_out_unknown"])
+    lines.append(f"- held out: {answer}")
     lines += [f"- warning: {warning}" for warning in result["warnings"]]
     figures = [[name, percent(result.get(key))] for name, key in FIGURE_NAMES.items()]
     of_classes = [

@@ -32,6 +32,7 @@ def write(file: Path, text: str) -> None:
         ("train.csv", "fname,label\n0006ae4e,dog\n", "audio_train/0006ae4e.wav"),  # FSDKaggle without its endings
         ("labels.tsv", "path\tlabel\n1.mp3\tdog\n", "clips/1.ogg"),  # transcoded since
         ("labels.csv", "\ufefffile;label\n1.wav;dog\n", "1.wav"),  # as spreadsheets write it
+        ("metadata.csv", "file_name,label\nData\\1.WAV,dog\n", "data/1.wav"),  # as Windows does
     ],
 )
 def test_a_table_beside_the_sounds_labels_them(table, text, file, tmp_path):
@@ -56,6 +57,11 @@ def test_sounds_that_no_table_names_keep_the_name_of_their_folder_and_absent_one
 def test_a_name_that_several_sounds_have_names_none_of_them(tmp_path):
     write(tmp_path / "metadata.csv", "file_name,label\n1.wav,dog\nb/2.wav,dog\n")
     assert labels_of(tmp_path, "a/1.wav", "b/1.wav", "b/2.wav") == {"a/1.wav": "a", "b/1.wav": "b", "b/2.wav": "dog"}
+
+
+def test_of_names_that_differ_in_case_alone_the_one_that_is_written_counts(tmp_path):
+    write(tmp_path / "metadata.csv", "file_name,label\nx/A.wav,dog\nx/a.wav,cat\n")
+    assert labels_of(tmp_path, "x/a.wav", "x/A.wav") == {"x/a.wav": "cat", "x/A.wav": "dog"}
 
 
 @pytest.mark.parametrize(

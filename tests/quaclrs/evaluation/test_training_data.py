@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 
+import numpy as np
 import pytest
+import soundfile
 from datasets import Dataset
 
 from quaclrs.evaluation.training_data import TrainingData
@@ -100,7 +104,19 @@ def test_weights_that_say_nothing_leave_the_whole_unknown_and_random_ones_do_not
         assert both.has_heard(rows(HEARD), "strict").all()
 
 
-def test_the_whole_of_urbansound13_takes_less_than_100_kb_of_json():
+def test_a_clip_is_known_by_its_samples_whatever_its_name(heard):
+    samples = np.random.default_rng(0).integers(-9_000, 9_000, (2, 4_800), dtype=np.int16)
+    flac = io.BytesIO()
+    soundfile.write(flac, samples[0], 48_000, format="FLAC")
+    sounds = [{"bytes": flac.getvalue(), "path": None}] * len(HEARD)
+    with_sounds = TrainingData.of_training(rows(HEARD).add_column("audio", sounds), **ABOUT)
+    both = TrainingData.of_model(json.loads(json.dumps((heard | with_sounds).to_dict())))
+    digests = [hashlib.md5(clip.tobytes()).digest() for clip in samples]  # as RFC 9639 has it
+    assert both.has_heard_contents([*digests, b""]).tolist() == [True, False, False]
+    assert not heard.has_heard_contents(digests).any()
+
+
+def test_the_whole_of_urbansound13_takes_less_than_100_kb_of_json_without_its_samples_digests():
     clips = {f"urbansound8k/{i}-3-0-2": f"urbansound8k/{i // 6}" for i in range(7_803)}
     clips |= {f"sirennet/traffic/sound_{i}": f"sirennet/traffic/sound_{i // 3}" for i in range(1_675)}
     assert len(json.dumps(TrainingData.of_training(rows(clips), **ABOUT).to_dict())) < 100_000

@@ -86,6 +86,7 @@ def test_weights_in_another_file_are_found_in_the_branch_of_a_condition(export) 
 GRAPHS = {
     "nothing": (b"", "cannot be loaded"),
     "a text": (b"no graph\n" * 100, "cannot be loaded"),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "model.onnx is a Git LFS pointer"),
     "half": (graph().SerializeToString()[:4000], "cannot be loaded"),
     "other classes": (graph(outputs=3).SerializeToString(), r"gives tensor\(float\) of shape \['b', 3\]"),
     "another length": (graph(samples=999).SerializeToString(), r"takes tensor\(float\) of shape \['b', 999\]"),

@@ -115,6 +115,7 @@ def test_labels_that_were_left_out_are_counted_and_of_many_the_first_are_named()
         (KEPT, "- held out: yes, by recording", True),
         (HeldOut(False, "file name", 2, ("no test: it knows them",)), "- held out: no, by file name", False),
         (HeldOut(None, "clip"), "- held out: unknown; the model does not say what it has heard", None),
+        (HeldOut(None, "file name", unknown="they may be renamed"), "- held out: unknown; they may be renamed", None),
     ],
 )
 def test_it_is_said_whether_the_model_knows_the_clips(held_out: HeldOut, line: str, answer: bool | None) -> None:
