@@ -14,7 +14,8 @@ import soundfile
 import soxr
 
 from quaclrs import QuaclrsError, load_classifier
-from quaclrs.inference.timeline import SILENCE, UNSURE, Segment, Window, label_windows, read_windows
+from quaclrs.inference.timeline import SILENCE, UNSURE, Segment, label_windows
+from quaclrs.inference.windows import Window, read_windows
 
 RATE = 8_000
 LABELS = ("bell", "dog", "drill")
