@@ -131,7 +131,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     assert isinstance(classifier, TorchClassifier)
     held_out = find_held_out(clips, TrainingData.of_model(classifier.model.config.training_data))
     conditions = metrics_over_snr(probabilities, clips.labels, clips.classes, clips.sources)
-    result = describe(options.model or PACKAGED, options.dataset, clips, classifier.labels, held_out)
+    result = describe(options.model or PACKAGED, options.dataset, clips, classifier.labels, held_out, options.crop)
     result |= {key: value for key, value in conditions[0].items() if key != "snr_db"}
     if noise is not None:
         result["robustness"] = {"noise": options.noise, "seed": options.seed, "conditions": conditions}

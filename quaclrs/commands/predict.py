@@ -14,7 +14,7 @@ from .one_sound import expand_sounds, opened_sound
 
 if TYPE_CHECKING:
     from ..audio import AudioError
-    from ..inference.hearing import Heard, Prediction
+    from ..inference.hearing import Heard
 
 
 def add_predict_command(commands: Any) -> None:
@@ -58,17 +58,17 @@ def run_predict(options: argparse.Namespace) -> int:
     for heard in classifier.hear(
         sounds, batch_size=options.batch_size, channel=options.channel, crop=options.crop, on_error=say_broken
     ):
-        prediction = heard.ranking(options.top_k, options.min_score)
-        is_long = heard.duration > classifier.log_mel_config.duration
         with bar.external_write_mode():
-            print(_line_of(files[heard.place], prediction, heard, options.json, is_long), flush=True)
+            print(_line_of(files[heard.place], heard, options, classifier.log_mel_config.duration), flush=True)
     return 2 if broken else 0
 
 
-def _line_of(file: str, prediction: Prediction, heard: Heard, as_json: bool, is_long: bool) -> str:
-    """A file's labels and, of a sound that `is_long`, the seconds that they are of."""
-    if as_json:
+def _line_of(file: str, heard: Heard, options: argparse.Namespace, window: float) -> str:
+    """A file's labels and, where it is longer than the model's window, the seconds that they are of."""
+    prediction = heard.ranking(options.top_k, options.min_score)
+    if options.json:
         times = {"heard": round(heard.seconds, 3), "duration": round(heard.duration, 3)}
         return json.dumps({"file": file, "predictions": prediction, **times})
     labels = ", ".join(f"{entry['label']} {percent(entry['score'])}" for entry in prediction)
-    return f"{printable(file)}: {labels}" + (f" ({heard_seconds(heard.seconds, heard.duration)})" if is_long else "")
+    extent = f" ({heard_seconds(heard.seconds, heard.duration)})" if heard.duration > window else ""
+    return f"{printable(file)}: {labels}{extent}"

@@ -117,10 +117,9 @@ def middle_of(
     else:
         recording = read_mono(opened, name, longest, channel)
         waveform = recording.mono(rate)
+    total = len(waveform) / rate + recording.cut_frames / recording.sampling_rate
     waveform = front_end.fit(waveform)[: len(waveform)]
-    duration = len(waveform) / rate
-    total = max(recording.full_duration, duration)
-    return Window((total - duration) / 2, waveform, rate, total)
+    return Window((total - len(waveform) / rate) / 2, waveform, rate, total)
 
 
 def file_or_recording(

@@ -194,7 +194,6 @@ from quaclrs import load_classifier
 
 classifier = load_classifier(sys.argv[1], device="cpu")
 segments = classifier.predict_timeline(sys.argv[2], hop=4.0)
-classifier.predict(sys.argv[2])
 print(segments[-1].end, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
