@@ -51,7 +51,7 @@ def ask(url: str, files: dict[str, Path], number: int, until: float, outcomes: C
         kind = kinds[turn % len(kinds)]
         turn += 1
         try:
-            answer = client.predict(handle_file(str(files[kind])), api_name="/predict")
+            answer, _ = client.predict(handle_file(str(files[kind])), api_name="/predict")
             outcome = "answer" if answer["label"] else "empty answer"
         except AppError as error:
             outcome = "message: queue full" if FULL in str(error) else "message"

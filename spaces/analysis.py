@@ -20,7 +20,9 @@ from quaclrs.audio import Recording, open_sound, read_mono
 from quaclrs.evaluation.figures.explanation import explanation_figure
 from quaclrs.evaluation.figures.spectrograms import draw_spectrogram
 from quaclrs.evaluation.figures.style import BLUE, empty_figure
+from quaclrs.evaluation.reports.tables import seconds
 from quaclrs.inference.explain import explain
+from quaclrs.inference.hearing import Heard
 from quaclrs.inference.pytorch import TorchClassifier
 from quaclrs.inference.timeline import SILENCE, Segment
 
@@ -73,9 +75,9 @@ class Moment:
 
 @dataclass(frozen=True)
 class Page:
-    """What is shown of a sound, each part for itself: scores by class, its picture, the explanation, the timeline."""
+    """What is shown of a sound, each part for itself: the answer, a picture, the explanation, the timeline."""
 
-    scores: Panel[dict[str, float]]
+    heard: Panel[Heard]
     sound: Panel[Figure]
     explanation: Panel[Figure]
     moments: Panel[list[Moment]]
@@ -131,19 +133,19 @@ def check_sound(file: str | None) -> float:
 
 
 def read_middle(model: str, file: str) -> Recording:
-    """What the model hears of a file at once, decoded for all that is said of it."""
+    """The middle of a file, decoded once for both pictures of it."""
     return read_mono(file, Path(file).name, classifier_of(model).longest_read)
 
 
-def label_sound(model: str, sound: Recording) -> dict[str, float]:
-    """Class -> score, of the middle of a file."""
+def label_sound(model: str, file: str) -> Heard:
+    """What is heard in all of a file."""
     classifier = classifier_of(model)
     with _ONE_AT_A_TIME:
-        return {entry["label"]: entry["score"] for entry in classifier.predict(sound)}
+        return next(classifier.hear([file], names=[Path(file).name]))
 
 
 def draw_sound(model: str, sound: Recording) -> Figure:
-    """The waveform of what is classified, and its log-mel spectrogram."""
+    """The waveform of the middle of a sound, as the model hears it, and its log-mel spectrogram."""
     classifier = classifier_of(model)
     window = classifier.log_mel_config
     waveform = classifier.prepare([sound])[0]
@@ -157,7 +159,8 @@ def draw_sound(model: str, sound: Recording) -> Figure:
     above.set_ylabel("amplitude")
     image = draw_spectrogram(below, log_mel, window.duration, window)
     below.set_ylabel("frequency (Hz)")
-    below.set_xlabel("time (s)")
+    is_middle = sound.full_duration > window.duration
+    below.set_xlabel(f"time (s), in the middle of {seconds(sound.full_duration)}" if is_middle else "time (s)")
     figure.colorbar(image, ax=[above, below], label="dB below the loudest cell", aspect=40)
     return figure
 
@@ -197,7 +200,7 @@ def analyse_sound(model: str, file: str | None, label: str | None) -> Page:
     assert file is not None
     sound = read_middle(model, file)
     return Page(
-        scores=Panel.of(lambda: label_sound(model, sound)),
+        heard=Panel.of(lambda: label_sound(model, file)),
         sound=Panel.of(lambda: draw_sound(model, sound)),
         explanation=Panel.of(lambda: draw_explanation(model, sound, label)),
         moments=Panel.of(lambda: list_moments(model, file, loudest)),

@@ -31,6 +31,8 @@ from matplotlib.figure import Figure
 from starlette.middleware import Middleware
 
 from quaclrs import QuaclrsError
+from quaclrs.evaluation.reports.tables import heard_seconds
+from quaclrs.inference.hearing import Heard
 
 EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.ogg"))
 
@@ -64,9 +66,9 @@ RAW_MICROPHONE = """
 """
 
 ABOUT = f"""
-**What it does.** It names the dominant sound of four seconds: longer sounds are cut from their middle, and the
-timeline goes through all of them. Scores are shares of one: something is always the likeliest, also when none of the
-classes is there.
+**What it does.** It names the dominant sound: of a longer recording every four seconds are heard, and the scores are
+their mean, silent ones left out. The timeline goes through it second by second; the pictures show its middle. Scores
+are shares of one: something is always the likeliest, also when none of the classes is there.
 
 **Limits.** Files up to {MOST_MEGABYTES:g} MB and {LONGEST_SECONDS / 60:g} minutes. Trained on short recordings of a few
 hundred places; other microphones and streets will surprise it. Not for alarms or anything where a missed siren does
@@ -77,13 +79,13 @@ examples are synthesised, not recorded.
 """
 
 
-def predict(file: str | None) -> dict[str, float]:
-    """Class -> score of a sound file, by the first model; what `/predict` of the API answers."""
+def predict(file: str | None) -> tuple[dict[str, float], dict[str, float]]:
+    """Class -> score of a sound file, by the first model, and seconds; what `/predict` of the API answers."""
     try:
         check_sound(file)
         assert file is not None
-        model = model_names()[0]
-        return label_sound(model, read_middle(model, file))
+        heard = label_sound(model_names()[0], file)
+        return _scores(heard), {"heard": round(heard.seconds, 3), "duration": round(heard.duration, 3)}
     except QuaclrsError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
@@ -94,11 +96,12 @@ def analyse(file: str | None, model: str, label: str) -> tuple[Any, ...]:
         page = analyse_sound(model, file, _asked(label))
     except QuaclrsError as error:
         raise gr.Error(str(error), print_exception=False) from error
-    if page.scores.why_empty:
-        gr.Warning(page.scores.why_empty)
-    moments = page.moments.content
+    heard, moments = page.heard.content, page.moments.content
+    if heard is None:
+        gr.Warning(page.heard.why_empty)
+    scores, extent = (None, "") if heard is None else (_scores(heard), heard_seconds(heard.seconds, heard.duration))
     timeline = [["", page.moments.why_empty, ""]] if moments is None else _as_rows(moments)
-    return page.scores.content, _picture(page.sound), _picture(page.explanation), timeline
+    return scores, extent, _picture(page.sound), _picture(page.explanation), timeline
 
 
 def explain_again(file: str | None, model: str, label: str) -> Any:
@@ -106,6 +109,10 @@ def explain_again(file: str | None, model: str, label: str) -> Any:
     if not file:
         return None
     return _picture(Panel.of(lambda: draw_explanation(model, read_middle(model, file), _asked(label))))
+
+
+def _scores(heard: Heard) -> dict[str, float]:
+    return {entry["label"]: entry["score"] for entry in heard.ranking()}
 
 
 def _asked(label: str) -> str | None:
@@ -143,6 +150,7 @@ def build() -> gr.Blocks:
                     )
             with gr.Column(min_width=300):
                 answer = gr.Label(num_top_classes=5, label="Heard", elem_id="answer")
+                extent = gr.Markdown(elem_id="extent")
                 timeline = gr.Dataframe(
                     headers=["seconds", "heard", "score"], label="Timeline", interactive=False, wrap=True,
                     elem_id="timeline",
@@ -155,12 +163,13 @@ def build() -> gr.Blocks:
                 overlay = gr.Plot(show_label=False, elem_id="overlay")
         with gr.Accordion("About", open=False):
             gr.Markdown(ABOUT)
-        inputs, outputs = [sound, model, label], [answer, picture, overlay, timeline]
+        inputs, outputs = [sound, model, label], [answer, extent, picture, overlay, timeline]
         together = {"concurrency_limit": CONCURRENT, "concurrency_id": "sounds"}  # so many of all three
         button.click(analyse, inputs, outputs, api_visibility="private", **together)
         label.change(explain_again, inputs, [overlay], api_visibility="private", **together)
-        # What programs call: the file alone in, the scores out.
-        gr.Button(visible=False).click(predict, [sound], [answer], api_name="predict", **together)
+        # What programs call: the file alone in, scores and seconds out.
+        times = gr.JSON(label="Seconds", visible=False)
+        gr.Button(visible=False).click(predict, [sound], [answer, times], api_name="predict", **together)
     return page.queue(max_size=WAITING, api_open=False)  # nobody passes the queue
 
 

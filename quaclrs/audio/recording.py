@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,19 +26,45 @@ MOST_SAMPLES = 1 << 25
 
 @dataclass(frozen=True)
 class Recording:
-    """Decoded audio: `waveform` float32 (channels, samples) in about [-1, 1], at `sampling_rate` Hz.
+    """Decoded audio.
 
-    `name` is what messages call it.
+    Attributes:
+        waveform: float32 (channels, samples) in about [-1, 1].
+        sampling_rate: Hz.
+        name: what messages call it.
+        cut_frames: samples of each channel that were left out on both sides together, where this is the middle.
     """
 
     waveform: np.ndarray
     sampling_rate: int
     name: str = "the recording"
+    cut_frames: int = 0
 
     @property
     def duration(self) -> float:
         """Length in seconds."""
         return self.waveform.shape[1] / self.sampling_rate
+
+    @property
+    def full_duration(self) -> float:
+        """Seconds of all that this may be the middle of."""
+        return self.duration + self.cut_frames / self.sampling_rate
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return len(self.waveform)
+
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """The samples as a `SoundStream` gives them: (frames, channels) of `size` frames, the last shorter."""
+        for start in range(0, self.waveform.shape[1], size):
+            yield self.waveform[:, start : start + size].T
+
+    def middle(self, longest: float) -> Recording:
+        """The `longest` seconds in its middle, as they are read of a file; a shorter recording as it is."""
+        first, last = _middle(self.sampling_rate, self.waveform.shape[1], longest)
+        cut = self.cut_frames + self.waveform.shape[1] - (last - first)
+        return dataclasses.replace(self, waveform=self.waveform[:, first:last], cut_frames=cut)
 
     def mono(self, sampling_rate: int, channel: Channel | None = None) -> np.ndarray:
         """One channel at `sampling_rate` Hz: float32 (samples,), at least one sample.
@@ -116,24 +143,26 @@ _Mix = Callable[[np.ndarray], np.ndarray]
 
 def _read(file: SoundSource, name: str | None, longest: float, mixer_of: Callable[[SoundStream], _Mix]) -> Recording:
     with open_sound(file, name) as sound:
+        frames = sound.frames or 0
         samples = _seek_middle(sound, longest, mixer_of(sound))
         if samples is None:  # it has to be read from the beginning, to know where its end is
             sound.rewind()
             frames = sum(len(block) for block in sound.blocks(_block_of(sound)))
             sound.rewind()
-            first, last = _middle(sound, frames, longest)
+            first, last = _middle(sound.sampling_rate, frames, longest)
             sound.skip(first)
             samples = _keep(sound, last - first, mixer_of(sound))
         if samples is None or len(samples) == 0:
             raise AudioError(f"{sound.name} holds no samples; record it or copy it from its source again")
-        return Recording(samples.T, sound.sampling_rate, sound.name)
+        first, last = _middle(sound.sampling_rate, frames, longest)
+        return Recording(samples.T, sound.sampling_rate, sound.name, frames - (last - first))
 
 
 def _seek_middle(sound: SoundStream, longest: float, mix: _Mix) -> np.ndarray | None:
     """The middle `longest` seconds, or all of a shorter file, without reading what lies before; None where it fails."""
     if sound.frames is None and longest < math.inf:
         return None
-    first, last = (0, 0) if sound.frames is None else _middle(sound, sound.frames, longest)
+    first, last = (0, 0) if sound.frames is None else _middle(sound.sampling_rate, sound.frames, longest)
     if first and not sound.seek(first):
         return None
     samples = _keep(sound, last - first, mix) if first else _keep(sound, None, mix, longest * sound.sampling_rate + 1)
@@ -176,7 +205,7 @@ def _too_long(name: str, seconds: float) -> str:
     )
 
 
-def _middle(sound: SoundStream, frames: int, longest: float) -> tuple[int, int]:
-    surplus = max(0, frames - math.ceil(min(longest * sound.sampling_rate, frames)))
+def _middle(sampling_rate: float, frames: int, longest: float) -> tuple[int, int]:
+    surplus = max(0, frames - math.ceil(min(longest * sampling_rate, frames)))
     # As many frames go on both sides, so that the middle stays where it is.
     return surplus // 2, frames - surplus // 2

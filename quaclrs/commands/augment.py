@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import QuaclrsError, printable
-from .one_sound import add_sound_options, only_sound, picture_beside, read_sound
+from .one_sound import add_sound_options, only_sound, opened_sound, picture_beside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,7 @@ def run_augment(options: argparse.Namespace) -> int:
     """Write the picture and say where."""
     if options.seed < 0:
         raise QuaclrsError(f"--seed is {options.seed}; it must be 0 or more")
+    from ..audio import load_audio
     from ..evaluation.figures.spectrograms import spectrogram_grid_figure
     from ..evaluation.figures.style import refuse_figure, save_figure
     from ..models import LogMelConfig
@@ -46,7 +47,7 @@ def run_augment(options: argparse.Namespace) -> int:
     output = Path(options.output or picture_beside(file, _ENDING))
     refuse_figure(output)
     front_end = LogMelConfig()
-    waveform = read_sound(file).mono(front_end.sampling_rate)
+    waveform = load_audio(opened_sound(file), front_end.sampling_rate)
     if options.policy is None:
         spectrograms = _variants_of(waveform, options.seed, front_end)
     else:

@@ -6,12 +6,16 @@ import argparse
 import json
 import math
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from ..default_model import PACKAGED
 from ..errors import QuaclrsError, print_error
 from ..files import refuse_used_folder
-from .model_options import add_channel_option, add_model_options, load_model
+from .model_options import add_channel_option, add_crop_option, add_model_options, load_model
+
+if TYPE_CHECKING:
+    from ..inference.windows import Window
 
 _MOST_DECIBELS = 100.0
 
@@ -46,8 +50,9 @@ def add_evaluate_command(commands: Any) -> None:
     add("--label-column", metavar="NAME", help="of another data set, or of the table in a folder (default label)")
     add("--skip-broken", action="store_true", help="leave out clips that cannot be decoded, and name them")
     add("--only-mapped-classes", action="store_true", help="predict only classes that the map leads to")
-    add("--batch-size", type=int, default=32, metavar="N", help="clips at once (default 32)")
+    add("--batch-size", type=int, default=32, metavar="N", help="windows at once (default 32)")
     add_channel_option(parser)
+    add_crop_option(parser)
     add("--output-dir", metavar="DIR", help="new folder for metrics, predictions, tables and plots")
     add("--json", action="store_true", help="print one JSON object instead of tables")
     parser.set_defaults(run=run_evaluate)
@@ -94,8 +99,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         disable_progress_bars()
     label_map = load_label_map(options.label_map) if options.label_map else None
     classifier = load_model(options)
-    rate = classifier.sampling_rate
-    noise = make_noise(options.noise, rate) if options.noise else None
+    noise = make_noise(options.noise, classifier.sampling_rate) if options.noise else None
     clips = choose_clips(
         options.dataset,
         classifier.labels,
@@ -110,10 +114,16 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if not options.skip_broken:
         clips.refuse_broken()
     broken: dict[int, str] = {}
-    decoded = clips.decode(rate, broken if options.skip_broken else None, options.channel, classifier.longest_read)
-    bar = tqdm(decoded, desc="evaluating", total=len(clips), unit="clip", disable=None)
+    skipped = broken if options.skip_broken else None
+
+    def windows() -> Iterator[tuple[int, Window]]:
+        with tqdm(desc="evaluating", total=len(clips), unit="clip", disable=None) as bar:
+            for place, window in clips.decode(classifier.log_mel_config, skipped, options.channel, options.crop):
+                yield place, window
+                bar.update(place + 1 - bar.n)
+
     probabilities = probabilities_over_snr(
-        classifier, bar, clips.classes, snrs, noise, options.seed, options.batch_size
+        classifier, windows(), clips.clip_ids, clips.classes, snrs, noise, options.seed, options.batch_size
     )
     for reason in broken.values():
         print_error(reason, "broken")
@@ -121,7 +131,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     assert isinstance(classifier, TorchClassifier)
     held_out = find_held_out(clips, TrainingData.of_model(classifier.model.config.training_data))
     conditions = metrics_over_snr(probabilities, clips.labels, clips.classes, clips.sources)
-    result = describe(options.model or PACKAGED, options.dataset, clips, classifier.labels, held_out)
+    result = describe(options.model or PACKAGED, options.dataset, clips, classifier.labels, held_out, options.crop)
     result |= {key: value for key, value in conditions[0].items() if key != "snr_db"}
     if noise is not None:
         result["robustness"] = {"noise": options.noise, "seed": options.seed, "conditions": conditions}

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import printable
-from ..evaluation.reports.tables import percent
+from ..evaluation.reports.tables import percent, seconds
 from .model_options import add_channel_option, add_model_options, load_model
-from .one_sound import add_sound_options, only_sound, picture_beside, read_sound
+from .one_sound import add_sound_options, only_sound, opened_sound, picture_beside
 
 _ENDING = "explained.png"
 
@@ -20,7 +20,7 @@ def add_explain_command(commands: Any) -> None:
     parser = commands.add_parser(
         "explain",
         help="show where in a sound the answer was heard",
-        description="Draw the spectrogram of a sound with what spoke for a class (Grad-CAM).",
+        description="Draw the spectrogram of a sound with what spoke for a class (Grad-CAM); a longer sound's middle.",
     )
     add = parser.add_argument
     add_sound_options(parser, _ENDING)
@@ -43,13 +43,17 @@ def run_explain(options: argparse.Namespace) -> int:
     from ..evaluation.figures.explanation import explanation_figure
     from ..inference.explain import explain
 
-    recording = read_sound(file, classifier.longest_read, options.channel)
-    explanation = explain(classifier, recording, label=options.label, method=options.method)
+    sound = opened_sound(file)
+    explanation = explain(classifier, sound, label=options.label, method=options.method, channel=options.channel)
+    heard = min(explanation.total, explanation.duration)
     result = {"file": file, "label": explanation.label, "score": explanation.score, "picture": output}
+    result |= {"heard": round(heard, 3), "duration": round(explanation.total, 3)}
     if options.json:
         print(json.dumps(result), flush=True)
     else:
         said = f"{explanation.label} {percent(explanation.score)}"
+        if heard < explanation.total:
+            said += f" in {seconds(heard)} from the middle of {seconds(explanation.total)}"
         print(f"{printable(file)}: {said}, picture: {printable(output)}", flush=True)
     save_figure(explanation_figure(explanation, classifier.log_mel_config), Path(output))
     return 0

@@ -71,7 +71,7 @@ def _clips_for_int8(classifier: Any, options: argparse.Namespace) -> tuple[Any, 
 
     from ..evaluation.evaluation_clips import choose_clips
 
-    window = classifier.log_mel_config
+    front_end = classifier.log_mel_config
 
     def clips_of(split: str) -> Any:
         return choose_clips(
@@ -80,7 +80,8 @@ def _clips_for_int8(classifier: Any, options: argparse.Namespace) -> tuple[Any, 
 
     train, test = clips_of("train"), clips_of("test")
     chosen = set(np.random.default_rng(0).permutation(len(train))[: options.calibration_clips].tolist())
-    rate = window.sampling_rate
-    calibration = np.stack([window.fit(w) for i, w in enumerate(train.waveforms(rate)) if i in chosen])
-    tested = np.stack([window.fit(w) for w in test.waveforms(rate)])
+    calibration, tested = (
+        np.stack([front_end.fit(w.waveform) for place, w in clips.decode(front_end, crop="centre") if place in places])
+        for clips, places in ((train, chosen), (test, range(len(test))))
+    )
     return calibration, tested, test.labels

@@ -32,6 +32,16 @@ def add_channel_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_crop_option(parser: argparse.ArgumentParser) -> None:
+    """Give a command `--crop`."""
+    parser.add_argument(
+        "--crop",
+        choices=("whole", "centre"),
+        default="whole",
+        help="of a sound longer than the model's window, hear all or only the window in the middle (default whole)",
+    )
+
+
 def _channel(text: str) -> str:
     from ..models.waveforms import channel_number
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import argparse
 import glob
-import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from ..errors import QuaclrsError, print_error
-
-if TYPE_CHECKING:
-    from ..audio import Recording
-    from ..models.waveforms import Channel
-
 
 #: What stands for standard input among files.
 STANDARD_INPUT = "-"
@@ -29,13 +23,13 @@ def add_sound_options(parser: argparse.ArgumentParser, ending: str) -> None:
     add("--output", metavar="PICTURE", help=f"PNG, PDF or SVG to write (default: FILE with the ending .{ending})")
 
 
-def read_sound(file: str, longest: float = math.inf, channel: Channel | None = None) -> Recording:
-    """The recording in a file, or on standard input for `-`, as one channel; arguments as of `read_mono`."""
-    from ..audio import read_mono
-
-    if file == STANDARD_INPUT and sys.stdin is None:
+def opened_sound(file: str) -> str | BinaryIO:
+    """The file, or standard input for `-`, which a `QuaclrsError` names where it is closed."""
+    if file != STANDARD_INPUT:
+        return file
+    if sys.stdin is None:
         raise QuaclrsError("standard input (-) is closed; give a file")
-    return read_mono(sys.stdin.buffer if file == STANDARD_INPUT else file, None, longest, channel)
+    return sys.stdin.buffer
 
 
 def picture_beside(file: str, ending: str) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import QuaclrsError, print_error, printable
-from ..evaluation.reports.tables import percent
-from .model_options import add_channel_option, add_model_options, load_model
-from .one_sound import expand_sounds, read_sound
+from ..evaluation.reports.tables import heard_seconds, percent
+from .model_options import add_channel_option, add_crop_option, add_model_options, load_model
+from .one_sound import expand_sounds, opened_sound
+
+if TYPE_CHECKING:
+    from ..audio import AudioError
+    from ..inference.hearing import Heard
 
 
 def add_predict_command(commands: Any) -> None:
@@ -23,8 +27,9 @@ def add_predict_command(commands: Any) -> None:
     add_model_options(parser)
     add("--top-k", type=int, default=3, metavar="N", help="labels a file (default 3)")
     add("--min-score", type=float, default=0.0, metavar="S", help="below this best score, 0 to 1, a file is `unsure`")
-    add("--batch-size", type=int, default=8, metavar="N", help="files at once (default 8)")
+    add("--batch-size", type=int, default=8, metavar="N", help="windows at once (default 8)")
     add_channel_option(parser)
+    add_crop_option(parser)
     add("--json", action="store_true", help="one JSON object a file and line")
     parser.set_defaults(run=run_predict)
 
@@ -38,37 +43,32 @@ def run_predict(options: argparse.Namespace) -> int:
         raise QuaclrsError(f"--min-score is {options.min_score:g}; it must be from 0 to 1")
     from tqdm import tqdm
 
-    from ..audio import AudioError, Recording
-
     files, broken = expand_sounds(options.files)
     classifier = load_model(options)
-    longest = classifier.longest_read
-    decoded: list[str] = []
     # A bar where somebody waits for a whole folder; it must not run through the lines of results.
     bar = tqdm(files, unit="file", disable=None if len(files) > len(options.files) else True, leave=False)
 
-    def recordings() -> Iterator[Recording]:
+    def say_broken(place: int, error: AudioError) -> None:
         nonlocal broken
-        for file in bar:
-            try:
-                recording = read_sound(file, longest, options.channel)
-            except AudioError as error:
-                broken += 1
-                with bar.external_write_mode():
-                    print_error(error)
-                continue
-            decoded.append(file)
-            yield recording
-
-    predictions = classifier.predict_many(
-        recordings(), top_k=options.top_k, batch_size=options.batch_size, min_score=options.min_score
-    )
-    for number, prediction in enumerate(predictions):
+        broken += 1
         with bar.external_write_mode():
-            if options.json:
-                line = json.dumps({"file": decoded[number], "predictions": prediction})
-            else:
-                labels = ", ".join(f"{p['label']} {percent(p['score'])}" for p in prediction)
-                line = f"{printable(decoded[number])}: {labels}"
-            print(line, flush=True)
+            print_error(error)
+
+    sounds: Iterator[str | BinaryIO] = map(opened_sound, bar)
+    for heard in classifier.hear(
+        sounds, batch_size=options.batch_size, channel=options.channel, crop=options.crop, on_error=say_broken
+    ):
+        with bar.external_write_mode():
+            print(_line_of(files[heard.place], heard, options, classifier.log_mel_config.duration), flush=True)
     return 2 if broken else 0
+
+
+def _line_of(file: str, heard: Heard, options: argparse.Namespace, window: float) -> str:
+    """A file's labels and, where it is longer than the model's window, the seconds that they are of."""
+    prediction = heard.ranking(options.top_k, options.min_score)
+    if options.json:
+        times = {"heard": round(heard.seconds, 3), "duration": round(heard.duration, 3)}
+        return json.dumps({"file": file, "predictions": prediction, **times})
+    labels = ", ".join(f"{entry['label']} {percent(entry['score'])}" for entry in prediction)
+    extent = f" ({heard_seconds(heard.seconds, heard.duration)})" if heard.duration > window else ""
+    return f"{printable(file)}: {labels}{extent}"

@@ -7,7 +7,6 @@ import csv
 import dataclasses
 import io
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import print_error, printable
 from ..evaluation.reports.tables import percent
 from .model_options import add_channel_option, add_model_options, load_model
-from .one_sound import STANDARD_INPUT, expand_sounds
+from .one_sound import expand_sounds, opened_sound
 
 if TYPE_CHECKING:
     from ..inference.classifier import AudioClassifier
@@ -76,7 +75,7 @@ def run_timeline(options: argparse.Namespace) -> int:
 
 
 def _segments_of(classifier: AudioClassifier, file: str, asked: dict[str, Any]) -> list[Segment]:
-    return classifier.predict_timeline(sys.stdin.buffer if file == STANDARD_INPUT else file, **asked)
+    return classifier.predict_timeline(opened_sound(file), **asked)
 
 
 def format_segments(segments: Sequence[Segment], style: str, file: str | None = None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,7 +24,9 @@ from ..data import (
 )
 from ..errors import QuaclrsError, print_error
 from ..folds import PAPER_PROTOCOL_WARNING, FoldProtocol, fold_column
+from ..inference.windows import Crop, Window, windows_of
 from ..labels import SOURCE_OF_CLASS
+from ..models import LogMelConfig
 from ..models.waveforms import Channel
 from .foreign_dataset import NO_LABEL, ForeignClips, LabelMap, is_folder_of_sounds, label_names, load_foreign_dataset
 
@@ -84,18 +85,17 @@ class EvaluationClips:
 
     def decode(
         self,
-        sampling_rate: int,
+        front_end: LogMelConfig,
         broken: dict[int, str] | None = None,
         channel: Channel | None = None,
-        longest: float = math.inf,
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        """Id and waveform of every clip, one after the other: float32 (samples,), at its true length up to `longest`.
+        crop: Crop = "whole",
+    ) -> Iterator[tuple[int, Window]]:
+        """Place and windows of every clip, one after the other, as a model hears them.
 
         Args:
-            sampling_rate: Hz.
+            front_end: of the model.
             broken: takes the clips that cannot be decoded, which are passed over: place -> why.
-            channel: which is heard, as of `quaclrs.audio.read_mono`.
-            longest: seconds that are enough of a longer clip, those in its middle.
+            channel, crop: as of `AudioClassifier.predict`.
 
         Raises:
             AudioError: a clip cannot be decoded, or has no audio, and `broken` is None.
@@ -103,13 +103,12 @@ class EvaluationClips:
         for place, (clip_id, audio) in enumerate(self._sounds()):
             try:
                 content, name = _content_of(clip_id, audio)
-                waveform = load_audio(content, sampling_rate, name, channel, longest)
+                for window in windows_of(content, front_end, None, channel, crop, name):
+                    yield place, window
             except AudioError as error:
                 if broken is None:
                     raise AudioError(f"{error}, or leave it out by --skip-broken") from error
                 broken[place] = str(error)
-            else:
-                yield clip_id, waveform
 
     def digests(self, places: Sequence[int]) -> Iterator[bytes]:
         """`flac_digest` of the clips at these places, each as the builder would store it; b"" of a broken one."""

@@ -1,8 +1,8 @@
 """How a classifier holds out under noise: its probabilities for the same clips at falling signal-to-noise ratios.
 
-Noise is added to the waveform that the model hears, at its true length, before padding. A clip's noise is a function of
-the seed and the clip's id alone, and is only scaled from one ratio to the next, so the ratios can be compared and
-neither order nor batch size changes anything.
+Noise is added to the waveform that the model hears, at its true length, before padding; to each window of a longer clip
+by itself. A clip's noise is a function of the seed, the clip's id and the window's place alone, and is only scaled from
+one ratio to the next, so the ratios can be compared and neither order nor batch size changes anything.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ import torch
 
 from ..augment.draws import Draws, clip_key
 from ..augment.noise import BackgroundNoise, GaussianNoise
-from ..inference.classifier import AudioClassifier
+from ..inference.classifier import AudioClassifier, batches
+from ..inference.windows import Window
 from .metrics import classification_metrics
 
 #: The signal-to-noise ratio of a clip as it is, dB.
@@ -77,7 +78,8 @@ def add_noise(
 
 def probabilities_over_snr(
     classifier: AudioClassifier,
-    clips: Iterable[tuple[str, np.ndarray]],
+    windows: Iterable[tuple[int, Window]],
+    clip_ids: Sequence[str],
     classes: Sequence[str],
     snrs_db: Iterable[float] = (CLEAN,),
     noise: Noise | None = None,
@@ -88,30 +90,30 @@ def probabilities_over_snr(
 
     Args:
         classifier: the model.
-        clips: id and waveform of each, (samples,) float32 at the model's sampling rate and the clip's true length. Of
-            one longer than the model's window the noise covers the part that the model hears.
+        windows: of clips one after the other, each with the place of its clip, as `EvaluationClips.decode` gives them.
+            A clip whose windows break off is left out.
+        clip_ids: by place, what a clip's noise depends on.
         classes: of the model, which a prediction may be; the probabilities are those given that it is one of them.
         snrs_db: `CLEAN`, or dB.
         noise: for ratios other than `CLEAN`.
         seed: of the noise.
-        batch_size: clips that go through the model at once.
+        batch_size: windows that go through the model at once.
 
     Returns:
         Ratio -> (clips, classes), float64.
     """
     columns = [classifier.labels.index(name) for name in classes]
-    window = classifier.log_mel_config
-    found: dict[float, list[np.ndarray]] = {snr_db: [] for snr_db in snrs_db}
-    waiting = iter(clips)
-    while batch := list(islice(waiting, batch_size)):
-        ids = [clip_id for clip_id, _ in batch]
-        heard = [window.fit(waveform)[: len(waveform)] for _, waveform in batch]
-        for snr_db, so_far in found.items():
-            noisy = heard if noise is None else add_noise(noise, heard, ids, snr_db, seed)
-            of_classes = classifier.probabilities(noisy)[:, columns]
-            so_far.append(of_classes / of_classes.sum(axis=1, keepdims=True))
-    nothing = np.zeros((0, len(columns)))
-    return {snr_db: np.concatenate([nothing, *parts]) for snr_db, parts in found.items()}
+    tallies = {snr_db: classifier.tally() for snr_db in snrs_db}
+    found: dict[float, list[np.ndarray]] = {snr_db: [] for snr_db in tallies}
+    for batch in batches(windows, batch_size):
+        ids = [clip_ids[place] + (f" from {window.start:g} s" if window.start else "") for place, window in batch]
+        clean = [window.waveform for _, window in batch]
+        for snr_db, tally in tallies.items():
+            noisy = clean if noise is None else add_noise(noise, clean, ids, snr_db, seed)
+            heard = tally([(place, replace(w, waveform=made)) for (place, w), made in zip(batch, noisy, strict=True)])
+            found[snr_db] += [of_clip.probabilities[columns] for of_clip in heard]
+    scores = {snr_db: np.reshape(rows, (-1, len(columns))) for snr_db, rows in found.items()}
+    return {snr_db: rows / rows.sum(axis=1, keepdims=True) for snr_db, rows in scores.items()}
 
 
 def metrics_over_snr(

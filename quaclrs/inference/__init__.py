@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .classifier import AudioClassifier
+    from .hearing import Heard
     from .onnx import load_onnx_classifier
     from .pytorch import load_classifier
 
 # ONNX Runtime's door must open without torch, so names load when first used.
-_MODULE_OF_NAME = {"AudioClassifier": "classifier", "load_classifier": "pytorch", "load_onnx_classifier": "onnx"}
+_MODULE_OF_NAME = {
+    "AudioClassifier": "classifier",
+    "Heard": "hearing",
+    "load_classifier": "pytorch",
+    "load_onnx_classifier": "onnx",
+}
 
-__all__ = ["AudioClassifier", "load_classifier", "load_onnx_classifier"]
+__all__ = ["AudioClassifier", "Heard", "load_classifier", "load_onnx_classifier"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..audio import Recording, find_audio_files, is_encoded, is_one_sound, read_mono, unpack_sound
+from ..audio import AudioError, find_audio_files, is_one_sound
 from ..errors import QuaclrsError
-from ..models.waveforms import Channel, mono_at
-from .timeline import SILENCE, UNSURE, Segment, Window, label_windows, read_windows
+from ..models.waveforms import Channel
+from .hearing import Heard, Prediction, Tally, refuse_ranking
+from .timeline import Segment, label_windows
+from .windows import MARGIN, Crop, Window, file_or_recording, middle_of, read_windows, windows_of
 
 if TYPE_CHECKING:
     from ..models import LogMelConfig
-
-Prediction = list[dict[str, Any]]
-
-#: Seconds that are decoded beside the window of a longer file, so that resampling has its neighbourhood.
-_MARGIN = 1.0
 
 
 class AudioClassifier(ABC):
@@ -33,9 +30,10 @@ class AudioClassifier(ABC):
 
     A sound is a path, the bytes of a file, an open binary file, a `Recording`, a waveform (samples,) or (channels,
     samples), or what else `quaclrs.audio.unpack_sound` takes: (rate, samples) as of Gradio, a row with `array` and
-    `sampling_rate`, a decoder of torchcodec. Channels are mixed to their mean, other rates resampled, longer sounds cut
-    from the centre, and shorter ones filled up by the front end's `pad_mode`. Of a sound below the front end's
-    `silence_dbfs` the label is `silence`.
+    `sampling_rate`, a decoder of torchcodec. Channels are mixed to their mean and other rates resampled. Sounds longer
+    than the model's window are heard window by window, each second in one, but for the last window, which ends with the
+    sound; the scores are the mean over the windows. Shorter sounds are filled up by the front end's `pad_mode`. Windows
+    below the front end's `silence_dbfs` are left out; where all are, the label is `silence`.
 
     Args:
         labels: class names in the order of the logits.
@@ -54,7 +52,7 @@ class AudioClassifier(ABC):
     @property
     def longest_read(self) -> float:
         """Seconds that are enough of a longer file: the window in its middle, and what resampling needs beside it."""
-        return self.log_mel_config.duration + _MARGIN
+        return self.log_mel_config.duration + MARGIN
 
     def classify(self, waveforms: np.ndarray) -> np.ndarray:
         """Class probabilities (clips, classes) of float32 waveforms (clips, samples) of the model's rate and length.
@@ -78,6 +76,7 @@ class AudioClassifier(ABC):
         batch_size: int = 8,
         min_score: float = 0.0,
         channel: Channel | None = None,
+        crop: Crop = "whole",
     ) -> Prediction | list[Prediction]:
         """Classify one sound, a list of them, or every sound file below a folder.
 
@@ -86,10 +85,11 @@ class AudioClassifier(ABC):
                 `quaclrs.audio.find_audio_files`.
             sampling_rate: of waveforms, in Hz; the model's own where absent. Files know theirs.
             top_k: how many classes to return, all where absent.
-            batch_size: sounds that go through the model at once.
+            batch_size: windows that go through the model at once.
             min_score: where no class reaches it, `{"label": "unsure", "score": the best class's}` comes first.
             channel: which channel is heard: 1 for the first, `left`, `right` or `mean`. Where absent it is their mean,
                 or the louder one of channels that cancel in it.
+            crop: `centre` hears the window in the middle of a longer sound in place of all of it.
 
         Returns:
             `{"label", "score"}` dictionaries, best first, scores in [0, 1]; of a silent sound `silence` alone, with the
@@ -100,7 +100,7 @@ class AudioClassifier(ABC):
         """
         several = several_sounds(sound)
         sounds = [sound] if several is None else several
-        predictions = self.predict_many(sounds, sampling_rate, top_k, batch_size, min_score, channel)
+        predictions = self.predict_many(sounds, sampling_rate, top_k, batch_size, min_score, channel, crop)
         return next(predictions) if several is None else list(predictions)
 
     def predict_many(
@@ -111,28 +111,59 @@ class AudioClassifier(ABC):
         batch_size: int = 8,
         min_score: float = 0.0,
         channel: Channel | None = None,
+        crop: Crop = "whole",
     ) -> Iterator[Prediction]:
-        """Predictions one by one as `predict` makes them, holding one batch in memory however many sounds there are."""
-        if top_k is not None and top_k < 1:
-            raise QuaclrsError(f"top-k is {top_k}; it must be 1 or more")
-        if not 0 <= min_score <= 1:
-            raise QuaclrsError(f"min_score is {min_score}; it must be from 0 to 1")
-        for batch in batches(sounds, batch_size):
-            waveforms = self.prepare(batch, sampling_rate, channel)
-            silent = self.log_mel_config.is_silent(waveforms)
-            for scores, nothing_heard in zip(self.classify(waveforms), silent, strict=True):
-                if nothing_heard:
-                    yield [{"label": SILENCE, "score": 1.0}]
-                    continue
-                best = np.argsort(-scores, kind="stable")[:top_k]
-                ranking = [{"label": self.labels[i], "score": float(scores[i])} for i in best]
-                unsure = [{"label": UNSURE, "score": ranking[0]["score"]}] if ranking[0]["score"] < min_score else []
-                yield unsure + ranking
+        """Predictions one by one as `predict` makes them, holding one batch in memory however much sound there is."""
+        refuse_ranking(top_k, min_score)
+        for heard in self.hear(sounds, sampling_rate, batch_size, channel, crop):
+            yield heard.ranking(top_k, min_score)
+
+    def hear(
+        self,
+        sounds: Iterable[Any],
+        sampling_rate: int | None = None,
+        batch_size: int = 8,
+        channel: Channel | None = None,
+        crop: Crop = "whole",
+        names: Sequence[str] | None = None,
+        on_error: Callable[[int, AudioError], None] | None = None,
+    ) -> Iterator[Heard]:
+        """Scores of sounds one by one, and how many seconds of each they are of; batches hold windows of any sounds.
+
+        Args:
+            sounds: each as `predict` takes it.
+            sampling_rate, batch_size, channel, crop: as of `predict`.
+            names: what to call files in a message; their paths where absent.
+            on_error: takes the place of a sound that cannot be decoded, from 0, and the reason; the sound is passed
+                over. Without it the error is raised.
+
+        Raises:
+            QuaclrsError: as `predict`.
+        """
+
+        def windows() -> Iterator[tuple[int, Window]]:
+            for place, sound in enumerate(sounds):
+                name = None if names is None else names[place]
+                try:
+                    for window in windows_of(sound, self.log_mel_config, sampling_rate, channel, crop, name):
+                        yield place, window
+                except AudioError as error:
+                    if on_error is None:
+                        raise
+                    on_error(place, error)
+
+        tally = self.tally()
+        for batch in batches(windows(), batch_size):
+            yield from tally(batch)
 
     def probabilities(
-        self, sounds: Sequence[Any], sampling_rate: int | None = None, channel: Channel | None = None
+        self,
+        sounds: Sequence[Any],
+        sampling_rate: int | None = None,
+        channel: Channel | None = None,
+        crop: Crop = "whole",
     ) -> np.ndarray:
-        """Class probabilities of sounds that go through the model at once, each as `predict` takes it.
+        """Class probabilities of sounds, each as `predict` takes it; short ones go through the model at once.
 
         Returns:
             (sounds, classes), float64, columns in the order of `labels`; of a silent sound all alike.
@@ -140,70 +171,67 @@ class AudioClassifier(ABC):
         Raises:
             QuaclrsError: no sound, or one that cannot be decoded or holds no usable samples.
         """
-        return self.classify(self.prepare(sounds, sampling_rate, channel))
+        _refuse_none(sounds)
+        found = self.hear(sounds, sampling_rate, max(8, len(sounds)), channel, crop)
+        return np.stack([heard.probabilities for heard in found])
 
     def prepare(
         self, sounds: Sequence[Any], sampling_rate: int | None = None, channel: Channel | None = None
     ) -> np.ndarray:
-        """Sounds as the network hears them: waveforms (sounds, samples) of its rate and length; errors as above."""
-        if len(sounds) == 0:
-            raise QuaclrsError("there is no sound to classify; give one or more")
-        return np.stack([self.log_mel_config.fit(self._waveform_of(sound, sampling_rate, channel)) for sound in sounds])
+        """The middle of sounds as the network hears it: waveforms (sounds, samples); errors as above."""
+        _refuse_none(sounds)
+        windows = [middle_of(sound, self.log_mel_config, sampling_rate, channel) for sound in sounds]
+        return np.stack([self.log_mel_config.fit(window.waveform) for window in windows])
+
+    def tally(self) -> Tally:
+        """Sums up windows by this model's scores."""
+        return Tally(self.score, self.labels, self.log_mel_config.silent_peak)
+
+    def score(self, windows: Sequence[Window]) -> np.ndarray:
+        """Class probabilities (windows, classes) of windows at most as long as the model's; errors as of `classify`."""
+        return self.classify(np.stack([self.log_mel_config.fit(window.waveform) for window in windows]))
 
     def predict_timeline(
         self,
-        file: Any,
+        sound: Any,
         window: float | None = None,
         hop: float = 1.0,
         min_score: float = 0.0,
         batch_size: int = 8,
         name: str | None = None,
         channel: Channel | None = None,
+        sampling_rate: int | None = None,
     ) -> list[Segment]:
-        """Label a file of any length over time: windows are read and classified one batch after the other.
+        """Label a sound of any length over time: windows are read and classified one batch after the other.
 
         The scores of a moment are the mean over all windows that hold it; neighbouring moments of one label make a
         segment. Moments below the front end's `silence_dbfs` are `silence`.
 
         Args:
-            file: a sound file, the bytes of one, or an open binary file.
+            sound: as of `predict`.
             window: seconds that are classified at once, at most the model's duration, which it is where absent.
             hop: seconds from one window to the next, and the resolution of the segments.
             min_score: moments in which no class reaches it are `unsure`.
             batch_size: windows that go through the model at once.
-            name: what to call the file in a message; its path where absent.
-            channel: which is heard, as of `predict`.
+            name: what to call a file in a message; its path where absent.
+            channel, sampling_rate: as of `predict`.
 
         Raises:
-            QuaclrsError: the file cannot be decoded; window, hop or min_score is out of range.
+            QuaclrsError: the sound cannot be decoded; window, hop or min_score is out of range.
         """
         longest = self.log_mel_config.duration
         window = longest if window is None else window
         if window > longest:
             raise QuaclrsError(f"window is {window:g} s, but the model hears {longest:g} s at once; give at most that")
-        file, _ = unpack_sound(file)
-        if not is_encoded(file):
-            raise QuaclrsError("a timeline is made of a file, its bytes or an open file; give one of these")
-        windows = read_windows(file, self.sampling_rate, window, hop, name, channel)
-        return label_windows(
-            self._scored(windows, batch_size), self.labels, hop, min_score, self.log_mel_config.silent_peak
-        )
+        opened = file_or_recording(sound, self.log_mel_config, sampling_rate)
+        windows = read_windows(opened, self.sampling_rate, window, hop, name, channel)
+        scored = (pair for batch in batches(windows, batch_size) for pair in zip(batch, self.score(batch), strict=True))
+        return label_windows(scored, self.labels, hop, min_score, self.log_mel_config.silent_peak)
 
-    def _scored(self, windows: Iterable[Window], batch_size: int) -> Iterator[tuple[Window, np.ndarray]]:
-        for batch in batches(windows, batch_size):
-            fitted = np.stack([self.log_mel_config.fit(window.waveform) for window in batch])
-            yield from zip(batch, self.classify(fitted), strict=True)
 
-    def _waveform_of(self, sound: Any, sampling_rate: int | None, channel: Channel | None) -> np.ndarray:
-        if not isinstance(sound, Recording):
-            sound, rate = unpack_sound(sound, sampling_rate)
-            if not is_encoded(sound):
-                try:
-                    return mono_at(sound, rate, self.sampling_rate, channel)
-                except ValueError as error:
-                    raise QuaclrsError(str(error)) from error
-            return read_mono(sound, None, self.longest_read, channel).mono(self.sampling_rate)
-        return sound.mono(self.sampling_rate, channel)
+def _refuse_none(sounds: Sequence[Any]) -> None:
+    if len(sounds) == 0:
+        raise QuaclrsError("there is no sound to classify; give one or more")
 
 
 def refuse_non_finite(scores: np.ndarray) -> None:

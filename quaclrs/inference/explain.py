@@ -23,6 +23,7 @@ from ..models import Backbone
 from ..models.waveforms import Channel
 from .classifier import refuse_non_finite
 from .pytorch import TorchClassifier
+from .windows import middle_of
 
 Method = Literal["grad-cam", "integrated-gradients"]
 EXPLANATION_METHODS: tuple[Method, ...] = ("grad-cam", "integrated-gradients")
@@ -58,6 +59,7 @@ class Explanation:
         log_mel: (n_mels, frames) in [0, 1], lowest band first.
         heat: (n_mels, frames) in [0, 1], its largest cell 1; all 0 where nothing speaks for the class.
         duration: seconds that the frames span.
+        total: seconds of the sound; where it is longer, the frames span its middle.
     """
 
     label: str
@@ -65,6 +67,7 @@ class Explanation:
     log_mel: np.ndarray
     heat: np.ndarray
     duration: float
+    total: float
 
 
 def explain(
@@ -75,7 +78,7 @@ def explain(
     method: Method = "grad-cam",
     channel: Channel | None = None,
 ) -> Explanation:
-    """Explain one answer of a classifier.
+    """Explain one answer of a classifier, of a longer sound that to the window in its middle.
 
     Args:
         classifier: whose answer.
@@ -92,7 +95,8 @@ def explain(
         raise QuaclrsError(f"unknown method {method!r}; choose {' or '.join(EXPLANATION_METHODS)}")
     if label is not None and label not in classifier.labels:
         raise QuaclrsError(f"the model knows no class {label!r}; its classes are {', '.join(classifier.labels)}")
-    waveform = torch.from_numpy(classifier.prepare([sound], sampling_rate, channel)).to(classifier.device)
+    window = middle_of(sound, classifier.log_mel_config, sampling_rate, channel)
+    waveform = torch.from_numpy(classifier.log_mel_config.fit(window.waveform)[None]).to(classifier.device)
     network: Any = classifier.model.quaclrs
     with torch.no_grad():
         log_mel = network.log_mel(waveform)
@@ -110,6 +114,7 @@ def explain(
         log_mel=log_mel[0].cpu().numpy(),
         heat=heat / peak if peak > 0 else heat,
         duration=classifier.log_mel_config.duration,
+        total=window.end if window.total is None else window.total,
     )
 
 

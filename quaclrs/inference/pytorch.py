@@ -80,7 +80,8 @@ class TorchClassifier(AudioClassifier):
         """The network's pooled features, before its classifier: what similar sounds have in common.
 
         Args:
-            sounds: one sound, a list of them, or a folder, as `predict` takes them.
+            sounds: one sound, a list of them, or a folder, as `predict` takes them; longer ones are heard in their
+                middle.
             sampling_rate, batch_size: as for `predict`.
 
         Returns:

@@ -68,7 +68,7 @@ def mono_at(clip: Any, sampling_rate: float | None, wanted_rate: int, channel: C
     rate = wanted_rate if sampling_rate is None else sampling_rate
     if rate != wanted_rate:
         check_rate(rate)
-    channels = _middle(_to_channels(_to_float(to_numpy(clip))), rate)
+    channels = _middle(channels_of(clip), rate)
     chosen = channel_number(channel, len(channels))
     if chosen is None and channel is None:
         chosen = cancelling_channel(channels, rate)
@@ -78,6 +78,11 @@ def mono_at(clip: Any, sampling_rate: float | None, wanted_rate: int, channel: C
     resampled = soxr.resample(waveform, rate, wanted_rate)
     # A clip of a few samples can vanish on the way down; its first sample stands for it.
     return resampled if resampled.size else waveform[:1]
+
+
+def channels_of(clip: Any) -> np.ndarray:
+    """A clip as float32 (channels, samples); arguments and errors as of `mono_at`."""
+    return _to_channels(_to_float(to_numpy(clip)))
 
 
 def check_rate(sampling_rate: Any) -> None:

@@ -87,6 +87,7 @@ def test_an_uploaded_file_gets_its_label_its_overlay_and_its_timeline(open_page,
     page.wait_for_selector("#overlay img", timeout=60_000)
     classifier = load_classifier(device="cpu")
     assert answer_of(page) == classifier.predict(sounds["street"])[0]["label"]
+    assert page.inner_text("#extent").strip() == "heard 15 s"
     rows = page.inner_text("#timeline")
     for segment in classifier.predict_timeline(sounds["street"]):
         assert segment.label.replace("_", " ") in rows

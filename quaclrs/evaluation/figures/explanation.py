@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from ..reports.tables import percent
+from ..reports.tables import percent, seconds
 from .spectrograms import draw_spectrogram, spectrogram_extent
 from .style import empty_figure
 
@@ -46,7 +46,8 @@ def explanation_figure(explanation: Explanation, front_end: LogMelConfig) -> Fig
     explained.set_title(
         f"what speaks for {explanation.label.replace('_', ' ')} (score {percent(explanation.score)})", fontsize=11
     )
-    explained.set_xlabel("time (s)")
+    is_middle = explanation.total > explanation.duration
+    explained.set_xlabel(f"time (s), in the middle of {seconds(explanation.total)}" if is_middle else "time (s)")
     figure.colorbar(image, ax=alone, label="dB below the loudest cell")
     # Of colours alone: the image's own opacity differs from cell to cell.
     figure.colorbar(ScalarMappable(heat.norm, heat.cmap), ax=explained, label="share of the strongest")

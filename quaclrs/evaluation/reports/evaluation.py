@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...inference.windows import Crop
 from ..evaluation_clips import EvaluationClips, listed
 from ..figures.confusion_matrix import confusion_matrix_figure
 from ..figures.robustness import accuracy_over_snr_figure
@@ -26,17 +27,25 @@ _FIGURES_OVER_SNR = {
     "macro F1": "macro_f1",
 }
 
+_HEARD = {"whole": "heard whole, the mean over windows", "centre": "only their middle is heard"}
+
 _HELD_OUT = {True: "yes, by {0}", False: "no, by {0}", None: "unknown; {1}"}
 
 
 def describe(
-    model: str, dataset: str, clips: EvaluationClips, model_classes: Sequence[str], held_out: HeldOut
+    model: str,
+    dataset: str,
+    clips: EvaluationClips,
+    model_classes: Sequence[str],
+    held_out: HeldOut,
+    crop: Crop = "whole",
 ) -> dict[str, Any]:
-    """Model, data set, clips, classes and warnings that belong beside every figure."""
+    """Model, data set, clips, classes and warnings that belong beside every figure; `crop` as they were heard."""
     return {
         "model": model,
         "dataset": dataset,
         "evaluated": clips.description,
+        "crop": crop,
         "fold": clips.fold,
         "protocol": clips.protocol,
         "split": clips.split,
@@ -69,6 +78,7 @@ def markdown_report(result: Mapping[str, Any]) -> str:
         f"- data set: {result['dataset']}",
         f"- clips: {result['clips']}, {result['evaluated']}",
         f"- predictions: over {which} of the model",
+        f"- clips longer than the model's window: {_HEARD[result['crop']]}",
     ]
     if labels_from := result["labels_from"]:
         lines.append(f"- labels: out of {', '.join(labels_from)}")

@@ -32,6 +32,17 @@ def percent(share: float | None, deviation: float | None = None, unit: str = "%"
     return f"{100 * share:.1f}{spread}{unit}"
 
 
+def seconds(value: float) -> str:
+    """Seconds to a tenth: `612 s`, `5.2 s`."""
+    return f"{value:.1f}".removesuffix(".0") + " s"
+
+
+def heard_seconds(heard: float, duration: float) -> str:
+    """Seconds of a sound that an answer is of, and of those of how many: `heard 612 s`, `heard 8 of 24 s`."""
+    part = seconds(heard)
+    return f"heard {part}" if part == seconds(duration) else f"heard {part[:-2]} of {seconds(duration)}"
+
+
 def percent_range(bounds: Sequence[float] | None) -> str:
     """Bounds in [0, 1] in per cent, `58.5 to 70.9`; a dash where they are undefined."""
     return "–" if bounds is None else f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}"

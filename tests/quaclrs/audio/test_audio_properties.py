@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quaclrs.audio import AudioError, AudioWarning, Recording, load_audio, read_mono, read_recording
-from quaclrs.inference.timeline import read_windows
+from quaclrs.inference.windows import read_windows
 from quaclrs.models.waveforms import WaveformError, mono_at
 
 few = settings(max_examples=30, derandomize=True, deadline=None, database=None)

@@ -133,6 +133,5 @@ def test_what_carries_no_sound_is_refused_in_one_line(sound, words: str, classif
     assert "\n" not in str(error.value)
 
 
-def test_a_timeline_wants_a_file(classifier: AudioClassifier) -> None:
-    with pytest.raises(QuaclrsError, match="a timeline is made of a file"):
-        classifier.predict_timeline((RATE, SAMPLES))
+def test_a_timeline_of_samples_is_that_of_their_file(classifier: AudioClassifier, file: Path) -> None:
+    assert classifier.predict_timeline((RATE, SAMPLES)) == classifier.predict_timeline(file)

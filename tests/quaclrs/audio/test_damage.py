@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from quaclrs.audio import AudioError, AudioWarning, open_sound, read_recording
-from quaclrs.inference.timeline import read_windows
+from quaclrs.inference.windows import read_windows
 
 RATE, SECONDS = 16_000, 20
 

@@ -16,7 +16,7 @@ from bad_audio import encoded, noise
 from quaclrs import QuaclrsError
 from quaclrs.audio import AudioError, pipes, read_recording
 from quaclrs.cli import main
-from quaclrs.inference.timeline import read_windows
+from quaclrs.inference.windows import read_windows
 
 
 class Endless(io.RawIOBase):

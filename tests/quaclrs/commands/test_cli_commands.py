@@ -84,13 +84,46 @@ def test_digital_silence_scores_every_class_alike_and_is_silence_not_unsure(tiny
     assert classifier.probabilities([np.zeros(RATE)])[0] == pytest.approx([1 / 13] * 13)
 
 
-def test_the_middle_of_a_long_file_is_what_counts_and_all_that_is_decoded(tiny_classifier_folder, tmp_path):
+@pytest.fixture
+def long(tmp_path) -> Path:
+    """Eight seconds of noise, twelve of nothing, two of a tone."""
+    sound = np.concatenate([0.1 * np.random.default_rng(0).normal(size=8 * RATE), np.zeros(12 * RATE)])
+    sound = np.concatenate([sound, 0.4 * np.sin(np.arange(2 * RATE) / 20)])
+    soundfile.write(tmp_path / "long.wav", sound, RATE, subtype="FLOAT")
+    return tmp_path / "long.wav"
+
+
+def test_all_of_a_long_file_is_heard_and_the_answer_says_how_much_it_is_of(
+    long, folder, tiny_classifier_folder, capsys
+):
     classifier = load_classifier(tiny_classifier_folder, device="cpu")
-    sound = np.random.default_rng(0).normal(0, 0.1, (61 * 44_100 + 1, 2)).astype(np.float32)
-    soundfile.write(tmp_path / "minute.wav", sound, 44_100, subtype="FLOAT")
-    found, whole = classifier.predict(tmp_path / "minute.wav"), classifier.predict(sound.T, 44_100)
-    for ours, theirs in zip(found, whole, strict=True):
-        assert (ours["label"], ours["score"]) == (theirs["label"], pytest.approx(theirs["score"], abs=2e-3))
+    samples, _ = soundfile.read(long, dtype="float32")
+    parts = [samples[start * RATE : (start + 4) * RATE] for start in (0, 4, 18)]  # the last ends with the file
+    wanted = dict(zip(classifier.labels, classifier.probabilities(parts).mean(0), strict=True))
+    command = ("predict", long, folder / "a.flac", "--model", tiny_classifier_folder, "--top-k", "13")
+    assert run(*command, "--json") == 0
+    of_long, of_short = map(json.loads, capsys.readouterr().out.splitlines())
+    assert {entry["label"]: entry["score"] for entry in of_long["predictions"]} == pytest.approx(wanted, abs=1e-4)
+    assert (of_long["heard"], of_long["duration"]) == (12, 22)
+    assert (of_short["heard"], of_short["duration"]) == (2, 2)
+    assert run(*command) == 0
+    of_long, of_short = capsys.readouterr().out.splitlines()
+    assert of_long.endswith(" (heard 12 of 22 s)") and "heard" not in of_short
+
+
+def test_the_middle_of_a_long_file_is_heard_where_it_is_asked_for_and_explained(long, tiny_classifier_folder, capsys):
+    model = ("--model", tiny_classifier_folder)
+    for crop, said in (("whole", "(heard 12 of 22 s)"), ("centre", ": silence 100.0% (heard 0 of 22 s)")):
+        assert run("predict", long, *model, "--crop", crop) == 0
+        assert capsys.readouterr().out.strip().endswith(said)
+    assert run("explain", long, *model) == 2
+    assert "the sound is silent" in capsys.readouterr().err
+    samples, _ = soundfile.read(long)
+    soundfile.write(long, np.roll(samples, 11 * RATE), RATE)
+    assert run("explain", long, *model) == 0
+    assert " in 4 s from the middle of 22 s, picture: " in capsys.readouterr().out
+    assert run("explain", long, *model, "--json") == 0
+    assert {"heard": 4, "duration": 22}.items() <= json.loads(capsys.readouterr().out).items()
 
 
 @pytest.mark.parametrize("style", FORMATS)

@@ -17,7 +17,7 @@ import soundfile
 import warm_python
 from transformers import pipeline
 
-from quaclrs import load_urbansound13
+from quaclrs import load_classifier, load_urbansound13
 from quaclrs.cli import main
 from quaclrs.commands.evaluate import parse_snrs
 from quaclrs.evaluation.training_data import TrainingData
@@ -151,6 +151,25 @@ def test_another_data_set_is_scored_through_a_label_map(
     assert found["predicted_classes"] == (["car_horn", "dog_bark"] if only else list(CLASS_NAMES))
     assert found["only_mapped_classes"] == only
     assert found["warnings"] == []
+
+
+def test_clips_longer_than_the_window_are_heard_as_predict_hears_them(
+    capsys, tiny_classifier_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data" / "dog_bark").mkdir(parents=True)
+    time = np.arange(22 * 16_000) / 16_000
+    long = np.where(time < 9, np.random.default_rng(0).normal(0, 0.1, len(time)), 0.4 * np.sin(2000 * time))
+    soundfile.write(tmp_path / "data" / "dog_bark" / "long.wav", long, 16_000, subtype="FLOAT")
+    scores = []
+    for crop in ("whole", "centre"):
+        command = ("--model", tiny_classifier_folder, "--dataset", tmp_path / "data", "--crop", crop)
+        found = run_json(capsys, *command, "--output-dir", tmp_path / crop, "--batch-size", 3)
+        assert (found["clips"], found["crop"]) == (1, crop)
+        (row,) = csv.DictReader((tmp_path / crop / "predictions.csv").open(newline=""))
+        heard = load_classifier(tiny_classifier_folder).predict(tmp_path / "data" / "dog_bark" / "long.wav", crop=crop)
+        scores.append({entry["label"]: entry["score"] for entry in heard})
+        assert {name: float(row[name]) for name in CLASS_NAMES} == pytest.approx(scores[-1], abs=1e-5)
+    assert scores[0] != pytest.approx(scores[1], abs=0.01)
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ import pytest
 import soundfile
 from datasets import Dataset, Features, Value
 
-from quaclrs import load_urbansound13
+from quaclrs import LogMelConfig, load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.evaluation_clips import choose_clips
 from quaclrs.labels import CLASS_NAMES, SIRENNET_CLASSES
 
 RATE = 48_000
+FRONT_END = LogMelConfig()
 
 #: What ESC-50 has of the classes; its sirens are not told apart by vehicle.
 ESC50 = {"dog": "dog_bark", "car_horn": "car_horn", "engine": "engine_idling", "siren": None}
@@ -130,14 +131,16 @@ def test_a_folder_named_by_the_models_own_classes_needs_no_map_and_may_lack_some
 
 
 def test_clips_are_decoded_in_order_at_their_true_length_and_the_models_rate(esc50: Path, sample_dataset: Path) -> None:
-    lengths = [len(waveform) for _, waveform in choose_clips(esc50, CLASS_NAMES, label_map=ESC50).decode(RATE)]
-    assert lengths == [5 * RATE] * 4
+    long = choose_clips(esc50, CLASS_NAMES, label_map=ESC50)
+    for crop, starts in (("whole", [0, 1]), ("centre", [0.5])):
+        windows = [(place, w.start, len(w.waveform)) for place, w in long.decode(FRONT_END, crop=crop)]
+        assert windows == [(place, start, 4 * RATE) for place in range(4) for start in starts]
     rows = load_urbansound13(sample_dataset, fold=2, split="test")
-    decoded = choose_clips(sample_dataset, CLASS_NAMES, fold=2).decode(RATE)
-    for (clip_id, waveform), wanted, duration in zip(decoded, rows["clip_id"], rows["duration"], strict=True):
-        assert clip_id == wanted
-        assert waveform.dtype == np.float32
-        assert abs(len(waveform) - duration * RATE) <= 1
+    decoded = choose_clips(sample_dataset, CLASS_NAMES, fold=2).decode(FRONT_END)
+    for wanted, ((place, window), duration) in enumerate(zip(decoded, rows["duration"], strict=True)):
+        assert place == wanted
+        assert window.waveform.dtype == np.float32
+        assert abs(len(window.waveform) - duration * RATE) <= 1
 
 
 def test_rows_without_an_id_are_called_by_their_number_and_a_row_without_audio_is_named(tmp_path: Path) -> None:
@@ -156,12 +159,12 @@ def test_rows_without_an_id_are_called_by_their_number_and_a_row_without_audio_i
     clips = choose_clips(table, CLASS_NAMES, label_map={"dog": "dog_bark"}, label_column="category")
     assert clips.clip_ids == ["1", "2"]
     assert clips.description == "split train"
-    decoded = clips.decode(RATE)
-    assert len(next(decoded)[1]) == 100
+    decoded = clips.decode(FRONT_END)
+    assert len(next(decoded)[1].waveform) == 100
     with pytest.raises(QuaclrsError, match="clip 2 has no audio"):
         next(decoded)
     broken: dict[int, str] = {}
-    assert [clip_id for clip_id, _ in clips.decode(RATE, broken)] == ["1"]
+    assert [place for place, _ in clips.decode(FRONT_END, broken)] == [0]
     assert clips.without(broken).clip_ids == ["1"]
     assert clips.without(broken).broken == {"2": broken[1]}
     with pytest.raises(QuaclrsError, match="none of 2 clips can be decoded"):

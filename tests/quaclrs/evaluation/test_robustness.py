@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from quaclrs.evaluation.robustness import (
     metrics_over_snr,
     probabilities_over_snr,
 )
+from quaclrs.inference.classifier import AudioClassifier
+from quaclrs.inference.windows import Window, windows_of
 from quaclrs.labels import CLASS_NAMES
 
 RATE = 48_000
@@ -138,34 +141,44 @@ def test_a_clip_that_met_the_digital_silence_of_a_recording_draws_again(tmp_path
             assert ratio_db(clip, made) == pytest.approx(snr_db, abs=0.02)
 
 
-class Listener:
-    """Stands in for a classifier of two classes and keeps what it hears."""
-
-    labels = ("a", "b")
-    log_mel_config = LogMelConfig()
+class Listener(AudioClassifier):
+    """A classifier of two classes that keeps what it hears."""
 
     def __init__(self) -> None:
-        self.heard: list[list[np.ndarray]] = []
+        super().__init__(("a", "b"), LogMelConfig())
+        self.heard: list[np.ndarray] = []
 
-    def probabilities(self, waveforms: list[np.ndarray]) -> np.ndarray:
-        self.heard.append(waveforms)
+    def _scores_of(self, waveforms: np.ndarray) -> np.ndarray:
+        self.heard += [*waveforms]
         return np.tile([0.25, 0.75], (len(waveforms), 1))
 
 
-def test_noise_covers_the_part_of_a_long_clip_that_the_model_hears_and_none_of_the_padding_of_a_short_one() -> None:
+def windows(clips: Iterable[np.ndarray], crop: str = "whole") -> Iterator[tuple[int, Window]]:
+    for place, clip in enumerate(clips):
+        for window in windows_of(clip, LogMelConfig(), crop=crop):
+            yield place, window
+
+
+@pytest.mark.parametrize(("crop", "parts"), [("whole", [(0, 4), (4, 8)]), ("centre", [(2, 6)])])
+def test_noise_covers_each_window_of_a_long_clip_and_none_of_the_padding_of_a_short_one(crop, parts) -> None:
     # Eight seconds, loud but for the four in the middle.
     long = np.full(8 * RATE, 0.9, dtype=np.float32)
     long[2 * RATE : 6 * RATE] = 0.01
     short = tones()["clip 1"]
     listener = Listener()
-    probabilities_over_snr(
-        listener, [("long", long), ("short", short)], ["a", "b"], (10.0,), make_noise("gaussian", RATE)
+    found = probabilities_over_snr(
+        listener, windows([long, short], crop), ["long", "short"], ["a", "b"], (10.0,), make_noise("gaussian", RATE)
     )
-    ((heard_long, heard_short),) = listener.heard
-    assert len(heard_long) == 4 * RATE
-    assert ratio_db(long[2 * RATE : 6 * RATE], heard_long) == pytest.approx(10.0, abs=0.02)
-    assert len(heard_short) == len(short)
-    assert ratio_db(short, heard_short) == pytest.approx(10.0, abs=0.02)
+    *heard_long, heard_short = listener.heard
+    assert found[10.0].tolist() == [[0.25, 0.75]] * 2
+    noise = []
+    for (start, end), heard in zip(parts, heard_long, strict=True):
+        clip = long[start * RATE : end * RATE]
+        assert ratio_db(clip, heard) == pytest.approx(10.0, abs=0.02)
+        noise.append(heard - clip)
+    assert len(parts) == 1 or abs(np.corrcoef(noise)[0, 1]) < 0.02
+    assert ratio_db(short, heard_short[: len(short)]) == pytest.approx(10.0, abs=0.02)
+    assert not heard_short[len(short) :].any()
 
 
 def test_clips_are_drawn_from_their_iterator_once_whatever_the_number_of_ratios() -> None:
@@ -178,7 +191,8 @@ def test_clips_are_drawn_from_their_iterator_once_whatever_the_number_of_ratios(
 
     found = probabilities_over_snr(
         Listener(),
-        zip(tones(), waveforms(), strict=True),
+        windows(waveforms()),
+        list(tones()),
         ["b", "a"],
         (CLEAN, 5.0, 0.0),
         make_noise("gaussian", RATE),
@@ -196,14 +210,18 @@ def test_probabilities_are_the_models_own_at_any_batch_size_and_in_any_order(
     classifier = load_classifier(tiny_classifier_folder, device="cpu")
     clips = tones()
     snrs = (CLEAN, 0.0)
-    found = probabilities_over_snr(classifier, clips.items(), CLASS_NAMES, snrs, noise, batch_size=5)
+    found = probabilities_over_snr(
+        classifier, windows(clips.values()), list(clips), CLASS_NAMES, snrs, noise, batch_size=5
+    )
     for place, clip in enumerate(clips.values()):
         of_label = {entry["label"]: entry["score"] for entry in classifier.predict(clip)}
         np.testing.assert_allclose(found[CLEAN][place], [of_label[name] for name in CLASS_NAMES], atol=1e-5)
     assert np.abs(found[0.0] - found[CLEAN]).max() > 1e-3
 
     backwards = dict(reversed(clips.items()))
-    again = probabilities_over_snr(classifier, backwards.items(), CLASS_NAMES, snrs, noise, batch_size=2)
+    again = probabilities_over_snr(
+        classifier, windows(backwards.values()), list(backwards), CLASS_NAMES, snrs, noise, batch_size=2
+    )
     for snr_db in snrs:
         np.testing.assert_allclose(again[snr_db][::-1], found[snr_db], atol=1e-5)
 
@@ -211,8 +229,10 @@ def test_probabilities_are_the_models_own_at_any_batch_size_and_in_any_order(
 def test_fewer_classes_share_the_whole_probability_in_their_own_order(tiny_classifier_folder: Path) -> None:
     classifier = load_classifier(tiny_classifier_folder, device="cpu")
     clips = tones()
-    of_all = probabilities_over_snr(classifier, clips.items(), CLASS_NAMES)[CLEAN]
-    of_two = probabilities_over_snr(classifier, clips.items(), ["traffic", "dog_bark"])[CLEAN]
+    of_all, of_two = (
+        probabilities_over_snr(classifier, windows(clips.values()), list(clips), classes)[CLEAN]
+        for classes in (CLASS_NAMES, ["traffic", "dog_bark"])
+    )
     traffic, dog = (of_all[:, CLASS_NAMES.index(name)] for name in ("traffic", "dog_bark"))
     np.testing.assert_allclose(of_two, np.stack([traffic, dog], axis=1) / (traffic + dog)[:, None], atol=1e-6)
 

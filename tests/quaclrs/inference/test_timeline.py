@@ -13,7 +13,8 @@ import soxr
 import warm_python
 
 from quaclrs import QuaclrsError, load_classifier
-from quaclrs.inference.timeline import SILENCE, UNSURE, Segment, Window, label_windows, read_windows
+from quaclrs.inference.timeline import SILENCE, UNSURE, Segment, label_windows
+from quaclrs.inference.windows import Window, read_windows
 
 RATE = 8_000
 LABELS = ("bell", "dog", "drill")
@@ -192,7 +193,6 @@ from quaclrs import load_classifier
 
 classifier = load_classifier(sys.argv[1], device="cpu")
 segments = classifier.predict_timeline(sys.argv[2], hop=4.0)
-classifier.predict(sys.argv[2])
 print(segments[-1].end, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
