@@ -1,14 +1,13 @@
 """From a sound file to its label: how long warm, how long from a cold start, how many a second, and beside what?
 
 `python -m benchmarks.inference [--model DIR] [--recordings DIR]` times PyTorch, ONNX and int8 in turn on the same
-files, with the least that any way must do (decode, windowed FFT, the bare timm network) and with what else one would
-pick from Transformers for the task, the Audio Spectrogram Transformer with random weights. Starts are processes of
-their own.
+files, with the least that any way must do (decode, windowed FFT, the bare timm networks), with YAMNet alone by ONNX,
+and with what else one would pick from Transformers for the task, the Audio Spectrogram Transformer with random weights.
+Starts are processes of their own.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -30,6 +28,13 @@ from quaclrs.inference.export import export_onnx
 from quaclrs.inference.onnx import INT8, load_onnx_classifier
 from quaclrs.inference.pytorch import TorchClassifier
 from quaclrs.inference.quantization import quantize_export
+from quaclrs.models import (
+    LogMelConfig,
+    QuaclrsConfig,
+    QuaclrsFeatureExtractor,
+    QuaclrsForAudioClassification,
+    find_backbone,
+)
 
 from .timing import Timing, choose_files, compare, run_with_threads, time_in_turn
 
@@ -46,19 +51,32 @@ def write_noise(folder: Path) -> Path:
 
 
 def floor_of(classifier: TorchClassifier) -> Callable[[list[Path]], object]:
-    """Decode, one windowed FFT, one pass of the bare network: nothing between them, and no answer."""
+    """Decode, one windowed FFT an encoder, one pass of its bare network: nothing between them, and no answer."""
     c = classifier.log_mel_config
-    window, network = torch.hann_window(c.n_fft), classifier.model.quaclrs.backbone.network
+    encoders = [classifier.model.quaclrs, *classifier.model.quaclrs.more_encoders]
 
     @torch.inference_mode()
     def run(files: list[Path]) -> object:
         waveforms = torch.from_numpy(np.stack([c.fit(load_audio(file, c.sampling_rate)) for file in files]))
-        for waveform in waveforms:
-            padded = torch.nn.functional.pad(waveform, (c.n_fft // 2, c.n_fft // 2))
-            torch.fft.rfft(padded.unfold(0, c.n_fft, c.hop_length) * window)
-        return network(torch.zeros(len(files), 3, *c.picture_size))
+        for encoder in encoders:
+            own = encoder.config.log_mel_config
+            for waveform in waveforms:
+                padded = torch.nn.functional.pad(waveform, (own.n_fft // 2, own.n_fft // 2))
+                torch.fft.rfft(padded.unfold(0, own.n_fft, own.hop_length) * encoder.log_mel.window)
+            pictures = torch.zeros(len(files), 3, *own.picture_size)
+            backbone = encoder.backbone
+            backbone.network(pictures if backbone.patch_width is None else backbone.split(pictures))
+        return None
 
     return run
+
+
+def yamnet_alone(folder: Path) -> Path:
+    """An export of YAMNet with a random classifier."""
+    front_end = LogMelConfig(**find_backbone("yamnet").log_mel, image_size=64, image_width=384).to_dict()
+    model = QuaclrsForAudioClassification(QuaclrsConfig(backbone="yamnet", log_mel=front_end, num_labels=13))
+    export_onnx(TorchClassifier(model.eval(), QuaclrsFeatureExtractor(log_mel=front_end)), folder)
+    return folder
 
 
 def audio_spectrogram_transformer() -> Callable[[list[Path]], object]:
@@ -81,6 +99,7 @@ def print_latencies(classifier: TorchClassifier, export: Path, files: list[Path]
         "floor: decode, FFT, network": floor_of(classifier),
         "PyTorch": classifier.probabilities,
         "ONNX": onnx.probabilities,
+        "YAMNet alone, ONNX": load_onnx_classifier(export.parent / "yamnet", threads=threads).probabilities,
     }
     if (export / INT8).is_file():
         runs["int8"] = load_onnx_classifier(export, int8=True, threads=threads).probabilities
@@ -95,17 +114,7 @@ def print_latencies(classifier: TorchClassifier, export: Path, files: list[Path]
     print(f"batch  1  {'AST of Transformers':<28}{found['AST of Transformers']}  ", end="")
     print(compare(found["AST of Transformers"], found["PyTorch"]))
     waveforms = classifier.prepare(files)
-    log_mels = classifier.model.quaclrs.log_mel(torch.from_numpy(waveforms[:1]))
-    session: Any = load_onnx_classifier(export, threads=threads).session
-    options = type(session)(os.fspath(export / "classifier.onnx"), session.get_session_options())
-
-    @torch.inference_mode()
-    def network_in_torch() -> object:
-        return classifier.model(input_features=log_mels).logits
-
     ways: dict[str, tuple[Callable[[], object], int]] = {
-        "network alone, PyTorch": (network_in_torch, 1),
-        "network alone, ONNX": (lambda: options.run(None, {"input_features": log_mels.numpy()}), 1),
         "with front end, PyTorch": (lambda: classifier.classify(waveforms[:1]), 1),
         "with front end, ONNX": (lambda: onnx.classify(waveforms[:1]), 1),
     }
@@ -153,6 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
         classifier = load_classifier(options.model, device="cpu")
         export = scratch / "onnx"
         export_onnx(classifier, export)
+        yamnet_alone(scratch / "yamnet")
         waveforms = classifier.prepare(files)
         # Float32's answers stand for labels.
         labels = load_onnx_classifier(export).classify(waveforms).argmax(1)

@@ -25,3 +25,6 @@ SOURCE_OF_CLASS: dict[str, str] = {
 CLASS_NAMES: tuple[str, ...] = tuple(SOURCE_OF_CLASS)
 URBANSOUND8K_CLASSES: tuple[str, ...] = tuple(c for c in CLASS_NAMES if SOURCE_OF_CLASS[c] == URBANSOUND8K)
 SIRENNET_CLASSES: tuple[str, ...] = tuple(c for c in CLASS_NAMES if SOURCE_OF_CLASS[c] == SIRENNET)
+
+#: Class of a model, never of a data set: sounds that are none of its other classes.
+OTHER = "other"

@@ -17,7 +17,14 @@ from .default_model import DEFAULT_MODEL
 from .errors import QuaclrsError, first_line_of
 from .files import refuse_pointer
 from .hub import may_be_repo_id
-from .models.configuration_checks import check_label_count, check_normalisation, check_rate, labels_in_order
+from .models.configuration_checks import (
+    check_encoder,
+    check_false_alarms,
+    check_label_count,
+    check_rate,
+    complete_encoders,
+    labels_in_order,
+)
 from .models.configuration_log_mel import LogMelConfig
 from .text_files import read_mapping
 
@@ -37,7 +44,8 @@ _FILES = (CONFIG, PREPROCESSOR, WEIGHTS, "README.md", "LICENSE")
 
 #: Options of `config.json` that are taken; whatever else stands there is left alone.
 _OPTIONS = (
-    *("backbone", "log_mel", "image_mean", "image_std", "dropout", "drop_path_rate", "training_data"),
+    *("backbone", "log_mel", "image_mean", "image_std", "pooling", "patch_overlap", "more_encoders", "standardize"),
+    *("dropout", "drop_path_rate", "false_alarms", "training_data"),
     *("id2label", "label2id", "num_labels", "problem_type"),
 )
 
@@ -67,6 +75,12 @@ class SavedModel:
     def labels(self) -> list[str]:
         """Class names in the order of the logits; none of an encoder."""
         return labels_in_order(self.options["id2label"]) if self.options.get("id2label") else []
+
+    @property
+    def backbones(self) -> str:
+        """Names of the networks, `+` between them."""
+        more = self.options.get("more_encoders") or []
+        return "+".join([self.options["backbone"], *(encoder["backbone"] for encoder in more)])
 
     def front_end_of_extractor(self) -> dict[str, Any]:
         """All options of the front end by `preprocessor_config.json`.
@@ -156,11 +170,14 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"it is of type {str(values.get('model_type'))[:40]!r}, not quaclrs")
     options = {name: value for name, value in values.items() if name in _OPTIONS and value is not None}
     options["log_mel"] = LogMelConfig.from_dict(options.get("log_mel", {})).to_dict()
-    check_normalisation(options.get("image_mean"), options.get("image_std"))
+    of_encoder = (options.get(name) for name in ("image_mean", "image_std"))
+    check_encoder(
+        options.get("backbone"), *of_encoder, options.get("pooling", "mean"), options.get("patch_overlap", 0.0)
+    )
+    complete_encoders(options.get("more_encoders"), options["log_mel"])
+    check_false_alarms(options.get("false_alarms"))
     for rate in ("dropout", "drop_path_rate"):
         check_rate(rate, options.get(rate))
-    if not isinstance(options.get("backbone"), str):
-        raise ValueError("it names no backbone")
     if "num_labels" in options:
         check_label_count(options["num_labels"])
     if "id2label" in options:

@@ -37,7 +37,7 @@ MOST_SAMPLES = 1 << 26
 #: Samples that are all below this are nothing that a microphone heard.
 _SILENT_PEAK = 2.0**-14
 
-#: Grad-CAM hooks into the network: whatever else ran through it meanwhile would be taken for the explained sound.
+#: One explanation at a time: each runs a hundred versions of a sound through the network.
 _ONE_AT_A_TIME = threading.RLock()
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from accelerate import PartialState
 from datasets import Dataset
 
@@ -21,10 +22,13 @@ from quaclrs.evaluation.cross_validation import FoldResult, summarise, summary_m
 from quaclrs.evaluation.figures.confusion_matrix import confusion_matrix_figure
 from quaclrs.evaluation.figures.cross_validation import fold_figures_figure
 from quaclrs.evaluation.figures.style import save_figure
-from quaclrs.evaluation.result_files import read_predictions
+from quaclrs.evaluation.open_set import open_set_figures, open_set_intervals
+from quaclrs.evaluation.result_files import OPEN_SET, PREDICTIONS, read_predictions
 from quaclrs.evaluation.run_metrics import RunMetrics
 from quaclrs.files import refuse_unwritable
+from quaclrs.labels import OTHER
 
+from .clips.background import kind_of
 from .runs.folder import RunFolder
 from .runs.heard import refuse_planned
 from .runs.options import command_line, flag_of, option, parse_config, parse_numbers
@@ -97,6 +101,8 @@ def _cross_validate(config: CrossValidationConfig) -> dict[str, Any]:
     results = [read_result(run, metric, dataset) for run, metric in zip(runs, metrics, strict=True)]
     warnings = [warning for metric in metrics for warning in metric.warnings]
     summary = summarise(results, class_names(dataset), config.protocol, complete, warnings=warnings)
+    if config.background:
+        summary["open_set"] = summarise_open_set(runs, [*class_names(dataset), OTHER], dataset, config.duration)
     summary["training"] = {
         "command": command_of(config),
         "backbone": config.backbone,
@@ -125,7 +131,7 @@ def plan_run(config: CrossValidationConfig, fold: int, seed: int) -> Run:
 
 def read_result(run: Run, metrics: RunMetrics, dataset: Dataset) -> FoldResult:
     """Predictions of a finished run, with the source and the recording of their clips."""
-    found = read_predictions(run.path / "predictions.csv", class_names(dataset), metrics.tested_clips)
+    found = read_predictions(run.path / PREDICTIONS, class_names(dataset), metrics.tested_clips)
     row_of_clip = {clip_id: row for row, clip_id in enumerate(dataset["clip_id"][:])}
     parents = [parent_and_variant(clip_id)[0] for clip_id in found.clip_ids]  # an augmented copy stands for its clip
     if unknown := sorted(set(parents) - row_of_clip.keys()):
@@ -142,6 +148,27 @@ def read_result(run: Run, metrics: RunMetrics, dataset: Dataset) -> FoldResult:
         clip_ids=found.clip_ids,
         controls=metrics.controls,
     )
+
+
+def summarise_open_set(runs: list[Run], names: list[str], dataset: Dataset, seconds: float) -> dict[str, Any]:
+    """`open_set_figures` of all test clips and of every kind of background, each by runs that had not heard them.
+
+    Of several seeds the scores are averaged. Intervals are by bootstrap over recordings and over kinds.
+    """
+    recording_of = dict(zip(dataset["clip_id"][:], dataset["recording_id"][:], strict=True))
+    found: dict[str, list[tuple[int, np.ndarray]]] = {}
+    for run in runs:
+        predictions = read_predictions(run.path / OPEN_SET, names)
+        for clip_id, label, scores in zip(
+            predictions.clip_ids, predictions.labels, predictions.probabilities, strict=True
+        ):
+            found.setdefault(clip_id, []).append((int(label), scores))
+    kinds = [kind_of(clip_id) for clip_id in found]
+    labels = np.array([of_clip[0][0] for of_clip in found.values()])
+    probabilities = np.stack([np.mean([scores for _, scores in of_clip], axis=0) for of_clip in found.values()])
+    groups = [kind or recording_of[clip_id] for clip_id, kind in zip(found, kinds, strict=True)]
+    figures = open_set_figures(labels, probabilities, names, kinds, seconds)
+    return figures | {"intervals": open_set_intervals(labels, probabilities, names, kinds, groups, seconds)}
 
 
 def write_summary(config: CrossValidationConfig, summary: dict[str, Any]) -> None:

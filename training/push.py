@@ -111,7 +111,7 @@ def read_run(path: Path) -> FinishedRun:
 def default_repo_id(run: FinishedRun) -> str:
     """`quaclrs/urbansound13-{backbone}[-{method}]`, in characters that the Hub allows."""
     method = f"-{run.config.method}" if isinstance(run.config, SSLConfig) else ""
-    return f"quaclrs/urbansound13-{run.config.backbone.replace('/', '-')}{method}"
+    return f"quaclrs/urbansound13-{run.config.backbone.replace('/', '-').replace('+', '-')}{method}"
 
 
 def write_repository(

@@ -2,8 +2,9 @@
 
 `python -m training.release --config training/configs/default_model.yaml --dataset DIR --cross-validation CV …`. A
 recipe is chosen by cross-validation; then nothing is kept back, so nothing is left to choose an epoch or to test with:
-the last epoch is taken. The card's figures and the temperature of the scores are those of the cross-validation, whose
-predictions are of clips that their networks had not heard.
+the last epoch is taken. The card's figures, the temperature of the scores, how readily `other` is answered and the
+thresholds by false alarms are those of the cross-validation, whose predictions are of clips and of kinds of background
+that their networks had not heard.
 """
 
 from __future__ import annotations
@@ -19,14 +20,20 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 from torch import nn
 
 from quaclrs.errors import QuaclrsError, report_user_errors
-from quaclrs.evaluation.result_files import read_predictions
+from quaclrs.evaluation.calibration import measure_reliability
+from quaclrs.evaluation.open_set import describe_open_set, offset_of_other, open_set_figures
+from quaclrs.evaluation.reports.tables import percent
+from quaclrs.evaluation.result_files import OPEN_SET, PREDICTIONS, Predictions, read_predictions
 from quaclrs.files import name_unwritable
+from quaclrs.labels import OTHER
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 from quaclrs.text_files import read_mapping
 
+from .clips.background import kind_of
 from .runs.card import LICENCE, CardContext, without_local_paths
 from .runs.options import command_line, option, parse_config
 from .runs.session import Session
@@ -60,18 +67,20 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
         QuaclrsError: wrong options, or the cross-validation is not finished or of another recipe.
         SystemExit: SIGTERM or Ctrl-C came; a checkpoint was written first.
     """
-    summary, labels, probabilities = read_cross_validation(config)
-    temperature = fit_temperature(labels, probabilities)
+    summary, scored = read_cross_validation(config)
+    calibration = calibrate(scored, config.duration)
     with Session.begin(config) as session:
         of_any_fold = dataclasses.replace(config, test_fold=summary["folds"][0])
         fitted = fit(session, of_any_fold, hold_out=False)
         run, clips = session.folder, fitted.splits.train
         model = fitted.trainable.whole(fitted.network).cpu()
-        metrics: dict[str, Any] = {"temperature": temperature, "clips": len(clips)}
-        metrics["synthetic"] = fitted.splits.synthetic
+        metrics = {**calibration, "clips": len(clips), "synthetic": fitted.splits.synthetic}
+        model.config.false_alarms = thresholds_of(calibration["open_set"])
         if session.accelerator.is_main_process:
             with name_unwritable(run.model):
-                metrics["rounding"] = save_released(model, fitted.feature_extractor, temperature, run.model)
+                metrics["rounding"] = save_released(
+                    model, fitted.feature_extractor, calibration["temperature"], run.model, calibration["offset"]
+                )
                 shutil.copyfile(LICENCE, run.model / "LICENSE")
             evaluated = Path(config.evaluation) if config.evaluation else None
             command = command_line("python -m training.release", without_local_paths(config))
@@ -82,8 +91,8 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
         return metrics
 
 
-def read_cross_validation(config: ReleaseConfig) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """The summary of a cross-validation, and the labels and probabilities of its test clips, all runs together.
+def read_cross_validation(config: ReleaseConfig) -> tuple[dict[str, Any], Predictions]:
+    """The summary of a cross-validation, and its predictions of test clips, and of background, all runs together.
 
     Raises:
         QuaclrsError: it is not finished, or a run of it had other options than the recipe.
@@ -94,22 +103,60 @@ def read_cross_validation(config: ReleaseConfig) -> tuple[dict[str, Any], np.nda
     summary = read_mapping(folder / "summary.json")
     try:
         runs = [folder / f"fold-{run['fold']}-seed-{run['seed']}" for run in summary["runs"]]
-        names, _ = list(summary["class_names"]), summary["folds"][0]
+        names, _ = [*summary["class_names"], *([OTHER] if config.background else [])], summary["folds"][0]
     except (KeyError, TypeError, IndexError) as error:
         raise QuaclrsError(
             f"{folder / 'summary.json'} is no summary of a cross-validation; run training.cross_validate again"
         ) from error
     ours = dataclasses.asdict(config)
-    labels, probabilities = [], []
+    found = []
     for path in runs:
         theirs = read_mapping(path / "config.yaml")
         for name in sorted((theirs.keys() & ours.keys()) - _OF_THE_RUN):
             if theirs[name] != ours[name]:
                 raise QuaclrsError(f"--cross-validation {folder} had {name} {theirs[name]}, not {ours[name]}")
-        found = read_predictions(path / "predictions.csv", names)
-        labels.append(found.labels)
-        probabilities.append(found.probabilities)
-    return summary, np.concatenate(labels), np.concatenate(probabilities)
+        found.append(read_predictions(path / (OPEN_SET if config.background else PREDICTIONS), names))
+    return summary, Predictions(
+        clip_ids=[clip_id for of_run in found for clip_id in of_run.clip_ids],
+        folds=[fold for of_run in found for fold in of_run.folds],
+        labels=np.concatenate([of_run.labels for of_run in found]),
+        probabilities=np.concatenate([of_run.probabilities for of_run in found]),
+        class_names=names,
+    )
+
+
+def calibrate(scored: Predictions, seconds: float) -> dict[str, Any]:
+    """Make scores mean what they say, by predictions of clips that were not heard.
+
+    Args:
+        scored: of a cross-validation.
+        seconds: of a clip.
+
+    Returns:
+        - `offset`: what is added to the logit of `other`, before the division; 0 of a model without it
+        - `temperature`: what logits are divided by
+        - `calibration_error`: expected calibration error afterwards (see `measure_reliability`)
+        - `open_set`: figures afterwards (see `open_set_figures`); None of a model without `other`
+    """
+    labels, probabilities, names = scored.labels, scored.probabilities, scored.class_names
+    offset = offset_of_other(labels, probabilities) if names[-1] == OTHER else 0.0
+    logits = np.log(np.clip(probabilities, 1e-12, None))
+    logits[:, -1] += offset
+    temperature = fit_temperature(labels, softmax(logits, axis=1))
+    calibrated = softmax(logits / temperature, axis=1)
+    kinds = [kind_of(clip_id) for clip_id in scored.clip_ids]
+    return {
+        "offset": offset,
+        "temperature": temperature,
+        "calibration_error": measure_reliability(labels, calibrated).error,
+        "open_set": open_set_figures(labels, calibrated, names, kinds, seconds) if names[-1] == OTHER else None,
+    }
+
+
+def thresholds_of(open_set: dict[str, Any] | None) -> dict[str, dict[str, float]] | None:
+    """Thresholds by false alarms an hour, of those that background was enough for; None where there are none."""
+    told = open_set["at_alarms_per_hour"] if open_set else {}
+    return {count: entry for count, entry in told.items() if entry["threshold"] is not None} or None
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -131,9 +178,15 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 @torch.no_grad()
 def save_released(
-    model: QuaclrsForAudioClassification, extractor: QuaclrsFeatureExtractor, temperature: float, folder: Path
+    model: QuaclrsForAudioClassification,
+    extractor: QuaclrsFeatureExtractor,
+    temperature: float,
+    folder: Path,
+    offset: float = 0.0,
 ) -> float:
     """Save in half precision, with the temperature in the classifier's weights: scores are calibrated whoever runs it.
+
+    So is the offset of the last class, `other`.
 
     BatchNorm's statistics, whose range is wide, stay in float32, and `config.json` says float32: that is what the model
     runs in.
@@ -142,6 +195,7 @@ def save_released(
         The largest relative change of a weight's size by rounding.
     """
     classifier: nn.Linear = model.classifier
+    classifier.bias[-1] += offset
     classifier.weight.div_(temperature)
     classifier.bias.div_(temperature)
     state, rounding = {}, 0.0
@@ -162,7 +216,10 @@ def save_released(
 def main(arguments: list[str] | None = None) -> int:
     config = parse_config(ReleaseConfig, arguments)
     metrics = release(config)
-    print(f"temperature {metrics['temperature']:.2f}; model: {Path(config.output_dir) / 'model'}")
+    if metrics["open_set"]:
+        print(describe_open_set(metrics["open_set"]))
+    told = f"temperature {metrics['temperature']:.2f}, calibration error {percent(metrics['calibration_error'])}"
+    print(f"{told}; model: {Path(config.output_dir) / 'model'}")
     return 0
 
 

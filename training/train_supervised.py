@@ -18,7 +18,7 @@ from quaclrs.evaluation.run_metrics import RunMetrics
 from quaclrs.files import name_unwritable
 from quaclrs.models import QuaclrsFeatureExtractor
 
-from .clips.augmentation import build_augmentation, build_log_mel_config
+from .clips.augmentation import build_augmentation, build_log_mel_configs
 from .clips.splits import Splits, load_splits
 from .runs.checkpoints import broadcast_buffers
 from .runs.heard import heard_after
@@ -56,7 +56,7 @@ def train(config: SupervisedConfig) -> RunMetrics:
         metrics = measure(config, session, splits, probabilities, model, fitted.trainable.network)
         if session.accelerator.is_main_process:
             with name_unwritable(session.folder.path):
-                write_results(session, config, splits, metrics, probabilities["test"], model, fitted.feature_extractor)
+                write_results(session, config, splits, metrics, probabilities, model, fitted.feature_extractor)
         session.close()
         return metrics
 
@@ -88,15 +88,16 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
     """
     accelerator = session.accelerator
     # Data and model.
-    log_mel = build_log_mel_config(config)
+    log_mels = build_log_mel_configs(config)
+    log_mel = log_mels[0]
     feature_extractor = QuaclrsFeatureExtractor(log_mel=log_mel.to_dict())
     augmentation = build_augmentation(config, log_mel)
     session.claim(None if augmentation is None else augmentation.policy.to_dict())
     with accelerator.main_process_first():  # the others find what it decoded and cached
         views = [] if augmentation is None else [augmentation]
-        splits = load_splits(config, feature_extractor, views, keep_back=hold_out)
+        splits = load_splits(config, feature_extractor, views, keep_back=hold_out, background=config.background_folder)
     heard = heard_after(config, splits, hold_out)
-    model = build_model(config, splits.class_names, log_mel)
+    model = build_model(config, splits.class_names, log_mels)
     model.config.training_data = heard
     accelerator.print(splits.description if hold_out else f"all {len(splits.train)} clips train")
     session.open()
@@ -106,9 +107,9 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
         trainable = classifier_on_clips(config, model, splits, hold_out)
 
     # Loss, optimiser and schedule.
-    labels, kind = splits.train.labels, config.class_weights or "none"
+    labels, kind = trainable.train.labels, config.class_weights or "none"
     weights = class_weights(labels, len(splits.class_names), kind).to(accelerator.device)
-    sampler = EpochSampler(labels, config.seed, config.balanced_sampler)
+    sampler = EpochSampler(labels, config.seed, trainable.train.recordings if config.balanced_sampler else None)
     loader: Any = trainable.train.loader(config.batch_size, trainable.num_workers, sampler)
     loaders = trainable.held_out_loaders(config.batch_size)
     optimizer = optimizer_of(config, trainable.groups)

@@ -25,7 +25,12 @@ def add_explain_command(commands: Any) -> None:
     add = parser.add_argument
     add_sound_options(parser, _ENDING)
     add("--label", metavar="CLASS", help="class to look for; the model's answer by default")
-    add("--method", default="grad-cam", metavar="M", help="grad-cam or integrated-gradients (default grad-cam)")
+    add(
+        "--method",
+        default="deletion",
+        metavar="M",
+        help="or, of one encoder, grad-cam, integrated-gradients",
+    )
     add_channel_option(parser)
     add_model_options(parser, backends=False)
     add("--json", action="store_true", help="print one JSON object")

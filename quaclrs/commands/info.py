@@ -45,6 +45,10 @@ def run_info(options: argparse.Namespace) -> int:
         "hears": f"{front_end['duration']:g} s at {front_end['sampling_rate']} Hz, {front_end['n_mels']} mels up to "
         f"{front_end['f_max']:g} Hz, {' x '.join(map(str, picture))} pixels, short clips: {front_end['pad_mode']}",
         "classes": ", ".join(described["labels"]),
+        **{
+            f"at {count} false alarms an hour": f"score {entry['threshold']:.2f}, recall {percent(entry['recall'])}"
+            for count, entry in described["false_alarms"].items()
+        },
         "has heard": described["has_heard"],
         **{
             f"{r['metric']} ({', '.join(filter(None, (r['dataset'], r['split'])))})": percent(r["value"])
@@ -71,12 +75,13 @@ def describe_model(model: str | None) -> dict[str, Any]:
     folder, results, licence = saved.folder, *_card_of(saved.folder)
     return {
         "model": str(folder) if model is not None else PACKAGED,
-        "backbone": saved.options["backbone"],
+        "backbone": saved.backbones,
         "parameters": sum(math.prod(shape) for _, shape in saved.tensors.values()),
         "bytes": (folder / WEIGHTS).stat().st_size,
         "dtype": ", ".join(sorted({dtype for dtype, _ in saved.tensors.values() if dtype.startswith(FLOATS)})),
         "labels": saved.labels,
         "log_mel": saved.options["log_mel"],
+        "false_alarms": saved.options.get("false_alarms") or {},
         "has_heard": TrainingData.of_model(saved.options.get("training_data")).description,
         "results": results,
         "licence": licence,

@@ -22,6 +22,34 @@ def add_model_options(parser: argparse.ArgumentParser, backends: bool = True) ->
     add("--device", metavar="D", help="cpu, cuda, mps; the best at hand by default (torch)")
 
 
+def add_answer_options(parser: argparse.ArgumentParser, of_what: str) -> None:
+    """Give a command `--min-score`, `--false-alarms` and `--group-sirens`; `of_what` is unsure below a score."""
+    add = parser.add_argument
+    add("--min-score", type=float, default=0.0, metavar="S", help=f"below this best score, 0 to 1, {of_what} `unsure`")
+    add(
+        "--false-alarms",
+        type=int,
+        metavar="N",
+        help="--min-score by false alarms an hour, 1 or 10 (see info)",
+    )
+    add("--group-sirens", action="store_true", help="say `siren` where no vehicle stands out")
+
+
+def min_score_of(options: argparse.Namespace, classifier: AudioClassifier) -> float:
+    """The score that `--min-score` or `--false-alarms` asks for.
+
+    Raises:
+        QuaclrsError: it is out of range, both are given, or the model knows no such threshold.
+    """
+    if not 0 <= options.min_score <= 1:
+        raise QuaclrsError(f"--min-score is {options.min_score:g}; it must be from 0 to 1")
+    if options.false_alarms is None:
+        return float(options.min_score)
+    if options.min_score:
+        raise QuaclrsError("--min-score and --false-alarms exclude each other; give one")
+    return classifier.score_at(options.false_alarms)
+
+
 def add_channel_option(parser: argparse.ArgumentParser) -> None:
     """Give a command `--channel`."""
     parser.add_argument(

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import QuaclrsError, print_error, printable
 from ..evaluation.reports.tables import heard_seconds, percent
-from .model_options import add_channel_option, add_crop_option, add_model_options, load_model
+from .model_options import (
+    add_answer_options,
+    add_channel_option,
+    add_crop_option,
+    add_model_options,
+    load_model,
+    min_score_of,
+)
 from .one_sound import expand_sounds, opened_sound
 
 if TYPE_CHECKING:
@@ -26,7 +33,7 @@ def add_predict_command(commands: Any) -> None:
     add("files", nargs="+", metavar="FILE_OR_DIR", help="WAV, FLAC, Ogg, MP3, AIFF …; - for standard input")
     add_model_options(parser)
     add("--top-k", type=int, default=3, metavar="N", help="labels a file (default 3)")
-    add("--min-score", type=float, default=0.0, metavar="S", help="below this best score, 0 to 1, a file is `unsure`")
+    add_answer_options(parser, "a file is")
     add("--batch-size", type=int, default=8, metavar="N", help="windows at once (default 8)")
     add_channel_option(parser)
     add_crop_option(parser)
@@ -39,12 +46,11 @@ def run_predict(options: argparse.Namespace) -> int:
     for name in ("top_k", "batch_size"):
         if getattr(options, name) < 1:
             raise QuaclrsError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
-    if not 0 <= options.min_score <= 1:
-        raise QuaclrsError(f"--min-score is {options.min_score:g}; it must be from 0 to 1")
     from tqdm import tqdm
 
     files, broken = expand_sounds(options.files)
     classifier = load_model(options)
+    options.min_score = min_score_of(options, classifier)
     # A bar where somebody waits for a whole folder; it must not run through the lines of results.
     bar = tqdm(files, unit="file", disable=None if len(files) > len(options.files) else True, leave=False)
 
@@ -65,7 +71,7 @@ def run_predict(options: argparse.Namespace) -> int:
 
 def _line_of(file: str, heard: Heard, options: argparse.Namespace, window: float) -> str:
     """A file's labels and, where it is longer than the model's window, the seconds that they are of."""
-    prediction = heard.ranking(options.top_k, options.min_score)
+    prediction = heard.ranking(options.top_k, options.min_score, options.group_sirens)
     if options.json:
         times = {"heard": round(heard.seconds, 3), "duration": round(heard.duration, 3)}
         return json.dumps({"file": file, "predictions": prediction, **times})

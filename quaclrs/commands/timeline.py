@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import print_error, printable
 from ..evaluation.reports.tables import percent
-from .model_options import add_channel_option, add_model_options, load_model
+from .model_options import add_answer_options, add_channel_option, add_model_options, load_model, min_score_of
 from .one_sound import expand_sounds, opened_sound
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_timeline_command(commands: Any) -> None:
     add_model_options(parser)
     add("--window", type=float, metavar="S", help="seconds that are classified at once (default: the model's own)")
     add("--hop", type=float, default=1.0, metavar="S", help="seconds from one window to the next (default 1)")
-    add("--min-score", type=float, default=0.0, metavar="P", help="moments below this best score are `unsure`")
+    add_answer_options(parser, "a moment is")
     add("--batch-size", type=int, default=8, metavar="N", help="windows at once (default 8)")
     add_channel_option(parser)
     add("--format", choices=FORMATS, default="table", help="audacity: a label track of one file (default table)")
@@ -57,7 +57,9 @@ def run_timeline(options: argparse.Namespace) -> int:
     files, broken = expand_sounds(options.files)
     several = len(files) > 1 or files != options.files
     classifier = load_model(options)
-    asked = {name: getattr(options, name) for name in ("window", "hop", "min_score", "batch_size", "channel")}
+    options.min_score = min_score_of(options, classifier)
+    names = ("window", "hop", "min_score", "batch_size", "channel", "group_sirens")
+    asked = {name: getattr(options, name) for name in names}
     columns = [*(["file"] if several else []), *_COLUMNS]
     header = ",".join(columns) + "\n" if options.format == "csv" else ""
     for file in files:

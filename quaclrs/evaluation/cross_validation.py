@@ -18,6 +18,7 @@ from quaclrs.folds import PAPER_PROTOCOL_WARNING, PROTOCOLS
 
 from .bootstrap import bootstrap_intervals
 from .metrics import STANDARD_SOURCES, classification_metrics
+from .over_recordings import accuracy_over_recordings
 from .reports.cross_validation import describe_folds, headline, summary_markdown
 
 __all__ = ["FoldResult", "summarise", "summary_markdown"]
@@ -87,6 +88,7 @@ def summarise(
         - `per_class`: name -> `precision`, `recall`, `f1`, `roc_auc` and `recall_interval` of all test clips, the seeds
           averaged, `support` in clips and `recordings`
         - `confusion_matrix`: of all test clips, counts summed over the seeds: every clip counts once a seed
+        - `over_recordings`: accuracy in which every recording counts once (see `accuracy_over_recordings`)
         - `controls`: row name -> figure -> `mean`, `std`, `range`, `folds`, `seed_std`, as of the model
 
     Raises:
@@ -164,6 +166,14 @@ def summarise(
         },
         "confusion_matrix": np.sum([metrics["confusion_matrix"] for metrics in of_pool], axis=0).tolist(),
         "controls": _controls_over_folds(runs),
+        "over_recordings": accuracy_over_recordings(
+            np.array(labels),
+            np.mean([run.argmax(axis=1) == np.array(labels) for run in pooled], axis=0),
+            recordings,
+            sources,
+            replicates,
+            _CONFIDENCE,
+        ),
     }
     return {"headline": headline(summary), **summary}
 

@@ -14,6 +14,9 @@ import numpy as np
 from quaclrs.errors import QuaclrsError, first_line_of
 from quaclrs.files import name_unwritable, written
 
+#: Predictions of the test clips, and of these and background by the classes and `other`.
+PREDICTIONS, OPEN_SET = "predictions.csv", "predictions_other.csv"
+
 #: Columns of `predictions.csv` before the probabilities.
 _COLUMNS = ["clip_id", "fold", "label", "predicted"]
 

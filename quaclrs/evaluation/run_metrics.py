@@ -33,6 +33,7 @@ class RunMetrics:
         figures: `classification_metrics` of the test clips; they stand in the file beside the other entries.
         controls: name -> the few figures of what a result must be compared with.
         warnings: reasons why the figures are optimistic or meaningless.
+        open_set: `open_set_figures` of a run with background.
         epochs: that were trained; `best_epoch` is the one that was tested.
         history: name -> value after each epoch, beginning with the encoder before training.
         gains, balanced_gains: name of a probe -> its paired difference from the encoder before training.
@@ -70,6 +71,7 @@ class RunMetrics:
     validation_accuracy: float | None = None
     parameters: int | None = None
     trained_parameters: int | None = None
+    open_set: dict[str, Any] | None = None
 
     # Of self-supervised training.
     method: str | None = None

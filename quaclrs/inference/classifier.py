@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,11 +38,18 @@ class AudioClassifier(ABC):
     Args:
         labels: class names in the order of the logits.
         log_mel: the front end's parameters.
+        false_alarms: alarms an hour -> `threshold` and `recall`, as `QuaclrsConfig` has them.
     """
 
-    def __init__(self, labels: Sequence[str], log_mel: LogMelConfig) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str],
+        log_mel: LogMelConfig,
+        false_alarms: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
         self.labels = list(labels)
         self.log_mel_config = log_mel
+        self.false_alarms = dict(false_alarms or {})
 
     @property
     def sampling_rate(self) -> int:
@@ -53,6 +60,19 @@ class AudioClassifier(ABC):
     def longest_read(self) -> float:
         """Seconds that are enough of a longer file: the window in its middle, and what resampling needs beside it."""
         return self.log_mel_config.duration + MARGIN
+
+    def score_at(self, false_alarms: int) -> float:
+        """The `min_score` at which background gave so many false alarms an hour.
+
+        Raises:
+            QuaclrsError: the model does not know, or not of so many.
+        """
+        if str(false_alarms) not in self.false_alarms:
+            known = ", ".join(self.false_alarms) or "none"
+            raise QuaclrsError(
+                f"the model has no threshold for {false_alarms} false alarms an hour (known: {known}); give --min-score"
+            )
+        return self.false_alarms[str(false_alarms)]["threshold"]
 
     def classify(self, waveforms: np.ndarray) -> np.ndarray:
         """Class probabilities (clips, classes) of float32 waveforms (clips, samples) of the model's rate and length.
@@ -77,6 +97,7 @@ class AudioClassifier(ABC):
         min_score: float = 0.0,
         channel: Channel | None = None,
         crop: Crop = "whole",
+        group_sirens: bool = False,
     ) -> Prediction | list[Prediction]:
         """Classify one sound, a list of them, or every sound file below a folder.
 
@@ -90,6 +111,8 @@ class AudioClassifier(ABC):
             channel: which channel is heard: 1 for the first, `left`, `right` or `mean`. Where absent it is their mean,
                 or the louder one of channels that cancel in it.
             crop: `centre` hears the window in the middle of a longer sound in place of all of it.
+            group_sirens: where a siren is heard and no vehicle stands out, `{"label": "siren", "score": their sum}`
+                comes first (see `siren_score`).
 
         Returns:
             `{"label", "score"}` dictionaries, best first, scores in [0, 1]; of a silent sound `silence` alone, with the
@@ -100,7 +123,9 @@ class AudioClassifier(ABC):
         """
         several = several_sounds(sound)
         sounds = [sound] if several is None else several
-        predictions = self.predict_many(sounds, sampling_rate, top_k, batch_size, min_score, channel, crop)
+        predictions = self.predict_many(
+            sounds, sampling_rate, top_k, batch_size, min_score, channel, crop, group_sirens
+        )
         return next(predictions) if several is None else list(predictions)
 
     def predict_many(
@@ -112,11 +137,12 @@ class AudioClassifier(ABC):
         min_score: float = 0.0,
         channel: Channel | None = None,
         crop: Crop = "whole",
+        group_sirens: bool = False,
     ) -> Iterator[Prediction]:
         """Predictions one by one as `predict` makes them, holding one batch in memory however much sound there is."""
         refuse_ranking(top_k, min_score)
         for heard in self.hear(sounds, sampling_rate, batch_size, channel, crop):
-            yield heard.ranking(top_k, min_score)
+            yield heard.ranking(top_k, min_score, group_sirens)
 
     def hear(
         self,
@@ -201,6 +227,7 @@ class AudioClassifier(ABC):
         name: str | None = None,
         channel: Channel | None = None,
         sampling_rate: int | None = None,
+        group_sirens: bool = False,
     ) -> list[Segment]:
         """Label a sound of any length over time: windows are read and classified one batch after the other.
 
@@ -214,7 +241,7 @@ class AudioClassifier(ABC):
             min_score: moments in which no class reaches it are `unsure`.
             batch_size: windows that go through the model at once.
             name: what to call a file in a message; its path where absent.
-            channel, sampling_rate: as of `predict`.
+            channel, sampling_rate, group_sirens: as of `predict`.
 
         Raises:
             QuaclrsError: the sound cannot be decoded; window, hop or min_score is out of range.
@@ -226,7 +253,7 @@ class AudioClassifier(ABC):
         opened = file_or_recording(sound, self.log_mel_config, sampling_rate)
         windows = read_windows(opened, self.sampling_rate, window, hop, name, channel)
         scored = (pair for batch in batches(windows, batch_size) for pair in zip(batch, self.score(batch), strict=True))
-        return label_windows(scored, self.labels, hop, min_score, self.log_mel_config.silent_peak)
+        return label_windows(scored, self.labels, hop, min_score, self.log_mel_config.silent_peak, group_sirens)
 
 
 def _refuse_none(sounds: Sequence[Any]) -> None:

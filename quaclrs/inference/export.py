@@ -51,8 +51,9 @@ class _LogMelToLogits(nn.Module):
 def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike[str]) -> float:
     """Write a folder that runs without torch: two graphs, their configuration, a script, the model's licence and card.
 
-    `model.onnx` takes waveforms (batch, samples) to probabilities; `classifier.onnx` takes log-mels (batch, mels,
-    frames) to logits. Both are compared with PyTorch on noise before anything is left in the folder.
+    `model.onnx` takes waveforms (batch, samples) to probabilities; `classifier.onnx`, of a model of one encoder, takes
+    log-mels (batch, mels, frames) to logits. They are compared with PyTorch on noise before anything is left in the
+    folder.
 
     Args:
         classifier: any; it is exported from the CPU.
@@ -71,21 +72,23 @@ def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike[str]) -> 
     noise = np.random.default_rng(0).normal(0, 0.1, (3, log_mel.n_samples))
     waveforms = torch.from_numpy(noise.astype(np.float32))
     classifier.classify(waveforms.numpy())  # before minutes are spent on scores that are no numbers
-    with torch.inference_mode():
-        log_mels = model.quaclrs.log_mel(waveforms)
+    graphs: list[tuple[nn.Module, str, torch.Tensor, str, str]] = [
+        (_WaveformToProbabilities(model), "input_values", waveforms, "probabilities", WAVEFORM)
+    ]
+    if not model.config.more_encoders:  # several encoders have a log-mel each
+        with torch.inference_mode():
+            log_mels = model.quaclrs.log_mel(waveforms)
+        graphs.append((_LogMelToLogits(model), "input_features", log_mels, "logits", CLASSIFIER))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with name_unwritable(folder), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export.") as made:
         written = Path(made)
         differences = [
-            _export_graph(graph, name, inputs, outputs, written / file)
-            for graph, name, inputs, outputs, file in (
-                (_WaveformToProbabilities(model), "input_values", waveforms, "probabilities", WAVEFORM),
-                (_LogMelToLogits(model), "input_features", log_mels, "logits", CLASSIFIER),
-            )
+            _export_graph(graph, name, inputs, outputs, written / file) for graph, name, inputs, outputs, file in graphs
         ]
         config = {
             "id2label": {str(i): label for i, label in enumerate(classifier.labels)},
             "log_mel": log_mel.to_dict(),
+            **({"false_alarms": classifier.false_alarms} if classifier.false_alarms else {}),
         }
         (written / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         shutil.copy(_SCRIPT, written / "predict.py")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import QuaclrsError
+from .sirens import SIREN, siren_score
 from .timeline import SILENCE, UNSURE
 from .windows import Window
 
@@ -34,13 +35,15 @@ class Heard:
     seconds: float
     duration: float
 
-    def ranking(self, top_k: int | None = None, min_score: float = 0.0) -> Prediction:
+    def ranking(self, top_k: int | None = None, min_score: float = 0.0, group_sirens: bool = False) -> Prediction:
         """Labels and scores as `AudioClassifier.predict` returns them; arguments and errors as there."""
         refuse_ranking(top_k, min_score)
         if not self.seconds:
             return [{"label": SILENCE, "score": 1.0}]
         best = np.argsort(-self.probabilities, kind="stable")[:top_k]
         ranking = [{"label": self.labels[i], "score": float(self.probabilities[i])} for i in best]
+        if group_sirens and (score := siren_score(self.labels, self.probabilities)) is not None:
+            ranking = [{"label": SIREN, "score": score}, *ranking][:top_k]
         unsure = [{"label": UNSURE, "score": ranking[0]["score"]}] if ranking[0]["score"] < min_score else []
         return unsure + ranking
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import QuaclrsError, first_line_of
 from ..files import refuse_pointer
 from ..models import LogMelConfig
-from ..models.configuration_checks import labels_in_order
+from ..models.configuration_checks import check_false_alarms, labels_in_order
 from ..text_files import read_mapping
 from .classifier import AudioClassifier
 
@@ -47,6 +47,7 @@ def load_onnx_classifier(folder: str | os.PathLike[str] | None, int8: bool = Fal
         config = read_mapping(folder / CONFIG, f"write it with `quaclrs export --output-dir {folder}`")
         labels = labels_in_order(config.get("id2label"))
         log_mel = LogMelConfig.from_dict(config.get("log_mel", ""))
+        false_alarms = check_false_alarms(config.get("false_alarms"))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # errors are raised; it would print them too
@@ -60,7 +61,7 @@ def load_onnx_classifier(folder: str | os.PathLike[str] | None, int8: bool = Fal
         raise
     except Exception as error:  # JSON, missing entries and ONNX Runtime fail in many ways
         raise QuaclrsError(f"export {folder} cannot be loaded ({first_line_of(error)}); export it anew") from error
-    return OnnxClassifier(session, labels, log_mel)
+    return OnnxClassifier(session, labels, log_mel, false_alarms)
 
 
 class OnnxClassifier(AudioClassifier):
@@ -68,11 +69,11 @@ class OnnxClassifier(AudioClassifier):
 
     Args:
         session: of a graph that takes waveforms to probabilities.
-        labels, log_mel: as for `AudioClassifier`.
+        labels, log_mel, false_alarms: as for `AudioClassifier`.
     """
 
-    def __init__(self, session: Any, labels: list[str], log_mel: Any) -> None:
-        super().__init__(labels, log_mel)
+    def __init__(self, session: Any, labels: list[str], log_mel: Any, false_alarms: Any = None) -> None:
+        super().__init__(labels, log_mel, false_alarms)
         self.session = session
 
     def _scores_of(self, waveforms: np.ndarray) -> np.ndarray:

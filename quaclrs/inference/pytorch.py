@@ -62,12 +62,14 @@ class TorchClassifier(AudioClassifier):
         device: torch.device | None = None,
     ) -> None:
         id2label: Any = model.config.id2label
-        super().__init__([id2label[i] for i in range(len(id2label))], feature_extractor.log_mel_config)
+        super().__init__(
+            [id2label[i] for i in range(len(id2label))], feature_extractor.log_mel_config, model.config.false_alarms
+        )
         self.device = device or torch.device("cpu")
         self.model = model.eval()
         self.model.to(device=self.device)
         # What convolutions are fastest in, on CPUs and on tensor cores.
-        self.model.quaclrs.backbone.to(memory_format=torch.channels_last)
+        self.model.quaclrs.to(memory_format=torch.channels_last)
         self.feature_extractor = feature_extractor
 
     @torch.inference_mode()

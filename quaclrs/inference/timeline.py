@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import QuaclrsError
 from ..models import LogMelConfig
+from .sirens import SIREN, siren_score
 from .windows import Window
 
 #: What a moment is called in which nothing can be heard.
@@ -37,6 +38,7 @@ def label_windows(
     hop: float,
     min_score: float = 0.0,
     silent_peak: float = LogMelConfig().silent_peak,
+    group_sirens: bool = False,
 ) -> list[Segment]:
     """Segments of one label from the scores of overlapping windows.
 
@@ -46,6 +48,7 @@ def label_windows(
         hop: as for `read_windows`.
         min_score: a moment whose best mean score is below it is `unsure`.
         silent_peak: a moment without a larger sample is `silence`.
+        group_sirens: answer `siren` where no vehicle stands out (see `siren_score`).
 
     Returns:
         Segments without gaps from 0 to the end of the recording; edges between them are multiples of `hop`.
@@ -59,7 +62,7 @@ def label_windows(
     for number, (window, probabilities) in enumerate(scored):
         end, last = window.end, window
         while len(answers) < number:
-            answers.append(heard.popleft().answer(labels, min_score))
+            answers.append(heard.popleft().answer(labels, min_score, group_sirens))
         # A moment that the window holds half of, or more, is heard in it; the first one always is.
         for place in range(max(1, round(window.duration / hop))):
             if place == len(heard):
@@ -68,7 +71,7 @@ def label_windows(
     if last is not None and heard[-1].silent:  # the last moment reaches to the end, past its whole hop
         begin = (len(answers) + len(heard) - 1) * hop - last.start
         heard[-1].silent = last.peak(begin, last.duration) <= silent_peak
-    answers += [moment.answer(labels, min_score) for moment in heard]
+    answers += [moment.answer(labels, min_score, group_sirens) for moment in heard]
     edges = [*(moment * hop for moment in range(len(answers))), end]
     segments: list[Segment] = []
     first = 0
@@ -90,10 +93,13 @@ class _Moment:
     def add(self, scores: np.ndarray) -> None:
         self.scores, self.windows = self.scores + scores, self.windows + 1
 
-    def answer(self, labels: Sequence[str], min_score: float) -> tuple[str, float]:
+    def answer(self, labels: Sequence[str], min_score: float, group_sirens: bool) -> tuple[str, float]:
         """The best label by the mean score, and that score."""
         if self.silent:
             return SILENCE, 1.0
         scores = np.asarray(self.scores) / self.windows
         best = int(scores.argmax())
-        return labels[best] if scores[best] >= min_score else UNSURE, float(scores[best])
+        label, score = labels[best], float(scores[best])
+        if group_sirens and (siren := siren_score(labels, scores)) is not None:
+            label, score = SIREN, siren
+        return label if score >= min_score else UNSURE, score

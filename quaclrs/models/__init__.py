@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .backbones import AUDIO_BACKBONES, PAPER_BACKBONES, Backbone, BackboneError, find_backbone
+    from .backbone_specs import AUDIO_BACKBONES, PAPER_BACKBONES, BackboneError, find_backbone
+    from .backbones import Backbone
     from .configuration_log_mel import PAD_MODES, LogMelConfig
     from .configuration_quaclrs import QuaclrsConfig
     from .feature_extraction_quaclrs import QuaclrsFeatureExtractor
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     from .waveforms import WaveformError
 
 _MODULE_OF_NAME = {
-    "AUDIO_BACKBONES": "backbones",
+    "AUDIO_BACKBONES": "backbone_specs",
     "PAD_MODES": "configuration_log_mel",
-    "PAPER_BACKBONES": "backbones",
+    "PAPER_BACKBONES": "backbone_specs",
     "Backbone": "backbones",
-    "BackboneError": "backbones",
+    "BackboneError": "backbone_specs",
     "LogMelConfig": "configuration_log_mel",
     "LogMelSpectrogram": "log_mel",
     "QuaclrsConfig": "configuration_quaclrs",
@@ -28,7 +29,7 @@ _MODULE_OF_NAME = {
     "QuaclrsModel": "modeling_quaclrs",
     "QuaclrsPreTrainedModel": "modeling_quaclrs",
     "WaveformError": "waveforms",
-    "find_backbone": "backbones",
+    "find_backbone": "backbone_specs",
 }
 
 __all__ = [

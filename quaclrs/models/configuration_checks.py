@@ -8,8 +8,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .configuration_log_mel import LogMelConfig
+
 #: Classes that a classifier may have; ImageNet-21k has 21,841.
 MOST_LABELS = 1 << 16
+
+#: How features are pooled: as the network itself does, or their maxima beside that.
+POOLINGS = ("mean", "mean_max")
+
+#: Options of a further encoder, with their defaults.
+_ENCODER = {
+    "backbone": "resnet18",
+    "log_mel": None,
+    "image_mean": None,
+    "image_std": None,
+    "pooling": "mean",
+    "patch_overlap": 0.0,
+}
+
+#: Options of the front end that all encoders of a model share: what becomes of a sound before the first transform.
+_OF_THE_WAVEFORM = ("sampling_rate", "duration", "pad_mode", "silence_dbfs")
+
+#: Encoders beside the first, and how much patches may overlap.
+_MOST_ENCODERS, _MOST_OVERLAP = 7, 0.9
 
 #: Channels of a picture.
 _CHANNELS = 3
@@ -60,6 +81,61 @@ def check_label_count(num_labels: Any) -> None:
     """Raise a `ValueError` unless it is a number of classes, 0 among them."""
     if isinstance(num_labels, bool) or not isinstance(num_labels, int) or not 0 <= num_labels <= MOST_LABELS:
         raise ValueError(f"num_labels is {str(num_labels)[:40]}; it must be a number from 0 to {MOST_LABELS}")
+
+
+def check_encoder(backbone: Any, image_mean: Any, image_std: Any, pooling: Any, patch_overlap: Any) -> None:
+    """Raise a `ValueError` unless these options make an encoder; the backbone's name is looked up elsewhere."""
+    if not isinstance(backbone, str):
+        raise ValueError(f"backbone is {str(backbone)[:40]}; it must be the name of a network")
+    check_normalisation(image_mean, image_std)
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling is {str(pooling)[:40]!r}; choose {' or '.join(POOLINGS)}")
+    # At more than this a patch would be heard again and again.
+    if not _is_number(patch_overlap) or not 0 <= patch_overlap <= _MOST_OVERLAP:
+        raise ValueError(f"patch_overlap is {str(patch_overlap)[:40]}; it must be from 0 to {_MOST_OVERLAP}")
+
+
+def complete_encoders(encoders: Any, log_mel: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Options of a model's further encoders, all of them written out; None where there are none.
+
+    Args:
+        encoders: a list of mappings, as `QuaclrsConfig` takes them.
+        log_mel: of the first encoder, whose waveforms they hear.
+
+    Raises:
+        ValueError: it is no such list, too long, or an encoder has unknown or impossible options, or another rate,
+            duration or way of filling up short clips than the first.
+    """
+    if encoders is None:
+        return None
+    if not isinstance(encoders, (list, tuple)) or not 1 <= len(encoders) <= _MOST_ENCODERS:
+        raise ValueError(f"more_encoders must be a list of 1 to {_MOST_ENCODERS} encoders")
+    complete = []
+    for number, given in enumerate(encoders):
+        if not isinstance(given, Mapping) or not set(given) <= set(_ENCODER):
+            raise ValueError(f"more_encoders[{number}] must map {', '.join(_ENCODER)} to values")
+        options = {**_ENCODER, **given}
+        front_end = LogMelConfig.from_dict({} if options["log_mel"] is None else options["log_mel"]).to_dict()
+        for name in _OF_THE_WAVEFORM:
+            if front_end[name] != log_mel[name]:
+                raise ValueError(
+                    f"more_encoders[{number}] has {name} {front_end[name]}, the first encoder {log_mel[name]}"
+                )
+        check_encoder(*(options[name] for name in _ENCODER if name != "log_mel"))
+        complete.append({**options, "log_mel": front_end})
+    return complete
+
+
+def check_false_alarms(values: Any) -> dict[str, dict[str, float]] | None:
+    """Thresholds by false alarms an hour as they were given; a `ValueError` unless they are shares in [0, 1]."""
+    if values is None:
+        return None
+    entries = values.items() if isinstance(values, Mapping) else [("", None)]
+    for count, entry in entries:
+        shares = [entry.get(name) for name in ("threshold", "recall")] if isinstance(entry, Mapping) else [None]
+        if not str(count).isdecimal() or not all(_is_number(share) and 0 <= share <= 1 for share in shares):
+            raise ValueError("false_alarms must map alarms an hour to a threshold and a recall in [0, 1]")
+    return {str(count): {name: float(entry[name]) for name in ("threshold", "recall")} for count, entry in entries}
 
 
 def check_normalisation(image_mean: Any, image_std: Any) -> None:

@@ -159,6 +159,26 @@ class LogMelConfig:
             return waveform[start : start + self.n_samples]
         return np.resize(waveform, self.n_samples) if self.pad_mode == "repeat" else np.pad(waveform, (0, missing))
 
+    def heard_at(self, sampling_rate: int) -> LogMelConfig:
+        """The same bands of waveforms of a higher rate, a whole multiple of this one, without resampling.
+
+        Window, transform and hop last as long as before, so bins lie at the same frequencies. Those above the old
+        band are never looked at, and nothing folds down from them: filtering and resampling first gives the same.
+
+        Raises:
+            ValueError: the rate is no multiple of this one.
+        """
+        factor, rest = divmod(sampling_rate, self.sampling_rate)
+        if rest or factor < 1:
+            raise ValueError(f"sampling_rate {sampling_rate} is no multiple of {self.sampling_rate} Hz")
+        return dataclasses.replace(
+            self,
+            sampling_rate=sampling_rate,
+            n_fft=self.n_fft * factor,
+            hop_length=self.hop_length * factor,
+            win_length=self.win_length and self.win_length * factor,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 

@@ -6,7 +6,14 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from .configuration_checks import check_label_count, check_normalisation, check_rate, labels_in_order
+from .configuration_checks import (
+    check_encoder,
+    check_false_alarms,
+    check_label_count,
+    check_rate,
+    complete_encoders,
+    labels_in_order,
+)
 from .configuration_log_mel import LogMelConfig
 
 
@@ -20,6 +27,17 @@ class QuaclrsConfig(PreTrainedConfig):
             pretrained weights where absent (the model writes them here, so a saved model never depends on timm's).
         dropout, drop_path_rate (`float`, *optional*): of the backbone in training, in [0, 1); as timm or torchvision
             builds it where absent.
+        pooling (`str`, defaults to `"mean"`): `mean` for the backbone's own pooled vector, `mean_max` for the maxima
+            beside it.
+        patch_overlap (`float`, defaults to 0): share of a patch that the next one holds too, in [0, 1), where the
+            backbone hears patches.
+        more_encoders (`list[dict]`, *optional*): other encoders that hear the same waveform, each with `backbone`,
+            `log_mel`, `image_mean`, `image_std`, `pooling` and `patch_overlap` of its own; their pooled vectors follow
+            the first's. They have the first's sampling rate and duration.
+        standardize (`bool`, defaults to `False`): pooled vectors have the mean 0 and the deviation 1 over the clips
+            that the model was trained on, whose statistics are weights.
+        false_alarms (`dict`, *optional*): false alarms an hour, as text -> `threshold` of the best class's score at
+            which background gives so many, and the `recall` of the classes at it, on sounds that were not heard.
         training_data (`dict`, *optional*): what the weights have heard, as `quaclrs.evaluation.training_data` packs it;
             absent where nobody knows.
         kwargs: those of `PreTrainedConfig`, among them `num_labels`, `id2label` and `label2id`.
@@ -39,12 +57,15 @@ class QuaclrsConfig(PreTrainedConfig):
         image_std: list[float] | None = None,
         dropout: float | None = None,
         drop_path_rate: float | None = None,
+        pooling: str = "mean",
+        patch_overlap: float = 0.0,
+        more_encoders: list[dict[str, Any]] | None = None,
+        standardize: bool = False,
+        false_alarms: dict[str, dict[str, float]] | None = None,
         training_data: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(backbone, str):
-            raise ValueError(f"backbone is {str(backbone)[:40]}; it must be the name of a network")
-        check_normalisation(image_mean, image_std)
+        check_encoder(backbone, image_mean, image_std, pooling, patch_overlap)
         check_rate("dropout", dropout)
         check_rate("drop_path_rate", drop_path_rate)
         if kwargs.get("num_labels") is not None:
@@ -57,8 +78,18 @@ class QuaclrsConfig(PreTrainedConfig):
         self.image_std = image_std
         self.dropout = dropout
         self.drop_path_rate = drop_path_rate
+        self.pooling = pooling
+        self.patch_overlap = patch_overlap
+        self.more_encoders = complete_encoders(more_encoders, self.log_mel)
+        self.standardize = bool(standardize)
+        self.false_alarms = check_false_alarms(false_alarms)
         self.training_data = training_data
         super().__init__(**kwargs)
+
+    @property
+    def backbones(self) -> str:
+        """Names of the backbones of all encoders, `+` between them."""
+        return "+".join([self.backbone, *(options["backbone"] for options in self.more_encoders or [])])
 
     @property
     def log_mel_config(self) -> LogMelConfig:

@@ -48,26 +48,59 @@ class QuaclrsPreTrainedModel(PreTrainedModel):
 class QuaclrsModel(QuaclrsPreTrainedModel):
     """The encoder: waveforms or log-mels to the backbone's feature map and pooled embedding.
 
+    With `config.more_encoders` several encoders hear a waveform, and their embeddings are put side by side.
+
     Args:
         config: which backbone and front end. Weights start random; `model.backbone.load_weights()` takes ImageNet's.
+
+    Attributes:
+        log_mel, backbone: of the first encoder.
+        more_encoders: the others, each a `QuaclrsModel`.
+        feature_mean, feature_deviation: (hidden_size,) by which embeddings are standardised, if they are; 0 and 1 until
+            `standardize_by` sets them.
     """
+
+    feature_mean: torch.Tensor
+    feature_deviation: torch.Tensor
 
     def __init__(self, config: QuaclrsConfig) -> None:
         super().__init__(config)
         self.log_mel = LogMelSpectrogram(config.log_mel_config)
-        self.backbone = Backbone(config.backbone, config.dropout, config.drop_path_rate)
+        self.backbone = Backbone(
+            config.backbone, config.dropout, config.drop_path_rate, config.pooling, config.patch_overlap
+        )
         config.image_mean = list(config.image_mean or self.backbone.image_mean)
         config.image_std = list(config.image_std or self.backbone.image_std)
         if not any(parameter.is_meta for parameter in self.backbone.parameters()):
             # Each architecture's own initialisation stays: `post_init` passes over modules with this mark.
             for module in self.backbone.modules():
                 module._is_hf_initialized = True  # type: ignore[assignment]
+        of_others = [QuaclrsConfig(**options) for options in config.more_encoders or []]
+        self.more_encoders = nn.ModuleList(QuaclrsModel(other) for other in of_others)
+        for options, other in zip(config.more_encoders or [], of_others, strict=True):
+            options |= {"image_mean": other.image_mean, "image_std": other.image_std}
+        if config.standardize:
+            self.register_buffer("feature_mean", torch.zeros(self.hidden_size))
+            self.register_buffer("feature_deviation", torch.ones(self.hidden_size))
         self.post_init()
 
     @property
     def hidden_size(self) -> int:
-        """Length of the pooled embedding."""
-        return self.backbone.hidden_size
+        """Length of the pooled embedding, of all encoders together."""
+        return self.backbone.hidden_size + sum(other.hidden_size for other in self.more_encoders)
+
+    @torch.no_grad()
+    def standardize_by(self, embeddings: torch.Tensor) -> None:
+        """Take mean and deviation of raw embeddings (clips, hidden_size); a dead dimension keeps its scale.
+
+        Raises:
+            ValueError: the configuration does not `standardize`.
+        """
+        if not self.config.standardize:
+            raise ValueError("the embeddings of this model are not standardised; set standardize in its configuration")
+        deviation, mean = torch.std_mean(embeddings, dim=0, correction=0)
+        self.feature_mean.copy_(mean)
+        self.feature_deviation.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
 
     def pictures(self, log_mel: torch.Tensor, width: int | None = None) -> torch.Tensor:
         """Log-mels (batch, mels, frames) in [0, 1] as normalised pictures (batch, 3, height, width).
@@ -97,16 +130,23 @@ class QuaclrsModel(QuaclrsPreTrainedModel):
             input_features: instead of waveforms, log-mels (batch, mels, frames) in [0, 1].
 
         Returns:
-            `last_hidden_state`, the backbone's feature map ((batch, channels, height, width) for a CNN), and
+            `last_hidden_state`, the (first) backbone's feature map ((batch, channels, height, width) for a CNN), and
             `pooler_output` (batch, hidden_size).
 
         Raises:
-            ValueError: neither or both inputs are given.
+            ValueError: neither or both inputs are given, or log-mels to several encoders.
         """
         if (input_values is None) == (input_features is None):
             raise ValueError("pass either input_values (waveforms) or input_features (log-mels)")
+        if len(self.more_encoders) and input_values is None:
+            raise ValueError("the model has several encoders, each with its own log-mel; pass input_values")
         log_mel = self.log_mel(input_values) if input_features is None else input_features
         feature_map, embedding = self.backbone(self.pictures(log_mel).to(self.dtype))
+        if len(self.more_encoders):
+            others = [encoder(input_values=input_values).pooler_output for encoder in self.more_encoders]
+            embedding = torch.cat([embedding, *others], dim=-1)
+        if self.config.standardize:
+            embedding = (embedding - self.feature_mean) / self.feature_deviation
         return BaseModelOutputWithPooling(last_hidden_state=feature_map, pooler_output=embedding)
 
 

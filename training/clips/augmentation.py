@@ -12,16 +12,33 @@ from ..runs.config import TrainingConfig
 
 
 def build_log_mel_config(config: TrainingConfig) -> LogMelConfig:
-    """The front end of a run."""
-    assert config.image_size is not None and config.pad_mode is not None
-    spec = find_backbone(config.backbone)
-    return LogMelConfig(
-        image_size=config.image_size,
-        image_width=spec.image_width(config.duration),
-        duration=config.duration,
-        pad_mode=config.pad_mode,
-        **spec.log_mel,
-    )
+    """The front end of a run; of several encoders the first one's."""
+    return build_log_mel_configs(config)[0]
+
+
+def build_log_mel_configs(config: TrainingConfig) -> list[LogMelConfig]:
+    """The front ends of a run's encoders, all at the highest of their sampling rates.
+
+    Raises:
+        QuaclrsError: that rate is no multiple of another.
+    """
+    assert config.pad_mode is not None
+    built = []
+    for name in config.backbone_names:
+        spec = find_backbone(name)
+        front_end = LogMelConfig(
+            image_size=config.image_size or spec.image_size,
+            image_width=spec.image_width(config.duration),
+            duration=config.duration,
+            pad_mode=config.pad_mode,
+            **spec.log_mel,
+        )
+        built.append(front_end)
+    rate = max(front_end.sampling_rate for front_end in built)
+    try:
+        return [front_end.heard_at(rate) for front_end in built]
+    except ValueError as error:
+        raise QuaclrsError(f"--backbone {config.backbone}: {error}; these encoders cannot hear one waveform") from error
 
 
 def build_augmentation(config: TrainingConfig, log_mel: LogMelConfig) -> AugmentedLogMel | None:

@@ -85,7 +85,7 @@ def embed_split(
     splits: Splits,
     split: Split,
     config: TrainingConfig,
-    cut: bool = False,
+    heard: Any = None,
 ) -> Split:
     """A split as embeddings by a frozen encoder.
 
@@ -94,9 +94,9 @@ def embed_split(
         splits: of the data set.
         split: one of them, or one made of them.
         config: of the run.
-        cut: whether its clips are cut at random by the run's seed.
+        heard: what its draws depend on where it has any, beside its clips.
     """
-    settings = {"data": splits.fingerprint, "decoded": config.decode_once, "cut": config.seed if cut else None}
+    settings = {"data": splits.fingerprint, "decoded": config.decode_once, "heard": heard}
     settings["copies"] = config.seed if split.variants else None
     embeddings = embed_clips(accelerator, encoder, split.clips, split.clip_ids, split.transform, settings)
     return stored(split, "embeddings", embeddings)

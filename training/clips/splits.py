@@ -13,32 +13,38 @@ from datasets import Dataset, Value
 from torch.utils.data import DataLoader
 
 from quaclrs.augment import ORIGINAL, AugmentedLogMel, VariantLogMel, parent_and_variant
-from quaclrs.data import class_names, is_synthetic, leak_warning, load_urbansound13, plan_folds
+from quaclrs.data import STORED_SAMPLING_RATE, class_names, is_synthetic, leak_warning, load_urbansound13, plan_folds
 from quaclrs.evaluation.shortcuts import RandomLength
 from quaclrs.folds import SPLITS, FoldPlan
+from quaclrs.labels import OTHER
 from quaclrs.models import LogMelConfig, LogMelSpectrogram, QuaclrsFeatureExtractor
 from quaclrs.transforms import ClipTransform, collate_clips, decode_once, transform_clips
 
 from ..runs.config import TrainingConfig
 from ..runs.sampling import EpochSampler
 from ..runs.termination import outlive_signals
+from .background import BACKGROUND, BackgroundFolder, UnderBackground, append_background
 from .copies import choose_copies, with_copies
 from .few_labels import keep_labelled
 
 
 @dataclass
 class Split:
-    """Clips of one split: `dataset` yields what `transform` makes of `clips`; `rows` has all that is known of them.
+    """Clips of one split: `dataset` yields what `transform` makes of `clips`; `rows` has all that is known of them, and
+    `sounds` their audio beside, as the builder stored it.
 
-    `labels` has the class of every clip, also of those that training is not told of (`labelled`: whether it is).
+    `labels` has the class of every clip, also of those that training is not told of (`labelled`: whether it is), and
+    `recordings` what it was cut from.
     `variants` makes the log-mels of a split that holds augmented copies.
     """
 
     dataset: Any
     transform: ClipTransform
     clips: Dataset
+    sounds: Dataset
     rows: Dataset
     labels: np.ndarray
+    recordings: np.ndarray
     labelled: np.ndarray
     variants: VariantLogMel | None = None
     collate: Callable[[Any], Any] = collate_clips
@@ -75,6 +81,14 @@ class Split:
         """The same clips, each cut to a random 1 to 2.9 s: what a model knows when length tells it nothing."""
         return self._seen_by(augment=RandomLength(), seed=seed)
 
+    def under(self, background: Dataset, seed: int) -> Split:
+        """The clips that are no background themselves, each under a background at 0 to 20 dB, drawn by seed."""
+        known = np.flatnonzero(np.array(self.rows["source"][:]) != BACKGROUND)
+        parts: dict[str, Any] = {name: getattr(self, name).select(known) for name in ("clips", "sounds", "rows")}
+        parts |= {name: getattr(self, name)[known] for name in ("labels", "recordings", "labelled")}
+        own = dataclasses.replace(self, **parts)
+        return own._seen_by(augment=UnderBackground(background), seed=seed)
+
     def _seen_by(self, **options: Any) -> Split:
         transform = ClipTransform(self.transform.feature_extractor, variants=self.variants, **options)
         return dataclasses.replace(self, dataset=transform_clips(self.clips, transform), transform=transform)
@@ -87,6 +101,9 @@ class Splits:
     Attributes:
         leak: what is known of the leak that the folds of the new classes have all the same (see `leak_warning`).
         fingerprint: of the whole data set, as `datasets` gives it.
+        class_names: of the data set, and `other` after them where there is background.
+        background: background of kinds that do not train, if there is any.
+        train_background: rows of the background that trains, with `audio`, if there is any.
     """
 
     train: Split
@@ -98,6 +115,13 @@ class Splits:
     leak: str
     description: str
     fingerprint: str
+    background: Split | None = None
+    train_background: Dataset | None = None
+
+    @property
+    def known_names(self) -> list[str]:
+        """Class names of the data set."""
+        return [name for name in self.class_names if name != OTHER]
 
 
 def load_splits(
@@ -106,6 +130,7 @@ def load_splits(
     views: Sequence[AugmentedLogMel] = (),
     unlabelled: int | None = None,
     keep_back: bool = True,
+    background: BackgroundFolder | None = None,
 ) -> Splits:
     """Load the data set and split it by the run's fold and protocol.
 
@@ -119,6 +144,7 @@ def load_splits(
         views: augmentations of the training split, one for each view of a clip.
         keep_back: whether validation and test clips are kept from training; otherwise every clip trains.
         unlabelled: with few labels, keep the other training clips under this label instead of leaving them out.
+        background: what trains the class `other`; the test fold's kinds are held out.
 
     Raises:
         QuaclrsError: as `load_urbansound13` and `FoldPlan.for_fold`.
@@ -158,6 +184,21 @@ def load_splits(
         rows["train"] = thin_by_class(rows["train"], labels, config.max_clips_per_class, config.seed)
     if len(rows["train"]) != len(plan.train):
         used = f"{len(rows['train'])} of the clips to train on are used"
+    described = plan.describe([names[label] for label in labels], _are_copies(dataset) if variants else [])
+    train_background = None
+    if background is not None:
+        held_fold = config.test_fold if keep_back else None
+        added = background.load(STORED_SAMPLING_RATE, config.duration, plan.complete_folds, held_fold)
+        known, names = labels, [*names, OTHER]
+        rows |= {"background": len(known) + np.flatnonzero(added.held_out)}
+        rows["train"] = np.concatenate([rows["train"], len(known) + np.flatnonzero(~added.held_out)])
+        sounds = decode_once(added.rows, feature_extractor.sampling_rate) if config.decode_once else added.rows
+        audio = append_background(audio, known, sounds, names.index(OTHER))
+        dataset = append_background(dataset, known, added.rows, names.index(OTHER))
+        labels = np.asarray(dataset["label"][:])
+        described += f"\n{added.description}"
+        train_background = added.rows.select(np.flatnonzero(~added.held_out))
+    recordings = np.asarray(dataset["recording_id"][:])
     random_placement = any(view.policy.random_placement for view in views)
 
     def make(split: str, indices: np.ndarray) -> Split:
@@ -172,27 +213,33 @@ def load_splits(
                 augment_on="worker" if config.augment_on == "worker" else "device",
                 partners=clips,
             )
-        described = [name for name in dataset.column_names if name != "audio"]
+        columns = [name for name in dataset.column_names if name != "audio"]
         return Split(
             dataset=transform_clips(clips, transform),
             transform=transform,
             clips=clips,
-            rows=dataset.select(indices).select_columns(described),
+            sounds=dataset.select(indices),
+            rows=dataset.select(indices).select_columns(columns),
             labels=labels[indices],
+            recordings=recordings[indices],
             labelled=np.isin(indices, labelled) | (split != "train"),
             variants=variants,
         )
 
-    is_copy = [parent_and_variant(clip_id)[1] != ORIGINAL for clip_id in dataset["clip_id"][:]] if variants else []
     return Splits(
-        **{split: make(split, indices) for split, indices in rows.items()},
+        **{split: make(split, indices) for split, indices in rows.items() if len(indices) or split != "background"},
         plan=plan,
         class_names=names,
         synthetic=is_synthetic(originals),
         leak=leak_warning(originals, config.protocol),
-        description="\n".join(filter(None, [plan.describe([names[label] for label in labels], is_copy), short, used])),
+        description="\n".join(filter(None, [described, short, used])),
         fingerprint=originals._fingerprint,
+        train_background=train_background,
     )
+
+
+def _are_copies(dataset: Dataset) -> list[bool]:
+    return [parent_and_variant(clip_id)[1] != ORIGINAL for clip_id in dataset["clip_id"][:]]
 
 
 def thin_by_class(rows: np.ndarray, labels: np.ndarray, most: int, seed: int) -> np.ndarray:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 
@@ -40,6 +42,17 @@ def stored(split: Split, name: str, values: torch.Tensor) -> Split:
     """The same split, whose clips are in memory: `values` (clips, ...) are what the network takes as `name`."""
     clips = StoredClips(name, values, torch.as_tensor(split.labels))
     return dataclasses.replace(split, dataset=clips, collate=lambda batch: batch)
+
+
+def together(name: str, splits: Sequence[Split]) -> Split:
+    """Stored splits as one: the first with the clips of the others after its own.
+
+    Its `rows` and `clips` stay those of the first: a mixture of a clip is no clip of the data set.
+    """
+    values, labels = (torch.cat([getattr(split.dataset, part) for split in splits]) for part in ("values", "labels"))
+    joined = StoredClips(name, values, labels)
+    recordings = np.concatenate([split.recordings for split in splits])
+    return dataclasses.replace(splits[0], dataset=joined, labels=labels.numpy(), recordings=recordings)
 
 
 def log_mels_of(split: Split, front_end: LogMelSpectrogram, num_workers: int) -> torch.Tensor:

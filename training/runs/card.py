@@ -16,7 +16,7 @@ from quaclrs.errors import QuaclrsError, first_line_of
 from quaclrs.evaluation.reports.tables import markdown_table, percent
 from quaclrs.text_files import read_mapping
 
-from .config import TrainingConfig
+from .config import TrainingConfig, files_of
 
 _TEMPLATES = Path(__file__).parents[2] / "model_cards"
 
@@ -25,8 +25,8 @@ LICENCE = _TEMPLATES / "LICENSE-weights.txt"
 
 #: Options that may be paths.
 _PATHS = (
-    "dataset", "output_dir", "init_from", "pretrained_file", "background_noise", "augment", "cross_validation",
-    "evaluation",
+    "dataset", "output_dir", "init_from", "pretrained_file", "background", "background_noise", "augment",
+    "cross_validation", "evaluation",
 )  # fmt: skip
 
 Config = TypeVar("Config", bound=TrainingConfig)
@@ -91,7 +91,7 @@ def fill_card(
     synthetic = about["synthetic"]
     if synthetic or about["protocol"] != "strict":
         results = []  # the data set that they name is real, and its folds are strict
-    name = context.repo_id if "/" in context.repo_id else f"urbansound13-{about['backbone']}"
+    name = context.repo_id if "/" in context.repo_id else f"urbansound13-{about['backbone'].replace('+', '-')}"
     address = f"https://huggingface.co/{context.repo_id}/resolve/main/"
     widget = [{"src": address + quote(example)} for example in context.examples]
     data = ModelCardData(
@@ -145,6 +145,9 @@ def without_local_paths(config: Config) -> Config:
         for name in _PATHS
         if isinstance(value := getattr(config, name, None), str) and (Path(value).is_absolute() or Path(value).exists())
     }
+    if config.pretrained_file and "=" in config.pretrained_file:
+        files = files_of(config.pretrained_file)
+        local["pretrained_file"] = ",".join(f"{backbone}={Path(file).name}" for backbone, file in files.items())
     return dataclasses.replace(config, **local)
 
 

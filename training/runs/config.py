@@ -53,7 +53,9 @@ class TrainingConfig:
         1.0, "share of each class's training recordings whose labels are known, one at least", above=0, at_most=1
     )
 
-    backbone: str = option("resnet18", "one of the paper's seven or any timm architecture")
+    backbone: str = option(
+        "resnet18", "one of the paper's seven, yamnet, any timm architecture, or several encoders side by side: A+B"
+    )
     image_size: int | None = option(
         None, "height and width of the picture in pixels; the backbone's own where absent", above=0
     )
@@ -64,7 +66,9 @@ class TrainingConfig:
     init_from: str | None = option(
         None, "run, or model folder, whose encoder training starts from; over folds with {fold} and {seed}"
     )
-    pretrained_file: str | None = option(None, "local pretrained weights of the backbone, not the Hub's")
+    pretrained_file: str | None = option(
+        None, "local pretrained weights of the backbone, not the Hub's; of several encoders BACKBONE=FILE,…"
+    )
 
     augment: str = option("default", "policy of training: a name, one of the paper's variants, or a .yaml file")
     augment_on: Literal["device", "worker", "none"] | None = option(
@@ -133,16 +137,26 @@ class TrainingConfig:
                 raise QuaclrsError("--labelled-recordings and --label-fraction exclude each other; give one")
         self._settle_copies()
         try:
-            spec = find_backbone(self.backbone)
+            specs = [find_backbone(name) for name in self.backbone_names]
         except BackboneError as error:
             raise QuaclrsError(f"--backbone: {error}") from error
         # What was left open is settled here, so that the saved config says what was run.
-        self.image_size = self.image_size or spec.image_size
+        if len(specs) == 1:
+            self.image_size = self.image_size or specs[0].image_size
+        elif self.image_size:
+            raise QuaclrsError(
+                "--image-size is for one backbone; several have pictures of their own sizes, leave it out"
+            )
         self.pad_mode = self.pad_mode or pad_mode_of(self.init_from)
         if self.lr_scheduler == PLATEAU and self.warmup_epochs:
             raise QuaclrsError(f"--warmup-epochs has no use with --lr-scheduler {PLATEAU}; leave one out")
         if self.warmup_epochs is None:
             self.warmup_epochs = 0.0 if self.lr_scheduler == PLATEAU else 1.0
+
+    @property
+    def backbone_names(self) -> list[str]:
+        """The backbones of `A+B`, one each encoder."""
+        return self.backbone.split("+")
 
     @property
     def tied_to_epochs(self) -> str:
@@ -158,6 +172,15 @@ class TrainingConfig:
             self.fill_per_fold = PAPER_FILL
         if self.fill_per_fold and (self.labelled_recordings != ALL_RECORDINGS or self.label_fraction < 1):
             raise QuaclrsError("few labels are counted in recordings, not in copies; pass --fill-per-fold 0")
+
+
+def files_of(pretrained_file: str | None) -> dict[str, str]:
+    """Files of `--pretrained-file` by backbone: `BACKBONE=FILE`, with commas between several; "" of a file alone."""
+    if not pretrained_file:
+        return {}
+    if "=" not in pretrained_file:
+        return {"": pretrained_file}
+    return dict(entry.partition("=")[::2] for entry in pretrained_file.split(","))
 
 
 def model_folder_of(run: str) -> Path:

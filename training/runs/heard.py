@@ -14,7 +14,7 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.training_data import TrainingData
 from quaclrs.text_files import parse_json
 
-from .config import TrainingConfig, saved_config
+from .config import TrainingConfig, files_of, saved_config
 from .options import flag_of
 
 if TYPE_CHECKING:
@@ -36,8 +36,11 @@ def heard_by_initial_weights(config: TrainingConfig) -> TrainingData:
     """
     if config.init_from:
         return TrainingData.of_model(saved_config(config.init_from).get(TRAINING_DATA))
-    saved = _metadata_of(config.pretrained_file).get(TRAINING_DATA) if config.pretrained_file else None
-    return TrainingData() if saved is None else TrainingData.of_model(saved)
+    heard = TrainingData()
+    for file in files_of(config.pretrained_file).values():
+        saved = _metadata_of(file).get(TRAINING_DATA)
+        heard |= TrainingData() if saved is None else TrainingData.of_model(saved)
+    return heard
 
 
 def as_metadata(training_data: dict[str, Any] | None) -> dict[str, str]:
@@ -93,7 +96,7 @@ def heard_after(config: TrainingConfig, splits: Splits, hold_out: bool = True) -
         refuse_heard(config, {"test": splits.test.rows, "validation": splits.validation.rows})
     dataset = Path(config.dataset)
     heard = TrainingData.of_training(
-        splits.train.rows,
+        splits.train.sounds,
         dataset=dataset.resolve().name if dataset.exists() else config.dataset,
         fingerprint=splits.fingerprint,
         protocol=config.protocol,

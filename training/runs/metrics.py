@@ -14,6 +14,7 @@ from quaclrs.data import SYNTHETIC_WARNING
 from quaclrs.evaluation.metrics import STANDARD_SOURCES, classification_metrics
 from quaclrs.evaluation.shortcuts import shortcut_features, shortcut_probabilities
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
+from quaclrs.models import find_backbone
 
 from .config import TrainingConfig
 from .heard import heard_by_initial_weights
@@ -45,9 +46,14 @@ def shortcut_control(splits: Splits, seed: int) -> dict[str, float | None]:
 
     All siren clips last exactly 3 s, so it is the least that a network's figure on the new classes must be seen beside.
     """
-    train, test = (shortcut_features(split.rows, range(len(split))) for split in (splits.train, splits.test))
-    probabilities = shortcut_probabilities(train, splits.train.labels, test, len(splits.class_names), seed)
-    return few_of(figures(splits.test, probabilities, splits.class_names))
+    names = splits.known_names
+    known = np.flatnonzero(splits.train.labels < len(names))
+    train, test = (
+        shortcut_features(splits.train.rows, known),
+        shortcut_features(splits.test.rows, range(len(splits.test))),
+    )
+    probabilities = shortcut_probabilities(train, splits.train.labels[known], test, len(names), seed)
+    return few_of(figures(splits.test, probabilities, names))
 
 
 def data_warnings(config: TrainingConfig, splits: Splits) -> list[str]:
@@ -72,7 +78,8 @@ def describe_run(session: Session, splits: Splits, epochs: int) -> dict[str, Any
     config, accelerator = session.config, session.accelerator
     seconds = sum(row.get("train_seconds", 0.0) for row in session.history)
     return {
-        **{name: getattr(config, name) for name in ("backbone", "image_size", "augment", "protocol", "seed")},
+        **{name: getattr(config, name) for name in ("backbone", "augment", "protocol", "seed")},
+        "image_size": config.image_size or find_backbone(config.backbone_names[0]).image_size,
         "test_fold": splits.plan.test_fold,
         "validation_fold": splits.plan.validation_fold,
         "epochs": epochs,

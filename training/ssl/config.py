@@ -75,6 +75,8 @@ class SSLConfig(TrainingConfig):
             if getattr(self, name) is None:
                 setattr(self, name, value)
         super().__post_init__()
+        if len(self.backbone_names) > 1:
+            raise QuaclrsError(f"--backbone {self.backbone}: a method trains one encoder; name one backbone")
         options = {**_parse_options(preset.get("method_options") or {}), **_parse_options(given or {})}
         self.method_options = ",".join(f"{name}={value:g}" for name, value in options.items())
         self.build_method_options()

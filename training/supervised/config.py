@@ -7,7 +7,9 @@ from typing import ClassVar, Literal
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.models import find_backbone
+from quaclrs.models.configuration_checks import POOLINGS
 
+from ..clips.background import BackgroundFolder
 from ..runs.config import TrainingConfig
 from ..runs.options import flag_of, option
 
@@ -34,6 +36,19 @@ class SupervisedConfig(TrainingConfig):
         "pretrained or random, to compare the two under one mode; auto: random for scratch, else pretrained",
         ("auto", "pretrained", "random"),
     )
+    pooling: Literal["mean", "mean_max"] = option(
+        "mean", "mean: features as the network pools them; mean_max: their maxima beside them", POOLINGS
+    )
+    patch_overlap: float = option(
+        0.0, "share of a patch that the next holds too, for backbones of patches (yamnet)", at_least=0, at_most=0.9
+    )
+    background: str | None = option(
+        None, "folder of sounds that are none of the classes, a folder a kind: the class `other` is trained on them"
+    )
+    background_without: str = option("", "kinds to leave out of it, with commas: those that sound like a class")
+    background_mixtures: int = option(
+        2, "copies of each training clip under background at 0 to 20 dB, with linear_probe", at_least=0, at_most=100
+    )
     freeze_stages: int = option(0, "stages of the backbone, from the input, that are not trained", at_least=0)
     layer_decay: float = option(1.0, "factor of the rate from each layer to the one below it", above=0, at_most=1)
     dropout: float | None = option(
@@ -58,11 +73,21 @@ class SupervisedConfig(TrainingConfig):
         "inverse, and none with a balanced sampler, where absent",
         ("none", "inverse", "effective"),
     )
-    balanced_sampler: bool = option(False, "draw clips, with replacement, so that every class is as frequent")
+    balanced_sampler: bool = option(
+        False,
+        "draw clips, with replacement, so that every class is as frequent, and in a class a recording by the square "
+        "root of its clips",
+    )
     label_smoothing: float = option(0.0, "share of the target spread over all classes", at_least=0, below=1)
     patience: int = option(
         0, "end after this many epochs without a better validation accuracy (early stopping); 0: never", at_least=0
     )
+
+    @property
+    def background_folder(self) -> BackgroundFolder | None:
+        """Sounds of the class `other`, if there are any."""
+        without = tuple(filter(None, self.background_without.split(",")))
+        return BackgroundFolder(self.background, without) if self.background else None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,6 +97,13 @@ class SupervisedConfig(TrainingConfig):
             self.class_weights = "none" if self.balanced_sampler else "inverse"
         self.learning_rate = self.learning_rate or LEARNING_RATE_OF_MODE[self.mode]
         self._refuse_what_would_be_ignored()
+        if len(self.backbone_names) > 1 and (
+            self.mode != "linear_probe" or self.augment_on != "none" or self.init_from
+        ):
+            raise QuaclrsError(
+                f"--backbone {self.backbone}: several encoders are probed as they are; pass --mode linear_probe, "
+                "without augmentation and --init-from"
+            )
         if self.mode != "linear_probe":
             spec = find_backbone(self.backbone)
             self.dropout = spec.dropout if self.dropout is None else self.dropout
@@ -97,6 +129,10 @@ class SupervisedConfig(TrainingConfig):
                     raise QuaclrsError(
                         f"{flag_of(name)} has no use with --mode linear_probe, which trains only the head"
                     )
+        if self.background_without and not self.background:
+            raise QuaclrsError("--background-without has no use without --background; leave it out")
+        if self.fill_per_fold and self.background:
+            raise QuaclrsError("--background has no use with copies (--protocol paper); pass --fill-per-fold 0")
         if self.fill_per_fold and self.augment_on != "none":
             raise QuaclrsError(
                 f"--augment-on {self.augment_on}: under --protocol paper copies are the augmentation; leave it out, or "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,20 +12,34 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from quaclrs.errors import QuaclrsError
-from quaclrs.models import BackboneError, LogMelConfig, QuaclrsConfig, QuaclrsForAudioClassification
+from quaclrs.models import BackboneError, LogMelConfig, QuaclrsConfig, QuaclrsForAudioClassification, find_backbone
 
 from ..weights.encoder import load_encoder
-from ..weights.pretrained import load_pretrained
+from ..weights.pretrained import load_pretrained_encoders
 from .config import SupervisedConfig
 
 
-def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfig) -> QuaclrsForAudioClassification:
-    """The classifier with the weights and the frozen parts that `mode` asks for, its convolutions channels-last."""
+def build_model(
+    config: SupervisedConfig, names: list[str], log_mels: Sequence[LogMelConfig]
+) -> QuaclrsForAudioClassification:
+    """The classifier with the weights and the frozen parts that `mode` asks for, its convolutions channels-last.
+
+    Args:
+        config: of the run.
+        names: of the classes.
+        log_mels: front ends of its encoders.
+    """
+    encoders = [
+        {"backbone": backbone, "log_mel": log_mel.to_dict(), "pooling": config.pooling, "patch_overlap": overlap}
+        for backbone, log_mel in zip(config.backbone_names, log_mels, strict=True)
+        for overlap in [config.patch_overlap if find_backbone(backbone).patch_width else 0.0]
+    ]
     try:
         model = QuaclrsForAudioClassification(
             QuaclrsConfig(
-                backbone=config.backbone,
-                log_mel=log_mel.to_dict(),
+                **encoders[0],
+                more_encoders=encoders[1:] or None,
+                standardize=len(encoders) > 1,
                 id2label=dict(enumerate(names)),
                 label2id={name: i for i, name in enumerate(names)},
                 dropout=config.dropout,
@@ -37,7 +52,7 @@ def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfi
         if config.init_from:
             load_encoder(model.quaclrs, config.init_from)
         elif config.initial_weights == "pretrained":
-            load_pretrained(model.quaclrs.backbone, config.pretrained_file)
+            load_pretrained_encoders(model.quaclrs, config.pretrained_file)
     except BackboneError as error:
         raise QuaclrsError(f"{error} (--pretrained-file, --mode scratch)") from error
     if config.mode == "linear_probe":
@@ -45,7 +60,7 @@ def build_model(config: SupervisedConfig, names: list[str], log_mel: LogMelConfi
     elif config.freeze_stages:
         freeze_stages(model, config.freeze_stages)
     # What convolutions are fastest in, on CPUs and on tensor cores.
-    model.quaclrs.backbone.to(memory_format=torch.channels_last)
+    model.quaclrs.to(memory_format=torch.channels_last)
     return model
 
 

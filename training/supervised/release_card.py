@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from quaclrs.evaluation.metrics import FIGURE_NAMES
+from quaclrs.evaluation.reports.cross_validation import open_set_table
 from quaclrs.evaluation.reports.tables import markdown_table, percent, percent_range
 from quaclrs.models import AUDIO_BACKBONES
 
-from ..clips.augmentation import build_log_mel_config
+from ..clips.augmentation import build_log_mel_configs
 from ..runs.card import CardContext, class_table, evaluation_result, fill_card
 from .config import SupervisedConfig
 
@@ -35,15 +36,21 @@ def write_release_card(
         config: of the release.
         cross_validation: folder of the cross-validation.
         summary: its `summary.json`.
-        metrics: `temperature`, `clips` and `synthetic` of the release.
+        metrics: of the release.
         command: that makes the model.
         context: the run of the release, and an evaluation under noise.
     """
     shutil.copyfile(cross_validation / "plots" / _PICTURE, folder / _PICTURE)
     rows = [_row(name, summary["figures"][key]) for name, key in _FIGURES.items()]
     rows += [_row(f"control: {name}: accuracy", control["accuracy"]) for name, control in summary["controls"].items()]
+    other = ""
+    if metrics["open_set"]:
+        other = f"### Sounds that are none of these\n\n{open_set_table(metrics['open_set'])}\n\n"
     fields = {
         "num_classes": str(len(summary["class_names"])),
+        "or_none": ", or as `other`" if metrics["open_set"] else "",
+        "other": other,
+        "calibration_error": percent(metrics["calibration_error"]),
         "class_list": ", ".join(summary["class_names"]),
         "temperature": f"{metrics['temperature']:.2f}",
         "clips": f"{metrics['clips']:,}",
@@ -53,7 +60,7 @@ def write_release_card(
         "cross_validation": _without_folders(summary["training"]["command"]),
         "command": command,
         "origin": _origin(config),
-        "picture": "x".join(map(str, build_log_mel_config(config).picture_size)),
+        "picture": " and ".join("x".join(map(str, c.picture_size)) for c in build_log_mel_configs(config)),
         **{name: str(getattr(config, name)) for name in ("pad_mode", "epochs")},
         "duration": f"{config.duration:g}",
     }
@@ -80,9 +87,10 @@ def _origin(config: SupervisedConfig) -> str:
     """The network as it was before, and what became of its weights."""
     if config.initial_weights == "random":
         return f"`{config.backbone}`, trained from random weights"
-    known = "AudioSet" if config.backbone in AUDIO_BACKBONES else "ImageNet"
+    weights = {name: "AudioSet" if name in AUDIO_BACKBONES else "ImageNet" for name in config.backbone_names}
+    networks = " and ".join(f"`{name}` with {known} weights" for name, known in weights.items())
     then = "which were not changed" if config.mode == "linear_probe" else "which were fine-tuned"
-    return f"`{config.backbone}` with {known} weights, {then}"
+    return f"{networks}, {then}"
 
 
 def _row(name: str, figure: dict[str, Any]) -> tuple[str, str, str]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from torch import nn
 
 from quaclrs.evaluation.figures.confusion_matrix import confusion_matrix_figure
 from quaclrs.evaluation.figures.style import save_figure
 from quaclrs.evaluation.figures.training_curves import training_curves_figure
+from quaclrs.evaluation.open_set import describe_open_set, open_set_figures, without_other
 from quaclrs.evaluation.reports.tables import percent
-from quaclrs.evaluation.result_files import write_predictions
+from quaclrs.evaluation.result_files import OPEN_SET, PREDICTIONS, write_predictions
 from quaclrs.evaluation.run_metrics import RunMetrics
 from quaclrs.folds import fold_column
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 
+from ..clips.background import kind_of
 from ..clips.splits import Splits
 from ..runs.card import CardContext
 from ..runs.folder import RunFolder
@@ -36,18 +40,22 @@ def measure(
 
     Args:
         config, session, splits: of the run.
-        probabilities: (clips, classes) of the splits `test` and `test_cut`.
+        probabilities: (clips, classes) of the splits `test`, `test_cut` and, where there is one, `background`.
         model: the whole classifier.
         trained: the network that learned, whose trainable parameters are counted.
     """
-    names, best = splits.class_names, best_epoch(session.history)
-    cut = few_of(figures(splits.test, probabilities["test_cut"], names))
+    names, best = splits.known_names, best_epoch(session.history)
+    test, cut = (without_other(probabilities[name], len(names)) for name in ("test", "test_cut"))
     run = describe_run(session, splits, epochs=len(session.history))
     run["augment"] = "copies" if config.fill_per_fold else "none" if config.augment_on == "none" else config.augment
     return RunMetrics(
         **run,
-        figures=figures(splits.test, probabilities["test"], names),
-        controls={SHORTCUT_CONTROL: shortcut_control(splits, config.seed), CUT_CONTROL: cut},
+        figures=figures(splits.test, test, names),
+        controls={
+            SHORTCUT_CONTROL: shortcut_control(splits, config.seed),
+            CUT_CONTROL: few_of(figures(splits.test, cut, names)),
+        },
+        open_set=None if splits.background is None else measure_open_set(splits, probabilities, config.duration),
         mode=config.mode,
         initial_weights=describe_initial_weights(config),
         complete_folds=list(splits.plan.complete_folds),
@@ -58,6 +66,16 @@ def measure(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         trained_parameters=sum(p.numel() for p in trained.parameters() if p.requires_grad),
     )
+
+
+def measure_open_set(splits: Splits, probabilities: dict[str, np.ndarray], seconds: float) -> dict[str, Any]:
+    """`open_set_figures` of the test clips and the background of kinds that did not train."""
+    assert splits.background is not None
+    held_out = (splits.test, splits.background)
+    kinds = [kind_of(clip_id) for split in held_out for clip_id in split.clip_ids]
+    labels = np.concatenate([split.labels for split in held_out])
+    scores = np.concatenate([probabilities["test"], probabilities["background"]])
+    return open_set_figures(labels, scores, splits.class_names, kinds, seconds)
 
 
 def describe_initial_weights(config: SupervisedConfig) -> str:
@@ -72,14 +90,21 @@ def write_results(
     config: SupervisedConfig,
     splits: Splits,
     metrics: RunMetrics,
-    probabilities: np.ndarray,
+    probabilities: dict[str, np.ndarray],
     model: QuaclrsForAudioClassification,
     feature_extractor: QuaclrsFeatureExtractor,
 ) -> None:
     """Write predictions, plots, the model with its card, and `metrics.json` last: a run that has it is finished."""
-    run, names, rows = session.folder, splits.class_names, splits.test.rows
+    run, names, rows = session.folder, splits.known_names, splits.test.rows
     folds = rows[fold_column(config.protocol)][:]
-    write_predictions(run.path / "predictions.csv", rows["clip_id"][:], folds, splits.test.labels, probabilities, names)
+    known = without_other(probabilities["test"], len(names))
+    write_predictions(run.path / PREDICTIONS, rows["clip_id"][:], folds, splits.test.labels, known, names)
+    if splits.background is not None:
+        both, labels = (splits.test, splits.background), [splits.test.labels, splits.background.labels]
+        clip_ids = [clip_id for split in both for clip_id in split.clip_ids]
+        scores = np.concatenate([probabilities["test"], probabilities["background"]])
+        folds = [*folds, *[config.test_fold] * len(splits.background)]
+        write_predictions(run.path / OPEN_SET, clip_ids, folds, np.concatenate(labels), scores, splits.class_names)
     title = f"{config.backbone}, {config.mode}, test fold {config.test_fold} ({config.protocol})"
     matrix = confusion_matrix_figure(metrics.figures["confusion_matrix"], names, title)
     save_figure(matrix, run.plots / "confusion_matrix.png")
@@ -99,6 +124,8 @@ def print_result(config: SupervisedConfig, metrics: RunMetrics) -> None:
         f"UrbanSound8K's classes {percent(found['accuracy_urbansound8k'])}, "
         f"new classes {percent(found['accuracy_sirennet'])}"
     )
+    if metrics.open_set:
+        print(describe_open_set(metrics.open_set))
     for name, control in metrics.controls.items():
         print(
             f"control: {name}: accuracy {percent(control['accuracy'])}, "

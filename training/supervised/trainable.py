@@ -18,7 +18,7 @@ from quaclrs.models import QuaclrsForAudioClassification
 
 from ..clips.embeddings import embed_split
 from ..clips.splits import Split, Splits
-from ..clips.stored import log_mels_of, stored
+from ..clips.stored import log_mels_of, stored, together
 from .config import SupervisedConfig
 from .model import parameter_groups
 
@@ -52,8 +52,9 @@ class Trainable:
 
 
 def held_out_splits(splits: Splits, seed: int) -> dict[str, Split]:
-    """The splits that do not train: validation, test, and the test clips cut at random."""
-    return {"validation": splits.validation, "test": splits.test, "test_cut": splits.test.cut_at_random(seed)}
+    """The splits that do not train: validation, test, the test clips cut at random, and background, if there is any."""
+    held_out = {"validation": splits.validation, "test": splits.test, "test_cut": splits.test.cut_at_random(seed)}
+    return held_out | ({} if splits.background is None else {"background": splits.background})
 
 
 def classifier_on_clips(
@@ -78,14 +79,28 @@ def probe_on_embeddings(
     """The linear layer alone, on embeddings that the frozen encoder makes of every clip once."""
     encoder = model.quaclrs.to(accelerator.device)
     train = embed_split(accelerator, encoder, splits, splits.train, config)
+    under_background = []
+    if splits.train_background is not None:
+        for number in range(config.background_mixtures):
+            mixed = splits.train.under(splits.train_background, config.seed + number)
+            drawn = ["under", config.seed + number, splits.train_background._fingerprint]
+            under_background.append(embed_split(accelerator, encoder, splits, mixed, config, drawn))
+    train = together("embeddings", [train, *under_background])
     held_out = {
-        name: embed_split(accelerator, encoder, splits, split, config, cut=name == "test_cut")
+        name: embed_split(
+            accelerator, encoder, splits, split, config, ["cut", config.seed] if name == "test_cut" else None
+        )
         for name, split in (held_out_splits(splits, config.seed) if hold_out else {}).items()
     }
     probe = EmbeddingClassifier(model.classifier, train.dataset.values)
 
     def whole(trained: EmbeddingClassifier) -> QuaclrsForAudioClassification:
-        model.cpu().classifier.load_state_dict(trained.cpu().classifier().state_dict())
+        if model.config.standardize:  # the encoder does what the probe did, by the same figures
+            model.cpu().quaclrs.standardize_by(train.dataset.values)
+            layer = trained.cpu().linear
+        else:
+            layer = trained.cpu().classifier()
+        model.cpu().classifier.load_state_dict(layer.state_dict())
         return model
 
     return Trainable(probe, param_groups_weight_decay(probe, config.weight_decay), train, held_out, 0, whole)

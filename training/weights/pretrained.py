@@ -1,25 +1,61 @@
-"""The pretrained weights that a run begins with, YAMNet's out of the package among them."""
+"""The pretrained weights that a run begins with, those of the networks in the package among them."""
 
 from __future__ import annotations
 
 from safetensors.torch import load_file
 
 from quaclrs.default_model import DEFAULT_MODEL
-from quaclrs.models import Backbone
+from quaclrs.models import Backbone, BackboneError, QuaclrsModel
+from quaclrs.saved_model import CONFIG, WEIGHTS
+from quaclrs.text_files import read_mapping
 
-#: The model in the package is a linear classifier on YAMNet, whose tensors it holds in half precision, else unchanged.
-_YAMNET = "quaclrs.backbone.network."
+from ..runs.config import files_of
 
 
 def load_pretrained(backbone: Backbone, file: str | None) -> None:
-    """Load the weights of a file, or without one YAMNet's from the package and any other network's from the Hub.
+    """Load the weights of a file, or without one those in the package, or else the Hub's.
 
     Raises:
         BackboneError: the weights cannot be had, or do not fit.
     """
-    if file is None and backbone.name == "yamnet":
-        tensors = load_file(DEFAULT_MODEL / "model.safetensors").items()
-        yamnet = {name.removeprefix(_YAMNET): tensor for name, tensor in tensors if name.startswith(_YAMNET)}
-        backbone.network.load_state_dict(yamnet)
-    else:
+    prefix = None if file else _prefix_in_package(backbone.name)
+    if prefix is None:
         backbone.load_weights(file)
+        return
+    # Half precision, else unchanged: the model in the package was trained as a probe.
+    tensors = load_file(DEFAULT_MODEL / WEIGHTS).items()
+    own = {name.removeprefix(prefix): tensor for name, tensor in tensors if name.startswith(prefix)}
+    backbone.network.load_state_dict(own)
+
+
+def load_pretrained_encoders(model: QuaclrsModel, files: str | None) -> None:
+    """Load the weights of each encoder of a model as `load_pretrained` does.
+
+    Args:
+        model: of one encoder or several.
+        files: a file for a model of one encoder; for several `BACKBONE=FILE`, with commas between them. Encoders that
+            are not named take the weights in the package, or else the Hub's.
+
+    Raises:
+        BackboneError: as of `load_pretrained`, or a backbone is named that the model has not.
+    """
+    backbones = [model.backbone, *(encoder.backbone for encoder in model.more_encoders)]
+    if len(backbones) == 1:
+        load_pretrained(model.backbone, files)
+        return
+    file_of = files_of(files)
+    if unknown := sorted(set(file_of) - {backbone.name for backbone in backbones}):
+        raise BackboneError(f"--pretrained-file names {unknown[0]!r}; pass BACKBONE=FILE of {model.config.backbones}")
+    for backbone in backbones:
+        load_pretrained(backbone, file_of.get(backbone.name))
+
+
+def _prefix_in_package(name: str) -> str | None:
+    """Before the names of a network's tensors in the package's model; None where that has no such network."""
+    config = read_mapping(DEFAULT_MODEL / CONFIG)
+    if config["backbone"] == name:
+        return "quaclrs.backbone.network."
+    for number, encoder in enumerate(config.get("more_encoders") or []):
+        if encoder["backbone"] == name:
+            return f"quaclrs.more_encoders.{number}.backbone.network."
+    return None

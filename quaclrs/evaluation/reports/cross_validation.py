@@ -82,6 +82,9 @@ def summary_markdown(summary: Mapping[str, Any], title: str, command: str) -> st
         f"The {interval_name(summary)} is that of the pooled figure, of all test clips together, by bootstrap over "
         f"their recordings ({summary['replicates']:,} replicates, stratified by class)"
         f"{'; pooled figures are means over the seeds' if several else ''}.",
+        _over_recordings(summary),
+        "## Sounds that are none of the classes" if summary.get("open_set") else "",
+        open_set_table(summary["open_set"]) if summary.get("open_set") else "",
         "## Folds",
         _folds(summary),
         "## Classes",
@@ -92,6 +95,47 @@ def summary_markdown(summary: Mapping[str, Any], title: str, command: str) -> st
         f"```\n{command}\n```",
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _over_recordings(summary: Mapping[str, Any]) -> str:
+    """One sentence on accuracy in which every recording counts once."""
+    found = dict(summary["over_recordings"])
+    whole = found.pop("all")
+    parts = [
+        f"{classes_of(source, summary['classes_of_source'][source])} {_percent(entry['value'])} "
+        f"({percent_range(entry['interval'])})"
+        for source, entry in found.items()
+    ]
+    return (
+        f"Where every recording counts once, however many clips it has: accuracy {_percent(whole['value'])} "
+        f"({percent_range(whole['interval'])}); {', '.join(parts)}."
+    )
+
+
+def open_set_table(figures: Mapping[str, Any]) -> str:
+    """The figures of `open_set_figures` as a table, with intervals where there are any."""
+    names = {
+        "accuracy": "accuracy on the classes, `other` not allowed",
+        "accuracy_with_other": "accuracy on the classes, `other` allowed",
+        "kept": "of what was right, stays right",
+        "false_alarms": "background named one of the classes",
+        "false_certain": "background named one with a score above 0.5",
+        "auroc": "AUROC of the best score, classes against background",
+    }
+    intervals = figures.get("intervals", {})
+    rows = [[text, percent(figures[name]), percent_range(intervals.get(name))] for name, text in names.items()]
+    rows += [
+        [f"recall at {count} false alarms an hour (score {entry['threshold']:.2f})", percent(entry["recall"]), "–"]
+        for count, entry in figures["at_alarms_per_hour"].items()
+        if entry["threshold"] is not None
+    ]
+    worst = sorted(figures["per_kind"].items(), key=lambda entry: -entry[1])[:5]
+    return (
+        f"{figures['background_clips']:,} clips of {figures['kinds']} kinds of background, each kind by networks that "
+        f"had not heard any of it; {figures['clips']:,} clips of the classes.\n\n"
+        f"{markdown_table(['figure', 'value', 'interval'], rows)}\n\n"
+        f"Most often taken for a class: {', '.join(f'{kind} ({percent(share)})' for kind, share in worst)}."
+    )
 
 
 def _compared_with_controls(summary: Mapping[str, Any]) -> str:

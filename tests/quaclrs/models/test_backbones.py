@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -15,7 +14,7 @@ from torchvision.models import alexnet, get_model
 from torchvision.ops import StochasticDepth
 
 from quaclrs.models import PAPER_BACKBONES, Backbone, BackboneError, find_backbone
-from quaclrs.models.backbones import level
+from quaclrs.models.patches import level
 
 # Length of the pooled vector as each architecture's paper has it, and a picture small enough for a test.
 PUBLISHED = {
@@ -320,37 +319,42 @@ def test_a_backbone_of_patches_averages_what_it_makes_of_each() -> None:
     torch.testing.assert_close(feature_map.mean((2, 3)), pooled, atol=1e-5, rtol=1e-5)
 
 
-def test_maps_of_patches_are_joined_in_the_order_of_time() -> None:
-    backbone = Backbone("yamnet")
-    pictures = torch.arange(2 * 3 * 64 * 192, dtype=torch.float32).reshape(2, 3, 64, 192)
+def test_maxima_stand_beside_means_over_overlapping_patches() -> None:
+    torch.manual_seed(0)
+    plain, both = Backbone("yamnet").eval(), Backbone("yamnet", pooling="mean_max", patch_overlap=0.5).eval()
+    both.network.load_state_dict(plain.network.state_dict())
+    pictures = torch.randn(2, 1, 64, 240, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1)
+    levelled = level(pictures)
 
-    patches = backbone.split(pictures)
+    with torch.no_grad():
+        pooled = both(pictures)[1]
+        alone = torch.stack([plain.network(levelled[..., i : i + 96].flip(-1)) for i in (0, 48, 96, 144)])
 
-    assert patches.shape == (4, 3, 64, 96)
-    torch.testing.assert_close(patches[1], pictures[0, :, :, 96:].flip(-1))
-    torch.testing.assert_close(backbone.join(patches, 2), pictures)
-
-
-@pytest.mark.parametrize("width", [95, 100, 384, 400])
-def test_a_picture_that_is_no_whole_number_of_patches_is_resized(width: int) -> None:
-    patches = Backbone("yamnet").split(torch.ones(1, 3, 64, width))
-
-    assert patches.shape == (max(1, width // 96), 3, 64, 96)
-    torch.testing.assert_close(patches, torch.ones_like(patches))
+    assert both.hidden_size == 2048
+    torch.testing.assert_close(pooled, torch.cat([alone.mean(0), alone.amax(0)], 1), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("gain", [-3.0, 0.0, 2.0])
-def test_levelled_magnitudes_have_a_root_mean_square_of_a_half_whatever_the_gain(gain: float) -> None:
-    magnitudes = np.random.default_rng(0).exponential(size=(1, 1, 64, 96))
-    pictures = torch.from_numpy(np.log(magnitudes) + gain).float().expand(-1, 3, -1, -1)
+@pytest.mark.parametrize("name", ["resnet18", "alexnet", "vit_tiny_patch16_224", "mobilenetv3_small_050"])
+def test_maxima_stand_beside_means_over_the_places_of_a_map(name: str) -> None:
+    backbone = Backbone(name, pooling="mean_max").eval()
+    pictures = torch.rand(2, 3, 224 if name.startswith("vit") else 64, 224 if name.startswith("vit") else 64)
 
-    assert np.sqrt(np.exp(2 * level(pictures).double().numpy()).mean()) == pytest.approx(0.5, rel=1e-4)
+    with torch.no_grad():
+        feature_map, pooled = backbone(pictures)
+        backbone.pooling = "mean"
+        own = backbone(pictures)[1]
+
+    assert pooled.shape == (2, backbone.hidden_size)
+    channels = feature_map.shape[-1] if feature_map.ndim == 3 else feature_map.shape[1]
+    largest = feature_map.flatten(2).max(-1).values if feature_map.ndim == 4 else feature_map.max(1).values
+    torch.testing.assert_close(pooled[:, -channels:], largest)
+    torch.testing.assert_close(pooled[:, :-channels], own)
 
 
-def test_flat_silence_is_not_made_loud() -> None:
-    silence = torch.full((1, 3, 64, 96), -9.2)
-
-    assert level(silence).max() < -5
+def test_patches_that_a_backbone_does_not_hear_cannot_overlap() -> None:
+    with pytest.raises(BackboneError) as error:
+        Backbone("resnet18", patch_overlap=0.5)
+    assert_one_line(error.value, "resnet18", "patch_overlap")
 
 
 def test_weights_of_a_network_for_sound_are_not_looked_for_on_the_hub() -> None:

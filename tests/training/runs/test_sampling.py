@@ -9,6 +9,9 @@ from training.runs.sampling import EpochSampler, step_seed
 
 LABELS = np.repeat([0, 1, 2], [90, 9, 1])
 
+#: Each clip its own.
+RECORDINGS = [f"recording {number}" for number in range(100)]
+
 
 def of_epoch(sampler: EpochSampler, epoch: int) -> list[int]:
     sampler.set_epoch(epoch)
@@ -25,13 +28,13 @@ def test_every_epoch_is_all_clips_once_in_an_order_of_its_own():
     assert list(range(100)) not in orders
 
 
-@pytest.mark.parametrize("balanced", [False, True])
-def test_the_order_depends_on_seed_and_epoch_and_not_on_what_was_asked_before(balanced):
-    used = EpochSampler(LABELS, seed=5, balanced=balanced)
+@pytest.mark.parametrize("recordings", [None, RECORDINGS])
+def test_the_order_depends_on_seed_and_epoch_and_not_on_what_was_asked_before(recordings):
+    used = EpochSampler(LABELS, seed=5, recordings=recordings)
     for epoch in (1, 2, 7, 3):
         of_epoch(used, epoch)
-    assert of_epoch(used, 2) == of_epoch(EpochSampler(LABELS, seed=5, balanced=balanced), 2)
-    assert of_epoch(used, 2) != of_epoch(EpochSampler(LABELS, seed=6, balanced=balanced), 2)
+    assert of_epoch(used, 2) == of_epoch(EpochSampler(LABELS, seed=5, recordings=recordings), 2)
+    assert of_epoch(used, 2) != of_epoch(EpochSampler(LABELS, seed=6, recordings=recordings), 2)
 
 
 def test_the_order_does_not_depend_on_the_global_generators():
@@ -41,17 +44,17 @@ def test_the_order_does_not_depend_on_the_global_generators():
     assert of_epoch(EpochSampler(LABELS, seed=0), 1) == first
 
 
-@pytest.mark.parametrize("balanced", [False, True])
-def test_an_epoch_that_begins_later_is_the_rest_of_the_whole_one_and_the_next_is_whole(balanced):
-    whole = EpochSampler(LABELS, seed=3, balanced=balanced)
-    resumed = EpochSampler(LABELS, seed=3, balanced=balanced)
+@pytest.mark.parametrize("recordings", [None, RECORDINGS])
+def test_an_epoch_that_begins_later_is_the_rest_of_the_whole_one_and_the_next_is_whole(recordings):
+    whole = EpochSampler(LABELS, seed=3, recordings=recordings)
+    resumed = EpochSampler(LABELS, seed=3, recordings=recordings)
     resumed.skip(4, 32)
     assert of_epoch(resumed, 4) == of_epoch(whole, 4)[32:]
     assert of_epoch(resumed, 5) == of_epoch(whole, 5)
 
 
 def test_balanced_draws_make_every_class_as_frequent_and_every_clip_of_a_class():
-    sampler = EpochSampler(LABELS, seed=0, balanced=True)
+    sampler = EpochSampler(LABELS, seed=0, recordings=RECORDINGS)
     drawn = np.concatenate([of_epoch(sampler, epoch) for epoch in range(300)])
     assert len(drawn) == 30_000
     # 10,000 clips a class are expected with a deviation of sqrt(n p (1 - p)) = 82; five deviations are 1.4 %.
@@ -59,6 +62,17 @@ def test_balanced_draws_make_every_class_as_frequent_and_every_clip_of_a_class()
     of_clip = np.bincount(drawn, minlength=100)
     expected = 30_000 / 3 / np.array([90, 9, 1])[LABELS]
     assert (np.abs(of_clip - expected) < 5 * np.sqrt(expected)).all()
+
+
+def test_a_recording_is_drawn_by_the_square_root_of_its_clips():
+    labels, recordings = np.zeros(75, int), ["long"] * 64 + ["short"] * 4 + [f"single {n}" for n in range(7)]
+    sampler = EpochSampler(labels, seed=0, recordings=recordings)
+    drawn = np.concatenate([of_epoch(sampler, epoch) for epoch in range(400)])
+    shares = np.bincount(drawn, minlength=75) / len(drawn)
+    # 8 : 2 : 1 each, of 17 in all; a share of 30,000 draws has a deviation of at most 0.003.
+    assert shares[:64].sum() == pytest.approx(8 / 17, abs=0.015)
+    assert shares[64:68].sum() == pytest.approx(2 / 17, abs=0.015)
+    np.testing.assert_allclose(shares[68:], 1 / 17, atol=0.008)
 
 
 def test_every_step_of_every_process_draws_by_a_seed_of_its_own():

@@ -32,7 +32,7 @@ def options(**changed) -> SupervisedConfig:
 
 def build(**changed) -> QuaclrsForAudioClassification:
     config = options(**changed)
-    return build_model(config, list(CLASS_NAMES), build_log_mel_config(config))
+    return build_model(config, list(CLASS_NAMES), [build_log_mel_config(config)])
 
 
 def a_run(classifier: Path, folder: Path) -> Path:
@@ -69,7 +69,7 @@ def test_a_probe_of_yamnet_begins_with_the_encoder_of_the_package_in_single_prec
     model = build(mode="linear_probe", backbone="yamnet", image_size=None)
     stored = load_file(DEFAULT_MODEL / "model.safetensors")
     for name, tensor in model.quaclrs.backbone.state_dict().items():
-        expected = stored[f"quaclrs.backbone.{name}"]
+        expected = stored[f"quaclrs.more_encoders.0.backbone.{name}"]
         assert tensor.dtype == (torch.float32 if expected.is_floating_point() else expected.dtype)
         assert torch.equal(tensor, expected.to(tensor.dtype)), name
     assert not torch.equal(model.classifier.weight, stored["classifier.weight"].float())

@@ -1,0 +1,81 @@
+"""Cells of a sound, and heat that lies on what an answer was made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from quaclrs.errors import QuaclrsError
+from quaclrs.inference.cells import BANDS, STEPS, Cells
+from quaclrs.inference.explain import explain, worth_of_cells
+from quaclrs.inference.pytorch import TorchClassifier
+from quaclrs.models import LogMelConfig, QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification
+
+SHORT = LogMelConfig(duration=1.0, image_size=32)
+
+
+def tone(hertz: float, first: float, last: float) -> torch.Tensor:
+    seconds = torch.arange(48_000) / 48_000
+    return 0.3 * torch.sin(2 * torch.pi * hertz * seconds) * ((seconds >= first) & (seconds < last))
+
+
+def test_gains_of_nought_leave_a_sound_as_it_is() -> None:
+    sound = torch.randn(48_000, generator=torch.Generator().manual_seed(0))
+    same = Cells(SHORT).with_gains(sound, torch.zeros(2, BANDS, STEPS))
+    torch.testing.assert_close(same, sound.expand(2, -1), atol=1e-4, rtol=1e-4)
+
+
+def test_a_cell_that_is_deleted_takes_its_sound_and_leaves_the_rest() -> None:
+    low, high = tone(300, 0.0, 1.0), tone(3000, 0.0, 1.0)
+    gains = torch.zeros(1, BANDS, STEPS)
+    gains[:, BANDS // 2 :, : STEPS // 2] = -40.0  # the upper half of the band in the first half of the time
+
+    left = Cells(SHORT).with_gains(low + high, gains)[0]
+
+    early, late = slice(4_800, 19_200), slice(28_800, 43_200)
+    assert (left[early] - low[early]).square().mean() < 1e-3 * high.square().mean()
+    torch.testing.assert_close(left[late], (low + high)[late], atol=1e-3, rtol=1e-3)
+
+
+class ToneDetector(torch.nn.Module):
+    """Logits of two classes: the level of what lies at 3 kHz from 0.5 to 0.75 s, and a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = QuaclrsConfig(backbone="resnet18")
+        self.template = tone(3000, 0.5, 0.75)
+
+    def forward(self, input_values: torch.Tensor):
+        heard = (input_values @ self.template) / self.template.square().sum()
+        logits = torch.stack([5 * heard, torch.ones(len(heard))], dim=1)
+        return type("Output", (), {"logits": logits})
+
+
+def test_heat_lies_on_the_only_cells_that_count() -> None:
+    noise = 0.05 * torch.randn(48_000, generator=torch.Generator().manual_seed(0))
+    sound = tone(3000, 0.5, 0.75) + tone(400, 0.0, 1.0) + noise
+    detector = type("Classifier", (), {"log_mel_config": SHORT, "model": ToneDetector()})()
+
+    worth = worth_of_cells(detector, sound, 0).clamp(min=0)
+
+    mel = 2595 * np.log10(1 + 3000 / 700) / (2595 * np.log10(1 + 8000 / 700))
+    band = int(mel * BANDS)
+    near = worth[band - 2 : band + 3, STEPS // 2 - 1 : 3 * STEPS // 4 + 1].sum()
+    assert near > 0.5 * worth.sum()
+    assert abs(int(worth.argmax()) // STEPS - band) <= 1
+
+
+def test_a_model_of_several_encoders_is_explained_and_other_methods_say_that_they_cannot() -> None:
+    options = {"backbone": "mobilenetv3_small_050", "log_mel": SHORT.to_dict()}
+    torch.manual_seed(0)
+    model = QuaclrsForAudioClassification(QuaclrsConfig(**options, more_encoders=[dict(options)], num_labels=3)).eval()
+    classifier = TorchClassifier(model, QuaclrsFeatureExtractor(SHORT.to_dict()))
+    sound = tone(1000, 0.2, 0.4).numpy()
+
+    found = explain(classifier, sound, 48_000)
+
+    assert found.heat.shape == found.log_mel.shape == (128, 94)
+    assert found.score == pytest.approx(classifier.predict(sound, 48_000)[0]["score"], abs=1e-6)
+    with pytest.raises(QuaclrsError, match="grad-cam is for models of one encoder"):
+        explain(classifier, sound, 48_000, method="grad-cam")
