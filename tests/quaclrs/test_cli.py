@@ -80,7 +80,7 @@ def test_json_is_one_object_a_line_with_the_best_labels_first(
     assert run("predict", *files, "--model", tiny_classifier_folder, "--json", *option) == 0
 
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [list(row) for row in rows] == [["file", "predictions"]] * 2
+    assert [list(row) for row in rows] == [["file", "predictions", "heard", "duration"]] * 2
     assert [row["file"] for row in rows] == [str(file) for file in files]
     for row, name in zip(rows, ("noise", "tone"), strict=True):
         assert_same_predictions(row["predictions"], expected[name][:length])
