@@ -170,9 +170,12 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"it is of type {str(values.get('model_type'))[:40]!r}, not quaclrs")
     options = {name: value for name, value in values.items() if name in _OPTIONS and value is not None}
     options["log_mel"] = LogMelConfig.from_dict(options.get("log_mel", {})).to_dict()
-    of_encoder = (options.get(name) for name in ("image_mean", "image_std"))
     check_encoder(
-        options.get("backbone"), *of_encoder, options.get("pooling", "mean"), options.get("patch_overlap", 0.0)
+        options.get("backbone"),
+        options.get("image_mean"),
+        options.get("image_std"),
+        options.get("pooling", "mean"),
+        options.get("patch_overlap", 0.0),
     )
     complete_encoders(options.get("more_encoders"), options["log_mel"])
     check_false_alarms(options.get("false_alarms"))

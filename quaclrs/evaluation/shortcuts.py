@@ -39,7 +39,7 @@ def shortcut_columns(dataset: Dataset) -> tuple[str, ...]:
     return tuple(name for name in SHORTCUT_COLUMNS if name in dataset.column_names)
 
 
-def shortcut_features(dataset: Dataset, rows: Sequence[int]) -> np.ndarray:
+def shortcut_features(dataset: Dataset, rows: Sequence[int] | np.ndarray) -> np.ndarray:
     """Properties of the files that clips come from, without their sound.
 
     Args:

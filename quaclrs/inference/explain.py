@@ -114,8 +114,8 @@ def explain(
     if not log_mel.any():
         raise QuaclrsError("the sound is silent: there is nothing in it to explain")
     if method == "deletion":
-        heat = worth_of_cells(classifier, waveform[0], place).clamp(min=0)
-        heat = Cells(classifier.log_mel_config).grown(heat, classifier.log_mel_config).numpy()
+        worth = worth_of_cells(classifier, waveform[0], place).clamp(min=0)
+        heat = Cells(classifier.log_mel_config).grown(worth, classifier.log_mel_config).numpy()
     else:
         if network.config.more_encoders:
             raise QuaclrsError(f"{method} is for models of one encoder, and this has several; leave --method out")

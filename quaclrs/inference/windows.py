@@ -131,11 +131,11 @@ def file_or_recording(
     sound, rate = unpack_sound(sound, sampling_rate)
     if is_encoded(sound):
         return sound
-    rate = front_end.sampling_rate if rate is None else rate
+    hertz: Any = front_end.sampling_rate if rate is None else rate
     try:
-        if rate != front_end.sampling_rate:
-            check_rate(rate)
-        return Recording(channels_of(sound), rate, "the waveform")
+        if hertz != front_end.sampling_rate:
+            check_rate(hertz)
+        return Recording(channels_of(sound), hertz, "the waveform")
     except ValueError as error:
         raise AudioError(str(error)) from error
 

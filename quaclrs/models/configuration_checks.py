@@ -5,8 +5,8 @@ This file travels with every pushed model, so it imports nothing from the rest o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeGuard
 
 from .configuration_log_mel import LogMelConfig
 
@@ -130,12 +130,14 @@ def check_false_alarms(values: Any) -> dict[str, dict[str, float]] | None:
     """Thresholds by false alarms an hour as they were given; a `ValueError` unless they are shares in [0, 1]."""
     if values is None:
         return None
-    entries = values.items() if isinstance(values, Mapping) else [("", None)]
+    checked = {}
+    entries: Iterable[tuple[Any, Any]] = values.items() if isinstance(values, Mapping) else [("", None)]
     for count, entry in entries:
         shares = [entry.get(name) for name in ("threshold", "recall")] if isinstance(entry, Mapping) else [None]
         if not str(count).isdecimal() or not all(_is_number(share) and 0 <= share <= 1 for share in shares):
             raise ValueError("false_alarms must map alarms an hour to a threshold and a recall in [0, 1]")
-    return {str(count): {name: float(entry[name]) for name in ("threshold", "recall")} for count, entry in entries}
+        checked[str(count)] = {name: float(entry[name]) for name in ("threshold", "recall")}
+    return checked
 
 
 def check_normalisation(image_mean: Any, image_std: Any) -> None:
@@ -155,5 +157,5 @@ def check_rate(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {str(value)[:40]}; it must be a number from 0 to below 1")
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)

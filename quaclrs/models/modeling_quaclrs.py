@@ -87,7 +87,8 @@ class QuaclrsModel(QuaclrsPreTrainedModel):
     @property
     def hidden_size(self) -> int:
         """Length of the pooled embedding, of all encoders together."""
-        return self.backbone.hidden_size + sum(other.hidden_size for other in self.more_encoders)
+        others: Any = self.more_encoders
+        return self.backbone.hidden_size + sum(other.hidden_size for other in others)
 
     @torch.no_grad()
     def standardize_by(self, embeddings: torch.Tensor) -> None:

@@ -114,7 +114,7 @@ class UnderBackground:
         return waveform + background * np.float32(ratio * level / loudness) if loudness > 0 else waveform
 
 
-def append_background(dataset: Dataset, labels: Sequence[int], background: Dataset, other: int) -> Dataset:
+def append_background(dataset: Dataset, labels: np.ndarray, background: Dataset, other: int) -> Dataset:
     """A data set with rows of background after its own, and labels that are plain numbers.
 
     Args:
@@ -124,7 +124,7 @@ def append_background(dataset: Dataset, labels: Sequence[int], background: Datas
         other: label of background.
     """
     features = {name: feature for name, feature in dataset.features.items() if name != "label"}
-    numbered = dataset.remove_columns("label").add_column("label", list(labels), feature=Value("int64"))
+    numbered = dataset.remove_columns("label").add_column("label", labels.tolist(), feature=Value("int64"))
     missing = {name: [None] * len(background) for name in features if name not in background.column_names}
     extended = background.remove_columns([n for n in background.column_names if n not in features])
     for name, values in missing.items():

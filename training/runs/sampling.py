@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -22,7 +22,7 @@ class EpochSampler(Sampler[int]):
             recording are no two hundred recordings.
     """
 
-    def __init__(self, labels: np.ndarray, seed: int, recordings: Sequence[str] | None = None) -> None:
+    def __init__(self, labels: np.ndarray, seed: int, recordings: np.ndarray | None = None) -> None:
         self.seed = seed
         self._size = len(labels)
         self._probabilities: np.ndarray | None = None

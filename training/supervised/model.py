@@ -29,7 +29,7 @@ def build_model(
         names: of the classes.
         log_mels: front ends of its encoders.
     """
-    encoders = [
+    encoders: list[dict[str, Any]] = [
         {"backbone": backbone, "log_mel": log_mel.to_dict(), "pooling": config.pooling, "patch_overlap": overlap}
         for backbone, log_mel in zip(config.backbone_names, log_mels, strict=True)
         for overlap in [config.patch_overlap if find_backbone(backbone).patch_width else 0.0]
@@ -60,7 +60,8 @@ def build_model(
     elif config.freeze_stages:
         freeze_stages(model, config.freeze_stages)
     # What convolutions are fastest in, on CPUs and on tensor cores.
-    model.quaclrs.to(memory_format=torch.channels_last)
+    network: nn.Module = model.quaclrs
+    network.to(memory_format=torch.channels_last)
     return model
 
 

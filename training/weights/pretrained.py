@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from safetensors.torch import load_file
 
 from quaclrs.default_model import DEFAULT_MODEL
@@ -39,7 +41,8 @@ def load_pretrained_encoders(model: QuaclrsModel, files: str | None) -> None:
     Raises:
         BackboneError: as of `load_pretrained`, or a backbone is named that the model has not.
     """
-    backbones = [model.backbone, *(encoder.backbone for encoder in model.more_encoders)]
+    others: Any = model.more_encoders
+    backbones: list[Backbone] = [model.backbone, *(encoder.backbone for encoder in others)]
     if len(backbones) == 1:
         load_pretrained(model.backbone, files)
         return
