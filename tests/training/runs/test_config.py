@@ -153,6 +153,8 @@ BOUNDS = {
     "freeze_stages": ([-1, 0.5], [0, 1]),
     "label_smoothing": ([-0.1, 1], [0, 0.9]),
     "patience": ([-1], [0]),
+    "patch_overlap": ([-0.1, 0.91], [0, 0.5]),
+    "background_mixtures": ([-1, 0.5], [0, 3]),
 }
 
 
