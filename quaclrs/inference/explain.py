@@ -166,9 +166,8 @@ def worth_of_cells(classifier: TorchClassifier, waveform: torch.Tensor, place: i
     alike = torch.exp(-torch.cdist(places, places).square() / 2)  # a deviation of one cell
     explained = deletions @ alike @ deletions.T
     noise = _NOISE * explained.diag().mean() * torch.eye(len(explained))
-    return loss.unflatten(0, (BANDS, STEPS)) * (
-        alike @ deletions.T @ torch.linalg.solve(explained + noise, lost)
-    ).unflatten(0, (BANDS, STEPS))
+    worth = alike @ deletions.T @ torch.linalg.solve(explained + noise, lost)
+    return (loss * worth).unflatten(0, (BANDS, STEPS))
 
 
 def margin(classifier: TorchClassifier, waveforms: torch.Tensor, place: int) -> torch.Tensor:
