@@ -78,7 +78,9 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
         fitted = fit(session, of_any_fold, hold_out=False)
         run, clips = session.folder, fitted.splits.train
         model = fitted.trainable.whole(fitted.network).cpu()
-        metrics = {**calibration, "clips": len(clips), "synthetic": fitted.splits.synthetic}
+        background = int((clips.labels >= len(fitted.splits.known_names)).sum())
+        metrics = {**calibration, "clips": len(clips) - background, "background_clips": background}
+        metrics["synthetic"] = fitted.splits.synthetic
         model.config.false_alarms = thresholds_of(calibration["open_set"])
         if session.accelerator.is_main_process:
             with name_unwritable(run.model):

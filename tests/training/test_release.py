@@ -73,7 +73,14 @@ def test_transformers_too_runs_in_float32_what_is_stored_in_half_precision(relea
 def test_the_card_has_the_cross_validations_figures_and_both_commands(released, cross_validation, tmp_path):
     summary = json.loads((cross_validation / "summary.json").read_text())
     config = ReleaseConfig(dataset="data", output_dir="out", cross_validation="cv", **RECIPE)
-    metrics = {"temperature": 1.5, "clips": 402, "synthetic": False, "open_set": None, "calibration_error": 0.02}
+    metrics = {
+        "temperature": 1.5,
+        "clips": 402,
+        "background_clips": 0,
+        "synthetic": False,
+        "open_set": None,
+        "calibration_error": 0.02,
+    }
     write_release_card(tmp_path, config, cross_validation, summary, metrics, "command", CardContext())
     (accuracy,) = [r for r in ModelCard.load(tmp_path / "README.md").data.eval_results if r.metric_type == "accuracy"]
     assert accuracy.metric_value == pytest.approx(summary["figures"]["accuracy"]["mean"], abs=1e-4)
