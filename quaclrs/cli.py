@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -46,6 +47,7 @@ def make_parser() -> CommandParser:
 @report_user_errors
 def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # for PyTorch: see `training/__init__.py`
     if extra := getattr(options, "extra", None):
         require(extra)
     with named_extra():
