@@ -197,7 +197,7 @@ def test_a_graph_whose_weights_are_lost_or_a_pickle_is_no_export(copy) -> None:
     with pytest.raises(QuaclrsError, match=r"pytorch_model.bin are not read, for such a file can hold code"):
         load_classifier(copy)
     (copy / "pytorch_model.bin").unlink()
-    with pytest.raises(QuaclrsError, match="has no model.safetensors"):
+    with pytest.raises(QuaclrsError, match=r"has no model\.safetensors"):
         load_classifier(copy)
 
 
