@@ -1,0 +1,95 @@
+"""Pages of the commands' options, read from their parsers whenever the site is built (a hook of MkDocs)."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Iterator
+from unittest.mock import patch
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+#: What a reader types -> the module whose `main` reads it. Each subcommand has a page of its own.
+PROGRAMS = {
+    "quaclrs": "quaclrs.cli",
+    "python -m dataset_builder": "dataset_builder.__main__",
+    **{
+        f"python -m training.{name}": f"training.{name}"
+        for name in (
+            *("train_supervised", "train_ssl", "cross_validate", "compare", "label_efficiency", "reproduce"),
+            *("release", "push", "imagenet_weights", "quickstart"),
+        )
+    },
+}
+
+
+class _Found(Exception):
+    """Carries the parser that was asked for its help."""
+
+
+def find_parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Every command as it is typed, with the parser that its `--help` would print."""
+    for program, module in PROGRAMS.items():
+        parser = _parser_of(module)
+        subcommands = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        if not subcommands:
+            yield program, parser
+        for action in subcommands:
+            yield from ((f"{program} {name}", subparser) for name, subparser in action.choices.items())
+
+
+def _parser_of(module: str) -> argparse.ArgumentParser:
+    def stop(parser: argparse.ArgumentParser, file: object = None) -> None:
+        raise _Found(parser)
+
+    with patch.object(argparse.ArgumentParser, "print_help", stop):
+        try:
+            importlib.import_module(module).main(["--help"])
+        except _Found as found:
+            return found.args[0]
+    raise RuntimeError(f"{module} has no --help")
+
+
+def command_page(command: str, parser: argparse.ArgumentParser) -> str:
+    """Markdown page of a command: its description, and a table a group of options."""
+    lines = [f"# {command}", "", (parser.description or "").strip(), "", "```", _usage(command, parser), "```", ""]
+    for group in parser._action_groups:
+        actions = [a for a in group._group_actions if a.help != argparse.SUPPRESS and a.dest != "help"]
+        if actions:
+            title = (group.title or "options").capitalize()
+            lines += [f"## {title}", "", "| option | meaning |", "|---|---|", *map(_row, actions), ""]
+    return "\n".join(lines)
+
+
+def _usage(command: str, parser: argparse.ArgumentParser) -> str:
+    """The line that is typed: what must be there by name, and the rest as `[options]`."""
+    needed = []
+    for action in parser._actions:
+        if not action.option_strings:
+            needed.append(parser._get_formatter()._format_args(action, action.metavar or action.dest))
+        elif action.required:
+            needed.append(_spelling(action))
+    return " ".join([command, "[options]", *needed])
+
+
+def _row(action: argparse.Action) -> str:
+    said = (action.help or "") % {**vars(action), "prog": ""} if action.help else ""
+    return f"| `{_spelling(action)}` | {said.replace('|', chr(92) + '|')} |".replace("(default: )", "").replace("  ", " ")
+
+
+def _spelling(action: argparse.Action) -> str:
+    """An option as it is typed: with dashes, and what follows it."""
+    names = sorted({name.replace("_", "-") for name in action.option_strings}) or [""]
+    value = ""
+    if action.nargs != 0:
+        value = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else str(action.metavar or action.dest.upper())
+    return " ".join(part for part in (", ".join(names), value) if part).replace("|", chr(92) + "|")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add a page a command to the site."""
+    for command, parser in find_parsers():
+        name = command.removeprefix("python -m ").translate(str.maketrans(" ._", "---"))
+        files.append(File.generated(config, f"reference/commands/{name}.md", content=command_page(command, parser)))
+    return files
