@@ -24,6 +24,10 @@ PROGRAMS = {
 }
 
 
+#: Path in the site -> Markdown of a command's page.
+_pages: dict[str, str] = {}
+
+
 class _Found(Exception):
     """Carries the parser that was asked for its help."""
 
@@ -87,9 +91,18 @@ def _spelling(action: argparse.Action) -> str:
     return " ".join(part for part in (", ".join(names), value) if part).replace("|", chr(92) + "|")
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page a command to the site."""
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Read the parsers, and list their pages at the end of the reference."""
     for command, parser in find_parsers():
         name = command.removeprefix("python -m ").translate(str.maketrans(" ._", "---"))
-        files.append(File.generated(config, f"reference/commands/{name}.md", content=command_page(command, parser)))
+        _pages[f"reference/commands/{name}.md"] = command_page(command, parser)
+    (reference,) = (entry["Reference"] for entry in config.nav or () if "Reference" in entry)
+    reference.append({"Commands": list(_pages)})
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages to the site."""
+    for path, page in _pages.items():
+        files.append(File.generated(config, path, content=page))
     return files
