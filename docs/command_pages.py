@@ -79,7 +79,9 @@ def _usage(command: str, parser: argparse.ArgumentParser) -> str:
 
 def _row(action: argparse.Action) -> str:
     said = (action.help or "") % {**vars(action), "prog": ""} if action.help else ""
-    return f"| `{_spelling(action)}` | {said.replace('|', chr(92) + '|')} |".replace("(default: )", "").replace("  ", " ")
+    return f"| `{_spelling(action)}` | {said.replace('|', chr(92) + '|')} |".replace("(default: )", "").replace(
+        "  ", " "
+    )
 
 
 def _spelling(action: argparse.Action) -> str:
@@ -87,7 +89,11 @@ def _spelling(action: argparse.Action) -> str:
     names = sorted({name.replace("_", "-") for name in action.option_strings}) or [""]
     value = ""
     if action.nargs != 0:
-        value = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else str(action.metavar or action.dest.upper())
+        value = (
+            "{" + ",".join(map(str, action.choices)) + "}"
+            if action.choices
+            else str(action.metavar or action.dest.upper())
+        )
     return " ".join(part for part in (", ".join(names), value) if part).replace("|", chr(92) + "|")
 
 

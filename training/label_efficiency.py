@@ -1,4 +1,4 @@
-"""How many labelled recordings does a class need? `python -m training.label_efficiency` draws the curves (paper, RQ1).
+"""Accuracy over labelled recordings a class: `python -m training.label_efficiency` draws the curves (paper, RQ1).
 
 For each number of labelled recordings a class and each seed, which also draws the recordings, it trains from scratch,
 fine-tunes and probes a pre-trained encoder, trains it further with and without labels at once (quasi-supervision), and
@@ -60,7 +60,7 @@ class LabelEfficiencyConfig:
     quasi_epochs: int = option(10, "epochs of quasi-supervision, which begins with the encoder", above=0)
     supervised_weight: float = option(0.3, "weight of the labels in quasi-supervision (paper, section 4.4)", above=0)
     imagenet_backbone: str = option("tf_efficientnet_lite0", "network of the ImageNet curve")
-    imagenet_file: str | None = option(None, "its weights; without them there is no such curve")
+    imagenet_file: str | None = option(None, "its weights; without them its curve is left out")
     num_workers: int = option(0, "processes that decode clips", at_least=0)
     decode_once: bool = option(False, "keep decoded clips on disk")
     jobs: int = option(1, "runs side by side, which share the processors", above=0)
@@ -114,7 +114,7 @@ def _draw_curves(config: LabelEfficiencyConfig, start: Starter) -> int:
 
 
 def count_labelled_clips(config: LabelEfficiencyConfig) -> dict[tuple[str, int], int]:
-    """How many training clips have labels, by labelled recordings a class and seed."""
+    """Count the training clips with labels, by labelled recordings a class and seed."""
     rows = load_urbansound13(config.dataset)
     train = plan_folds(rows, config.test_fold, "strict").train
     labels, recordings = np.asarray(rows["label"][:]), rows["recording_id"][:]
@@ -192,7 +192,7 @@ def _config_of(encoder: str) -> SSLConfig:
         return SSLConfig(**read_options_file(Path(encoder) / "config.yaml"))
     except (QuaclrsError, TypeError) as error:
         raise QuaclrsError(
-            f"--encoder {encoder} is no run of training.train_ssl; give one, over seeds with {{seed}}"
+            f"--encoder {encoder} is not a run of training.train_ssl; give one, over seeds with {{seed}}"
         ) from error
 
 

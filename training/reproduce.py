@@ -108,7 +108,7 @@ def _refuse_what_has_no_use(options: argparse.Namespace, tables: Sequence[PaperT
 
 
 def _find_weights(options: argparse.Namespace, tables: Sequence[PaperTable]) -> dict[str, ImageNetWeights]:
-    """Those of the backbones whose trainings begin with them, found out before days of training."""
+    """Weights of the backbones whose trainings begin with them, found before days of training."""
     if options.pretrained_file is not None:
         (backbone,) = options.backbones
         try:
@@ -179,7 +179,7 @@ def _names(text: str) -> list[str]:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 

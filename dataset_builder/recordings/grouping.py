@@ -153,7 +153,7 @@ def _starts(length: int, window: int, hop: int) -> list[int]:
 def _templates(
     clip: int, waveform: np.ndarray, window: int, starts: list[int], config: GroupingConfig
 ) -> list[_Template]:
-    """Those of a clip's windows that can tell recordings apart."""
+    """Select the windows of a clip that can tell recordings apart."""
     cuts = [waveform[start : start + window].astype(np.float32) for start in starts]
     norms = [float(np.linalg.norm(cut)) for cut in cuts]
     floor = max(max(norms) * 10 ** (config.silence_db / 20), 1e-6)

@@ -1,4 +1,4 @@
-"""What sounds in a recording of each class: a table of tones and noises, when they sound and how they are coloured."""
+"""The sounds of each class: a table of tones and noises, when they sound and how they are coloured."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class Inputs:
-    """What to build of.
+    """Sources to build from.
 
     Args:
         given: name of a source -> a folder, its tar.gz (or another tar, or a zip), or the word `download`.

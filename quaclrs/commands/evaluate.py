@@ -62,7 +62,7 @@ def parse_snrs(text: str) -> tuple[float, ...]:
     """`clean,20,-5` as decibels, infinite for `clean`, in falling order. Clean clips are always among them.
 
     Raises:
-        argparse.ArgumentTypeError: an entry is no number from -100 to 100.
+        argparse.ArgumentTypeError: an entry is not a number from -100 to 100.
     """
     snrs = {math.inf}
     for entry in text.split(","):

@@ -26,7 +26,7 @@ def add_report_command(commands: Any) -> None:
 def run_report(options: argparse.Namespace) -> int:
     """Write the page and say where it is."""
     output = options.output_dir or options.folder
-    if options.output_dir or options.folder.is_dir():  # else the message is that there is no run
+    if options.output_dir or options.folder.is_dir():  # else the message is that the run does not exist
         refuse_unwritable(output, "--output-dir")
     from datasets import disable_progress_bars
 

@@ -25,7 +25,7 @@ Measured = Mapping[Key, Sequence[tuple[float, RunMetrics]]]
 
 @dataclass(frozen=True)
 class Value:
-    """How a number is taken of a run (of its counterpart, for a class), and how the numbers of some runs are printed.
+    """A figure of a run (of its counterpart, for a class), and how the figures of several runs are printed.
 
     Attributes:
         measure: takes a run, its counterpart and a class.
