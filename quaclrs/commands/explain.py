@@ -20,7 +20,7 @@ def add_explain_command(commands: Any) -> None:
     parser = commands.add_parser(
         "explain",
         help="show where in a sound the answer was heard",
-        description="Draw the spectrogram of a sound with the parts that spoke for a class; of a longer sound its middle.",
+        description="Draw the spectrogram of a sound, or its middle, with the parts that spoke for a class.",
     )
     add = parser.add_argument
     add_sound_options(parser, _ENDING)
