@@ -61,8 +61,8 @@ def command_page(command: str, parser: argparse.ArgumentParser) -> str:
     for group in parser._action_groups:
         actions = [a for a in group._group_actions if a.help != argparse.SUPPRESS and a.dest != "help"]
         if actions:
-            title = (group.title or "options").capitalize()
-            lines += [f"## {title}", "", "| option | meaning |", "|---|---|", *map(_row, actions), ""]
+            title = (group.title or "options").removeprefix("positional ").capitalize()
+            lines += [f"## {title}", "", "| | |", "|---|---|", *map(_row, actions), ""]
     return "\n".join(lines)
 
 
@@ -78,23 +78,18 @@ def _usage(command: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _row(action: argparse.Action) -> str:
-    said = (action.help or "") % {**vars(action), "prog": ""} if action.help else ""
-    return f"| `{_spelling(action)}` | {said.replace('|', chr(92) + '|')} |".replace("(default: )", "").replace(
-        "  ", " "
-    )
+    said = action.help % {**vars(action), "prog": ""} if action.help else ""
+    names = " ".join(f"`{part}`" for part in _spelling(action).split(" "))
+    return f"| {names} | {said} |".replace("(default: )", "").replace("  ", " ")
 
 
 def _spelling(action: argparse.Action) -> str:
     """An option as it is typed: with dashes, and what follows it."""
-    names = sorted({name.replace("_", "-") for name in action.option_strings}) or [""]
-    value = ""
-    if action.nargs != 0:
-        value = (
-            "{" + ",".join(map(str, action.choices)) + "}"
-            if action.choices
-            else str(action.metavar or action.dest.upper())
-        )
-    return " ".join(part for part in (", ".join(names), value) if part).replace("|", chr(92) + "|")
+    names = ", ".join(sorted({name.replace("_", "-") for name in action.option_strings}))
+    if action.nargs == 0:
+        return names
+    choices = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else ""
+    return f"{names} {choices or action.metavar or action.dest.upper()}".strip()
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
