@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
 
 #: What a reader types -> the module whose `main` reads it. Each subcommand has a page of its own.
 PROGRAMS = {
@@ -40,7 +42,10 @@ def find_parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
         if not subcommands:
             yield program, parser
         for action in subcommands:
-            yield from ((f"{program} {name}", subparser) for name, subparser in action.choices.items())
+            said = {choice.dest: choice.help for choice in action._choices_actions}
+            for name, subparser in action.choices.items():
+                subparser.description = subparser.description or f"{said[name]}.".capitalize()
+                yield f"{program} {name}", subparser
 
 
 def _parser_of(module: str) -> argparse.ArgumentParser:
@@ -104,6 +109,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages to the site."""
+    from mkdocs.structure.files import File
+
     for path, page in _pages.items():
         files.append(File.generated(config, path, content=page))
     return files

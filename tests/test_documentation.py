@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs.command_pages import find_parsers
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
@@ -44,9 +46,6 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 
 def test_every_option_that_a_page_shows_is_one_of_its_command():
-    pytest.importorskip("mkdocs", reason="mkdocs is not installed: no command of a page is checked")
-    from docs.command_pages import find_parsers
-
     parsers = dict(find_parsers())
     seen, wrong = set(), []
     for page in PAGES:

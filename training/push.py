@@ -44,9 +44,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = CommandParser(prog="python -m training.push", description="Publish a finished run on the Hub.")
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="folder of a finished supervised or self-supervised run, or a release")
-    add("--repo", metavar="NAMESPACE/NAME", help="default quaclrs/urbansound13-BACKBONE[-METHOD]")
+    add("--repo", metavar="NAMESPACE/NAME", help="repository (default: quaclrs/urbansound13-BACKBONE[-METHOD])")
     add("--private", action="store_true", help="only you, or your organisation, may read it")
-    add("--evaluation", type=Path, metavar="DIR", help="what `quaclrs evaluate --noise … --output-dir` wrote: a table")
+    add(
+        "--evaluation",
+        type=Path,
+        metavar="DIR",
+        help="folder of `quaclrs evaluate --noise … --output-dir`, for a table on the card",
+    )
     add("--example", type=Path, action="append", default=[], metavar="FILE", help="a sound that the page plays")
     options = parser.parse_args(arguments)
     run = read_run(options.run)

@@ -17,8 +17,8 @@ def add_report_command(commands: Any) -> None:
         help="write a page about a run",
         description="Write one HTML page, and Markdown, about a finished run or cross-validation.",
     )
-    parser.add_argument("folder", type=Path, metavar="RUN_OR_CV", help="--output-dir of what ended")
-    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="where to (default: that folder)")
+    parser.add_argument("folder", type=Path, metavar="RUN_OR_CV", help="folder of a finished run or cross-validation")
+    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="folder to write into (default: the same)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run_report, extra="train")
 
