@@ -137,7 +137,7 @@ def numbers_in(value: object) -> Iterator[float]:
 
 
 def test_a_figure_that_its_source_lacks_is_found(tmp_path):
-    (tmp_path / "x.json").write_text('{"a": [0.6565, {"b": 2.25}]}')
+    (tmp_path / "x.json").write_text('{"a": [0.6571, {"b": 2.21}]}')
     assert missing_figures("| 65.7 | 2.2 |\n| 65.8 |", tmp_path / "x.json") == ["65.8"]
     (tmp_path / "x.md").write_text("accuracy 65.6 ± 8.5%")
     assert missing_figures("| 65.6 ± 8.4% |", tmp_path / "x.md") == ["8.4"]
