@@ -117,7 +117,7 @@ def is_synthetic(dataset: Dataset) -> bool:
 
 
 def synthetic_clips(dataset: Dataset) -> list[bool]:
-    """Which clips are of the embedded sample."""
+    """Flag the clips of the embedded sample."""
     if "attribution" not in dataset.column_names:
         return [False] * len(dataset)
     return list(map(_says_synthetic, dataset["attribution"][:]))

@@ -1,4 +1,4 @@
-"""Which clips are cut from one recording, found from the sound alone: sireNNet names no recordings.
+"""Search for clips cut from one recording, by sound alone: sireNNet names no recordings.
 
 Two clips belong together when a short template of one appears in the other: the highest normalised cross-correlation
 over all lags. Three stages keep it affordable: magnitude spectra, which no lag can change, name the candidates; an FFT

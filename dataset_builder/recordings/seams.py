@@ -1,4 +1,4 @@
-"""Which clips are cut one after the other from a recording: they share no sound, but an odd length and a seam.
+"""Search for clips cut one after the other from a recording: they share no sound, but an odd length and a seam.
 
 Who cuts a recording into equal parts leaves parts of one odd number of samples, and where one part ends the next goes
 on: the spectrum at the seam is nearly the same. Measured on the police clips, whose names show the truth: see

@@ -1,4 +1,4 @@
-"""From what the command line names (folders, archives, the word `download`) to the clips that are built."""
+"""Inputs that the command line names (folders, archives, the word `download`), read into clips."""
 
 from __future__ import annotations
 

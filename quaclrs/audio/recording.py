@@ -173,7 +173,7 @@ def _seek_middle(sound: SoundStream, longest: float, mix: _Mix) -> np.ndarray | 
 
 
 def _keep(sound: SoundStream, frames: int | None, mix: _Mix, most: float = math.inf) -> np.ndarray | None:
-    """So many frames from here on, or all, mixed: float32 (frames, channels); None where they are more than `most`."""
+    """Read so many frames, or all, mixed: float32 (frames, channels); None where they are more than `most`."""
     kept = [np.zeros((0, 1), dtype=np.float32)]
     count = 0
     for block in sound.blocks(_block_of(sound), frames, warn=False):

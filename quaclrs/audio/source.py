@@ -49,7 +49,7 @@ class Patience:
 
     @contextmanager
     def of(self, reads: int | None) -> Iterator[None]:
-        """So many reads inside this context."""
+        """Allow so many reads inside this context."""
         self.reads = reads
         try:
             yield
@@ -77,18 +77,18 @@ class ByteView:
         file.seek(start)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of a file; a place before its beginning, to which a damaged header may point, leads nowhere."""
+        """Move as in a file; a place before its beginning, to which a damaged header may point, leads nowhere."""
         try:
             return self.file.seek(offset + (self.start if whence == os.SEEK_SET else 0), whence) - self.start
         except (OSError, ValueError):  # ValueError: of bytes in memory
             return self.tell()
 
     def tell(self) -> int:
-        """As of a file."""
+        """Place of the next read, as in a file."""
         return self.file.tell() - self.start
 
     def readinto(self, buffer: Any) -> int:
-        """As of a file."""
+        """Read into a buffer, as of a file."""
         if not self.patience.lasts():
             return 0
         try:

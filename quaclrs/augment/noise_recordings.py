@@ -65,7 +65,7 @@ def source_of(name: str) -> str:
 
 
 def split_sources(sources: Sequence[str], categories: Sequence[str]) -> dict[str, str]:
-    """Which side each source is on: `train` or `test`.
+    """Deal each source to a side: `train` or `test`.
 
     A hash of its name decides, so that three in five train and a source stays on its side on every machine, whatever
     is added beside it. Only where a category of two or more sources would have none on one side does the nearest one

@@ -41,7 +41,7 @@ class Mixup(Augmentation):
         return np.where(draws.chosen(self.name, self.probability), draws.beta(f"{self.name}.share", self.alpha), 1.0)
 
     def partners(self, draws: Draws, n_clips: int) -> np.ndarray:
-        """Which of the data set's `n_clips` clips each one is mixed with, int64 (clips,)."""
+        """Draw the clip of the data set's `n_clips` that each one is mixed with, int64 (clips,)."""
         return draws.integers(f"{self.name}.partner", n_clips)
 
     def forward(self, clips: Clips, draws: Draws, partners: Clips) -> Clips:

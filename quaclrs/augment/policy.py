@@ -42,7 +42,7 @@ class Policy:
         return not self.augmentations and not self.random_placement
 
     def to_dict(self) -> dict[str, Any]:
-        """As `policy_from_dict` reads it."""
+        """The policy as a mapping, as `policy_from_dict` reads it."""
         augmentations = {name: dict(options) for name, options in self.augmentations.items()}
         return {"random_placement": self.random_placement, "salt": self.salt, **augmentations}
 

@@ -104,7 +104,7 @@ class TrainingData:
         )
 
     def has_heard(self, rows: Dataset, protocol: FoldProtocol | None) -> np.ndarray:
-        """Which rows of a built data set were heard, bool (rows,).
+        """Flag the rows of a built data set that were heard, bool (rows,).
 
         A recording is heard with any of its clips. The paper protocol, which splits recordings, asks for the clips.
         """
@@ -117,7 +117,7 @@ class TrainingData:
         return heard | np.isin(recordings, recordings[heard])
 
     def has_heard_files(self, files: Sequence[str]) -> np.ndarray:
-        """Which sound files were heard, bool (files,), by the ends of their paths, without the ending of the file."""
+        """Flag the sound files that were heard, bool (files,), by the ends of their paths, without their ending."""
         found = np.zeros(len(files), dtype=bool)
         for names_of, known in ((_names_of_file, self.clips), (_recordings_of_file, self.recordings)):
             names = [(place, name) for place, file in enumerate(files) for name in names_of(file)]
@@ -126,7 +126,7 @@ class TrainingData:
         return found
 
     def has_heard_contents(self, digests: Iterable[bytes]) -> np.ndarray:
-        """Which sounds were heard, bool (sounds,), by `flac_digest` of each as the builder would store it."""
+        """Flag the sounds that were heard, bool (sounds,), by `flac_digest` of each as the builder would store it."""
         return np.isin(_hashes_of_contents(digests), self.contents)
 
     @property

@@ -51,7 +51,7 @@ def _percent(evaluation: str) -> Callable[..., float]:
 
 
 def _gain(evaluation: str, figure: str = "accuracy") -> Callable[..., float]:
-    """Of an encoder over itself before training, in points."""
+    """Gain of an encoder over itself before training, in points."""
     return lambda run, *_: 100 * (run.of(evaluation)[figure] - run.of(f"random_{evaluation}")[figure])
 
 

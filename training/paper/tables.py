@@ -157,7 +157,7 @@ class PaperTable:
         return Training(column.against, tuple(sorted({**self.run, **row.run, **column.against_run}.items())))
 
     def trainings(self, backbones: Iterable[str]) -> dict[Training, str]:
-        """All of them that need no other backbone, each once, with the name under which the table prints it."""
+        """List the trainings that need no other backbone, each once, with the name under which the table prints it."""
         # A column against another backbone (Table 14's against MobileNet) does not make that one run uninvited.
         invited, named = {None, *backbones}, dict[Training, str]()
         for row in self.rows:

@@ -113,7 +113,7 @@ class EpochProgress:
 
     @property
     def clips_per_second(self) -> float:
-        """Of all processes."""
+        """Clips a second of all processes together."""
         return (self.clips - self._clips_before) * self._accelerator.num_processes / self.seconds
 
     @property

@@ -228,7 +228,7 @@ def _like(present: Any, saved: Any) -> Any:
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:
-    """Of every generator that a process has, as JSON."""
+    """State of every generator that a process has, as JSON."""
     numpy: Any = np.random.get_state(legacy=False)
     state: dict[str, Any] = {"python": random.getstate(), "numpy": {**numpy, "state": {**numpy["state"]}}}
     state["numpy"]["state"]["key"] = numpy["state"]["key"].tolist()
