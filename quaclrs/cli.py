@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
+from typing import Any
 
-from . import __version__
 from .commands.augment import add_augment_command
 from .commands.evaluate import add_evaluate_command
 from .commands.explain import add_explain_command
@@ -17,9 +19,19 @@ from .errors import CommandParser, report_user_errors
 from .extras import named_extra, require
 
 
+class _Version(argparse.Action):
+    """Prints the version; looking it up takes time, so nothing else does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from . import __version__
+
+        print(f"quaclrs {__version__}")
+        parser.exit()
+
+
 def make_parser() -> CommandParser:
     parser = CommandParser(prog="quaclrs", description="Classify urban sounds.")
-    parser.add_argument("--version", action="version", version=f"quaclrs {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_predict_command(commands)
     add_timeline_command(commands)
@@ -35,6 +47,7 @@ def make_parser() -> CommandParser:
 @report_user_errors
 def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # for PyTorch: see `training/__init__.py`
     if extra := getattr(options, "extra", None):
         require(extra)
     with named_extra():

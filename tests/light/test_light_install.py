@@ -132,7 +132,7 @@ def test_the_first_label_needs_no_library_that_takes_long_to_import(python) -> N
     code = """
 from quaclrs.cli import main
 main(["predict", sys.argv[1]])
-slow = ("scipy", "sklearn", "huggingface_hub", "httpx", "filelock", "asyncio")
+slow = ("huggingface_hub", "httpx", "httpx2", "filelock", "asyncio", "yaml", "tqdm", "importlib.metadata")
 print(*(name for name in slow if name in sys.modules))
 """
     lines = python(code, EXAMPLES[0]).stdout.splitlines()
