@@ -19,7 +19,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("errors", "labels", "code_version", "neighbours", "default_model"),
         ("files", "text_files"),
         ("locks",),
-        ("folds", "hub", "models", "dataset_checks"),
+        ("folds", "grouping", "hub", "models", "dataset_checks"),
         ("audio", "saved_model"),
         ("data", "auto"),
         ("augment",),

@@ -19,8 +19,7 @@ import soxr
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from quaclrs.errors import QuaclrsError
-
+from ..errors import QuaclrsError
 from .correlation import correlations, degrees_of_freedom, refined, whitened, whitening_filter
 from .seams import ClipEnds, SeamConfig, clip_ends, find_seams
 
