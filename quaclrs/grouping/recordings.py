@@ -230,7 +230,8 @@ def _alike(
         bounds = np.searchsorted(of_query, np.arange(1, len(block)))
         for template, columns in zip(block, np.split(owner[begin + column], bounds), strict=True):
             others = np.unique(columns)
-            yield template, others[others > template.clip]
+            if len(others := others[others > template.clip]):  # a template is whitened at length before it is compared
+                yield template, others
 
 
 def _matches(
