@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .data import load_urbansound13
     from .errors import QuaclrsError
     from .folds import FoldPlan
-    from .inference.pytorch import load_classifier
+    from .inference.loading import load_classifier
     from .labels import CLASS_NAMES
     from .models import (
         LogMelConfig,

@@ -144,8 +144,9 @@ def write_repository(
     model_class = QuaclrsModel if run.is_encoder else QuaclrsForAudioClassification
     source = run.path / "model"
     saved = open_saved_model(source, name=str(source))
+    saved.check_front_end()
     model: Any = saved.load(model_class)
-    extractor = QuaclrsFeatureExtractor(log_mel=saved.front_end_of_extractor())
+    extractor = QuaclrsFeatureExtractor(log_mel=saved.options["log_mel"])
     # Saving adds the class of the model itself; the encoder of a classifier loads from the same weights.
     model.config.auto_map = {"AutoModel": f"{QuaclrsModel.__module__.rpartition('.')[2]}.{QuaclrsModel.__name__}"}
     model.save_pretrained(folder)
