@@ -39,7 +39,7 @@ def choose(clips: Iterable[Clip], count: int) -> list[Clip]:
     chosen = []
     for kind in sorted(of_kind):
         taken: dict[str, int] = defaultdict(int)
-        ranked = []
+        ranked: list[tuple[int, int, Clip]] = []
         for clip in sorted(of_kind[kind], key=lambda clip: clip_key(clip[2])):
             ranked.append((taken[clip[1]], len(ranked), clip))
             taken[clip[1]] += 1

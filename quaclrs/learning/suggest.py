@@ -92,8 +92,8 @@ def suggest(
     features = normalize_parts(every[pool].astype(np.float32), parts_of(saved))
     chosen = pool[spread_out(need[pool], features, count)]
     return [
-        Suggestion(*places[i], classifier.labels[int(scores[i].argmax())], float(scores[i].max()), float(need[i]))
-        for i in chosen.tolist()
+        Suggestion(file, start, end, classifier.labels[int(row.argmax())], float(row.max()), float(of_window))
+        for (file, start, end), row, of_window in ((places[i], scores[i], need[i]) for i in chosen.tolist())
     ]
 
 
