@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from .data import load_urbansound13
     from .errors import QuaclrsError
     from .folds import FoldPlan
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
         QuaclrsForAudioClassification,
         QuaclrsModel,
     )
-
-try:
-    __version__ = version("quaclrs")
-except PackageNotFoundError:  # a checkout that was never installed
-    __version__ = "0+unknown"
 
 _MODULE_OF_NAME = {
     "CLASS_NAMES": "labels",
@@ -60,9 +55,23 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_MODULE_OF_NAME[name]}", __name__), name)
+    from .extras import named_extra
+
+    with named_extra():
+        return getattr(importlib.import_module(f".{_MODULE_OF_NAME[name]}", __name__), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # takes a tenth of the time to the first label
+
+    try:
+        return version("quaclrs")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from typing import Any
 
-from . import __version__
 from .commands.augment import add_augment_command
 from .commands.evaluate import add_evaluate_command
 from .commands.explain import add_explain_command
@@ -17,11 +18,22 @@ from .commands.search import add_search_command
 from .commands.suggest import add_suggest_command
 from .commands.timeline import add_timeline_command
 from .errors import CommandParser, report_user_errors
+from .extras import named_extra, require
+
+
+class _Version(argparse.Action):
+    """Prints the version; looking it up takes time, so nothing else does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from . import __version__
+
+        print(f"quaclrs {__version__}")
+        parser.exit()
 
 
 def make_parser() -> CommandParser:
     parser = CommandParser(prog="quaclrs", description="Classify urban sounds.")
-    parser.add_argument("--version", action="version", version=f"quaclrs {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_predict_command(commands)
     add_timeline_command(commands)
@@ -40,7 +52,10 @@ def make_parser() -> CommandParser:
 @report_user_errors
 def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
-    return options.run(options)
+    if extra := getattr(options, "extra", None):
+        require(extra)
+    with named_extra():
+        return options.run(options)
 
 
 if __name__ == "__main__":

@@ -128,6 +128,8 @@ class ClipTransform:
             clips = [decode_pcm(samples) for samples in rows[_PCM]]
         else:
             clips = [load_audio(audio["bytes"], rate, name=audio.get("path")) for audio in rows["audio"]]
+        if front_end := getattr(self.feature_extractor, "log_mel_config", None):  # others hear clips as they are
+            clips = [front_end.trim(clip) for clip in clips]
         if self.crop == "random" or self.augment is not None:
             clips = [self._draw(clip, rate, name) for clip, name in zip(clips, rows["clip_id"], strict=True)]
         batch: dict[str, Any] = {}

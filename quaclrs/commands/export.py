@@ -30,7 +30,7 @@ def add_export_command(commands: Any) -> None:
         "--calibration-clips", type=int, default=200, metavar="N", help="training clips to calibrate with (default 200)"
     )
     add("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run_export)
+    parser.set_defaults(run=run_export, extra="torch")
 
 
 def run_export(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from .reports.tables import percent
 #: False alarms an hour at which recall is told.
 ALARMS_PER_HOUR = (1, 10)
 
-_WITH_INTERVALS = ("accuracy", "accuracy_with_other", "kept", "false_alarms", "false_certain", "auroc")
+_WITH_INTERVALS = ("accuracy", "accuracy_with_other", "kept", "false_alarms", "false_certain", "auroc", "auroc_other")
 
 #: A score that people take for certain.
 _CERTAIN = 0.5
@@ -41,7 +41,7 @@ def open_set_figures(
         - `accuracy`: of the known clips where `other` is not allowed; `accuracy_with_other` where it is
         - `kept`: of the clips that are named rightly without `other`, those that still are with it
         - `false_alarms`: background clips that are named one of the classes; `false_certain`: by more than 0.5
-        - `auroc`: of the best class's score, known clips against background
+        - `auroc`: of the best class's score, known clips against background; `auroc_other`: of the score of `other`
         - `per_kind`: kind -> its share of false alarms
         - `at_alarms_per_hour`: `1`, `10` -> `threshold` of the best class's score, and `recall`, the known clips that
           are named rightly by at least that; both None where there is too little background to tell
@@ -72,6 +72,7 @@ def open_set_figures(
         "false_alarms": float(alarms.mean()),
         "false_certain": float((best[~known] > _CERTAIN).mean()),
         "auroc": float(roc_auc_score(known, best)),
+        "auroc_other": float(roc_auc_score(~known, probabilities[:, other])),
         "per_kind": {kind: float(alarms[of_background == kind].mean()) for kind in sorted(set(of_background.tolist()))},
         "at_alarms_per_hour": {
             str(count): _recall_at(count * seconds / 3600, best[~known], best[known], right)
@@ -90,7 +91,7 @@ def open_set_intervals(
     replicates: int = 500,
     confidence: float = 0.95,
 ) -> dict[str, list[float]]:
-    """Intervals of `accuracy`, `accuracy_with_other`, `kept`, `false_alarms`, `false_certain` and `auroc`.
+    """Intervals of `accuracy`, `accuracy_with_other`, `kept`, `false_alarms`, `false_certain` and both AUROCs.
 
     Args:
         labels, probabilities, class_names, kinds, seconds: as of `open_set_figures`.
@@ -130,7 +131,7 @@ def describe_open_set(figures: dict[str, Any]) -> str:
         f"with `other` allowed: accuracy {percent(figures['accuracy_with_other'])} "
         f"(of what was right {percent(figures['kept'])} stays); of {figures['background_clips']} clips of "
         f"{figures['kinds']} kinds that did not train {percent(figures['false_alarms'])} are named a class; "
-        f"AUROC {figures['auroc']:.3f}"
+        f"AUROC {figures['auroc']:.3f}, by `other` {figures['auroc_other']:.3f}"
     )
 
 

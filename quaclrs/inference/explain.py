@@ -157,13 +157,17 @@ def worth_of_cells(classifier: TorchClassifier, waveform: torch.Tensor, place: i
         margins.append(
             margin(classifier, cells.with_gains(waveform, -DELETED * deleted.to(waveform.device)), place).cpu()
         )
-    deletions, lost = torch.cat(drawn), -torch.cat(margins)
+    # Of a cell near the floor little can be taken away, and of silence nothing.
+    level = classifier.log_mel_config.top_db * classifier.model.quaclrs.log_mel(waveform[None])[0].cpu()
+    loss = torch.nn.functional.adaptive_avg_pool2d(level.clamp(max=DELETED)[None] / DELETED, (BANDS, STEPS)).flatten()
+    deletions, lost = torch.cat(drawn) * loss, -torch.cat(margins)
     deletions, lost = deletions - deletions.mean(0), lost - lost.mean()
     places = torch.cartesian_prod(torch.arange(BANDS), torch.arange(STEPS)).float()
     alike = torch.exp(-torch.cdist(places, places).square() / 2)  # a deviation of one cell
     explained = deletions @ alike @ deletions.T
     noise = _NOISE * explained.diag().mean() * torch.eye(len(explained))
-    return (alike @ deletions.T @ torch.linalg.solve(explained + noise, lost)).unflatten(0, (BANDS, STEPS))
+    worth = alike @ deletions.T @ torch.linalg.solve(explained + noise, lost)
+    return (loss * worth).unflatten(0, (BANDS, STEPS))
 
 
 def margin(classifier: TorchClassifier, waveforms: torch.Tensor, place: int) -> torch.Tensor:

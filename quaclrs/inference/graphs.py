@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import QuaclrsError, first_line_of
+from ..extras import named_extra
 from .quantization import quiet_logging
 
 if TYPE_CHECKING:
@@ -35,13 +36,10 @@ def traced(module: nn.Module, inputs: torch.Tensor, name: str, output: str, opti
         optimize: fold what is constant, weights too.
 
     Raises:
-        QuaclrsError: ONNX is not installed, or the architecture cannot be exported.
+        QuaclrsError: a library is missing, or the architecture cannot be exported.
     """
-    try:
-        import onnxruntime  # noqa: F401 - what the graph is compared by
+    with named_extra():
         import onnxscript  # noqa: F401 - what torch exports by
-    except ImportError as error:
-        raise QuaclrsError('export needs ONNX; pip install "quaclrs[torch]"') from error
     try:
         with quiet_logging(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")

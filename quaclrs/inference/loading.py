@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from ..errors import QuaclrsError
+from ..extras import MissingLibraryError, named_extra
 from ..saved_model import GRAPH, find_model_folder
 
 if TYPE_CHECKING:
@@ -64,16 +65,21 @@ def load_classifier(
     if device and backend == "onnx":
         raise QuaclrsError("device has no use with the backend onnx, which runs on the CPU; leave it out")
     if backend == "auto":
-        has_graph = not device and (find_model_folder(path_or_repo) / GRAPH).is_file()
-        backend = "onnx" if has_graph and find_spec("onnxruntime") else "torch"
+        has_graph = (find_model_folder(path_or_repo) / GRAPH).is_file()
+        if not has_graph and not find_spec("torch"):
+            raise MissingLibraryError(
+                f"model {path_or_repo} has no {GRAPH} for ONNX Runtime, and PyTorch, which could run it, is not "
+                'installed; pip install "quaclrs[torch]", or ask for a model with a graph'
+            )
+        backend = "onnx" if has_graph and not device and find_spec("onnxruntime") else "torch"
     if backend == "onnx":
         from .onnx import load_onnx_classifier
 
         return load_onnx_classifier(path_or_repo, threads=threads)
-    from transformers.utils.logging import disable_progress_bar
+    with named_extra():
+        from transformers.utils.logging import disable_progress_bar
 
-    from .pytorch import load_torch_classifier
-
+        from .pytorch import load_torch_classifier
     disable_progress_bar()  # of the loading of weights, which takes no time
     if threads:
         import torch

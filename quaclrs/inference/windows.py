@@ -118,7 +118,7 @@ def middle_of(
         recording = read_mono(opened, name, longest, channel)
         waveform = recording.mono(rate)
     total = len(waveform) / rate + recording.cut_frames / recording.sampling_rate
-    waveform = front_end.fit(waveform)[: len(waveform)]
+    waveform = front_end.cut(waveform)
     return Window((total - len(waveform) / rate) / 2, waveform, rate, total)
 
 

@@ -59,7 +59,7 @@ class LogMelConfig:
         top_db: decibels kept below the loudest cell; they are scaled to [0, 1].
         image_size: height and, without `image_width`, width of the picture that the backbone sees, in pixels.
         pad_mode: how a shorter clip is filled up: `zeros` puts silence after it (paper, section 3), `repeat` plays it
-            again and again, so that its length does not show.
+            again and again, so that its length does not show, nor silence (`silence_dbfs`) before and after it.
         win_length: length of the Hann window in samples, in the middle of the FFT's.
         power: what of the spectrum the bands weigh: its power (2), or its magnitude (1), squared after that.
         mel_scale: `slaney`, or `htk` for O'Shaughnessy's formula.
@@ -153,11 +153,24 @@ class LogMelConfig:
 
     def fit(self, waveform: np.ndarray) -> np.ndarray:
         """Cut a waveform (samples,) from its centre, or fill it up by `pad_mode`, to exactly `n_samples`."""
+        waveform = self.cut(self.trim(waveform))
         missing = self.n_samples - len(waveform)
-        if missing <= 0:
-            start = -missing // 2
-            return waveform[start : start + self.n_samples]
         return np.resize(waveform, self.n_samples) if self.pad_mode == "repeat" else np.pad(waveform, (0, missing))
+
+    def cut(self, waveform: np.ndarray) -> np.ndarray:
+        """The `n_samples` in the middle of a waveform (samples,), or all of a shorter one."""
+        start = max(0, len(waveform) - self.n_samples) // 2
+        return waveform[start : start + self.n_samples]
+
+    def trim(self, waveform: np.ndarray) -> np.ndarray:
+        """A waveform (samples,) without the silence before and after its sound, where `pad_mode` is `repeat`.
+
+        Archives fill short sounds up with digital silence. It would tell the archive, as a clip's length would.
+        """
+        audible = np.abs(waveform) > self.silent_peak
+        if self.pad_mode != "repeat" or not audible.any():
+            return waveform
+        return waveform[audible.argmax() : len(waveform) - audible[::-1].argmax()]
 
     def heard_at(self, sampling_rate: int) -> LogMelConfig:
         """The same bands of waveforms of a higher rate, a whole multiple of this one, without resampling.

@@ -17,6 +17,7 @@ from quaclrs.augment.noise_recordings import NoiseRecording, find_noise
 from quaclrs.code_version import DECODING, code_version
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import OTHER
+from quaclrs.models import LogMelConfig
 
 #: Windows that are taken of a long recording, spread evenly over it.
 _MOST_WINDOWS = 8
@@ -144,9 +145,12 @@ def kind_of(clip_id: str) -> str:
 def _decoded(found: Sequence[NoiseRecording], kinds: Sequence[str], sampling_rate: int, seconds: float) -> Dataset:
     """Rows of windows as 16-bit FLAC, in the cache of `datasets`: made once for these files and this code."""
 
+    # Most of a short sound's clip can be digital silence, which is none of its kind.
+    sounding = LogMelConfig(pad_mode="repeat")
+
     def rows(state: str) -> Iterator[dict[str, Any]]:
         for recording, kind in zip(found, kinds, strict=True):
-            waveform = recording.read(sampling_rate)
+            waveform = sounding.trim(recording.read(sampling_rate))
             name = f"{BACKGROUND}/{kind}/{Path(recording.name).stem}"
             for number, window in enumerate(_windows(waveform, round(seconds * sampling_rate))):
                 clip_id = f"{name}/window-{number}" if number else name

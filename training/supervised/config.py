@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -41,6 +42,9 @@ class SupervisedConfig(TrainingConfig):
     )
     patch_overlap: float = option(
         0.0, "share of a patch that the next holds too, for backbones of patches (yamnet)", at_least=0, at_most=0.9
+    )
+    encoder_scales: str = option(
+        "", "factors of the standardised embeddings of A+B, with commas: 0.5,1 trusts A less; all alike where empty"
     )
     background: str | None = option(
         None, "folder of sounds that are none of the classes, a folder a kind: the class `other` is trained on them"
@@ -89,6 +93,23 @@ class SupervisedConfig(TrainingConfig):
         without = tuple(filter(None, self.background_without.split(",")))
         return BackgroundFolder(self.background, without) if self.background else None
 
+    @property
+    def factors_of_encoders(self) -> list[float]:
+        """`encoder_scales` as numbers; empty where there are none.
+
+        Raises:
+            QuaclrsError: they are not one positive number an encoder.
+        """
+        try:
+            factors = [float(factor) for factor in filter(None, self.encoder_scales.split(","))]
+        except ValueError:
+            factors = [math.nan]
+        if factors and (len(factors) != len(self.backbone_names) or not all(0 < f < math.inf for f in factors)):
+            raise QuaclrsError(
+                f"--encoder-scales {self.encoder_scales}: give a number above 0 for each encoder of {self.backbone}"
+            )
+        return factors
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.augment_on is None:
@@ -129,6 +150,8 @@ class SupervisedConfig(TrainingConfig):
                     raise QuaclrsError(
                         f"{flag_of(name)} has no use with --mode linear_probe, which trains only the head"
                     )
+        if self.factors_of_encoders and self.mode != "linear_probe":
+            raise QuaclrsError("--encoder-scales has no use without --mode linear_probe; leave it out")
         if self.background_without and not self.background:
             raise QuaclrsError("--background-without has no use without --background; leave it out")
         if self.fill_per_fold and self.background:

@@ -54,6 +54,7 @@ def write_release_card(
         "class_list": ", ".join(summary["class_names"]),
         "temperature": f"{metrics['temperature']:.2f}",
         "clips": f"{metrics['clips']:,}",
+        "background": f", and on {n:,} clips of other sounds" if (n := metrics["background_clips"]) else "",
         "scope": summary["scope"],
         "figures": markdown_table(["figure", "mean", "interval"], rows),
         "per_class": class_table(summary["per_class"], {"support": "clips", "recordings": "recordings"}),

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from quaclrs.models import QuaclrsForAudioClassification
+from quaclrs.models import QuaclrsForAudioClassification, QuaclrsModel
 
 from ..clips.embeddings import embed_split
 from ..clips.splits import Split, Splits
@@ -92,18 +92,28 @@ def probe_on_embeddings(
         )
         for name, split in (held_out_splits(splits, config.seed) if hold_out else {}).items()
     }
-    probe = EmbeddingClassifier(model.classifier, train.dataset.values)
+    scale = encoder_scale(config, model.quaclrs)
+    probe = EmbeddingClassifier(model.classifier, train.dataset.values, scale)
 
     def whole(trained: EmbeddingClassifier) -> QuaclrsForAudioClassification:
         if model.config.standardize:  # the encoder does what the probe did, by the same figures
             model.cpu().quaclrs.standardize_by(train.dataset.values)
             layer = trained.cpu().linear
+            layer.weight.data *= scale
         else:
             layer = trained.cpu().classifier()
         model.cpu().classifier.load_state_dict(layer.state_dict())
         return model
 
     return Trainable(probe, param_groups_weight_decay(probe, config.weight_decay), train, held_out, 0, whole)
+
+
+def encoder_scale(config: SupervisedConfig, encoder: QuaclrsModel) -> torch.Tensor:
+    """The factor of each dimension of the embedding (hidden_size,), by `--encoder-scales`."""
+    others: Any = encoder.more_encoders
+    sizes = [network.hidden_size for network in (encoder.backbone, *others)]
+    factors = config.factors_of_encoders or [1.0] * len(sizes)
+    return torch.cat([torch.full((size,), factor) for size, factor in zip(sizes, factors, strict=True)])
 
 
 class EmbeddingClassifier(nn.Module):
@@ -115,15 +125,16 @@ class EmbeddingClassifier(nn.Module):
     Args:
         linear: the classifier to begin with.
         embeddings: (clips, hidden_size) of the training split.
+        scale: (hidden_size,), of each dimension once it is standardised: weights of larger ones decay less.
     """
 
-    def __init__(self, linear: nn.Linear, embeddings: torch.Tensor) -> None:
+    def __init__(self, linear: nn.Linear, embeddings: torch.Tensor, scale: torch.Tensor | float = 1.0) -> None:
         super().__init__()
         self.linear = copy.deepcopy(linear)
         deviation, mean = torch.std_mean(embeddings, dim=0, correction=0)
         self.register_buffer("mean", mean)
         # A dead dimension stays as it is.
-        self.register_buffer("deviation", torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
+        self.register_buffer("deviation", torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)) / scale)
         self.mean: torch.Tensor
         self.deviation: torch.Tensor
 

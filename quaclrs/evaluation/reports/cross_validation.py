@@ -121,6 +121,7 @@ def open_set_table(figures: Mapping[str, Any]) -> str:
         "false_alarms": "background named one of the classes",
         "false_certain": "background named one with a score above 0.5",
         "auroc": "AUROC of the best score, classes against background",
+        "auroc_other": "AUROC of the score of `other`",
     }
     intervals = figures.get("intervals", {})
     rows = [[text, percent(figures[name]), percent_range(intervals.get(name))] for name, text in names.items()]

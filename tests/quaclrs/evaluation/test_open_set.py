@@ -36,6 +36,7 @@ def test_the_figures_are_those_that_one_counts_by_hand() -> None:
     assert found["per_kind"] == {"rain": 0.5, "cat": 1.0}
     best = [0.7, 0.3, 0.7, 0.8, 0.6, 0.2, 0.4]
     assert found["auroc"] == pytest.approx(roc_auc_score([1, 1, 1, 1, 0, 0, 0], best))
+    assert found["auroc_other"] == pytest.approx(roc_auc_score([0, 0, 0, 0, 1, 1, 1], SCORES[:, -1]))
 
 
 def test_so_little_background_does_not_tell_of_one_alarm_an_hour() -> None:

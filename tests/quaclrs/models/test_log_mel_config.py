@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from librosa_log_mel import SPEECH_FRONT_END
 
@@ -94,3 +95,21 @@ def test_an_unknown_word_is_refused_with_those_that_are_known(option: str, value
 def test_an_unknown_way_to_pad_is_refused() -> None:
     with pytest.raises(ValueError, match="pad_mode is 'reflect'; choose zeros or repeat"):
         LogMelConfig(pad_mode="reflect")
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (0, 3000), (5000, 0), (70_000, 70_000), (200_000, 300_000)])
+def test_silence_that_fills_a_sound_up_changes_nothing_where_sounds_are_repeated(before: int, after: int) -> None:
+    sound = np.random.default_rng(0).normal(0, 0.1, 30_000).astype(np.float32)
+    filled = np.concatenate([np.zeros(before, np.float32), sound, np.full(after, 2e-5, np.float32)])
+
+    fitted = LogMelConfig(pad_mode="repeat").fit(filled)
+
+    np.testing.assert_array_equal(fitted, np.tile(sound, 7)[:192_000])
+
+
+def test_silence_is_kept_within_a_sound_and_where_short_sounds_are_filled_up_with_it() -> None:
+    sound = np.array([0, 0.5, 0, 0, -0.5, 0], dtype=np.float32)
+
+    assert LogMelConfig(pad_mode="repeat").fit(sound)[:8].tolist() == [0.5, 0, 0, -0.5, 0.5, 0, 0, -0.5]
+    assert LogMelConfig().fit(sound)[:8].tolist() == [*sound.tolist(), 0, 0]
+    assert not LogMelConfig(pad_mode="repeat").fit(np.zeros(10, np.float32)).any()

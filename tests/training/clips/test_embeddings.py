@@ -30,17 +30,18 @@ from training.supervised.trainable import EmbeddingClassifier
 from training.train_supervised import train
 
 
-def test_the_folded_classifier_gives_the_same_logits_on_embeddings_as_they_are():
+@pytest.mark.parametrize("factors", [torch.ones(40), torch.linspace(0.1, 2, 40)])
+def test_the_folded_classifier_gives_the_same_logits_on_embeddings_as_they_are(factors):
     generator = torch.Generator().manual_seed(0)
     # Scales as apart as those of a network, one dimension that never moves, and means far from 0.
     scales = torch.logspace(-3, 3, 40)
     embeddings = (torch.randn(200, 40, generator=generator) + 2) * scales
     embeddings[:, 7] = 5.0
-    classifier = EmbeddingClassifier(nn.Linear(40, 13), embeddings)
+    classifier = EmbeddingClassifier(nn.Linear(40, 13), embeddings, factors)
     x, weight, bias = (t.detach().double().numpy() for t in (embeddings, *classifier.linear.parameters()))
     deviation = x.std(axis=0)
     deviation[7] = 1
-    expected = (x - x.mean(axis=0)) / deviation @ weight.T + bias
+    expected = (x - x.mean(axis=0)) / deviation * factors.numpy() @ weight.T + bias
     with torch.no_grad():
         np.testing.assert_allclose(classifier(embeddings).logits.numpy(), expected, atol=1e-4)
         np.testing.assert_allclose(classifier.classifier()(embeddings).numpy(), expected, atol=1e-4)

@@ -8,7 +8,7 @@ import pytest
 from quaclrs.augment import load_policies
 from quaclrs.augment.policy import variant_policy
 from quaclrs.augment.variants import VARIANTS
-from quaclrs.models.backbones import PAPER_BACKBONES
+from quaclrs.models import PAPER_BACKBONES
 from training.paper.plan import Request, plan_table
 from training.paper.tables import CONFIGS, SSL_TABLES, SUPERVISED_TABLES, load_table
 from training.runs.options import read_options_file

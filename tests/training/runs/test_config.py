@@ -153,6 +153,8 @@ BOUNDS = {
     "freeze_stages": ([-1, 0.5], [0, 1]),
     "label_smoothing": ([-0.1, 1], [0, 0.9]),
     "patience": ([-1], [0]),
+    "patch_overlap": ([-0.1, 0.91], [0, 0.5]),
+    "background_mixtures": ([-1, 0.5], [0, 3]),
 }
 
 
@@ -188,6 +190,14 @@ def test_a_switch_is_true_or_false(name, value):
 def test_a_choice_that_there_is_not_is_refused_with_those_that_there_are(name):
     with pytest.raises(QuaclrsError, match=f"^--{name.replace('_', '-')} is 'neither'; choose .+, .+$"):
         supervised(**{name: "neither"})
+
+
+@pytest.mark.parametrize("scales", ["1", "1,2,3", "1,0", "1,-1", "1,x", "nan,1", "inf,1"])
+def test_scales_are_one_positive_number_an_encoder(scales):
+    given = {"mode": "linear_probe", "backbone": "tf_efficientnet_lite0+yamnet"}
+    with pytest.raises(QuaclrsError, match=f"^--encoder-scales {scales}: give a number above 0 for each encoder"):
+        supervised(**given, encoder_scales=scales)
+    assert supervised(**given, encoder_scales="0.5,2").factors_of_encoders == [0.5, 2]
 
 
 TRANSFER = {"mode": "finetune"}

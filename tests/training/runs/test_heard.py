@@ -33,10 +33,11 @@ def options(sample: Path, fold: int = 2, protocol: str = "strict", **given: Any)
 def splits_of(dataset, config: SupervisedConfig, hold_out: bool = True) -> Any:
     """As much of a run's splits as is looked at."""
     plan = plan_folds(dataset, config.test_fold, config.protocol)
-    rows = {name: SimpleNamespace(rows=dataset.select(getattr(plan, name))) for name in ("train", "validation", "test")}
+    rows = {name: dataset.select(getattr(plan, name)) for name in ("train", "validation", "test")}
     if not hold_out:
-        rows["train"].rows = dataset
-    return SimpleNamespace(**rows, plan=plan, fingerprint="f", synthetic=True, leak="")
+        rows["train"] = dataset
+    splits = {name: SimpleNamespace(rows=clips, sounds=clips) for name, clips in rows.items()}
+    return SimpleNamespace(**splits, plan=plan, fingerprint="f", synthetic=True, leak="")
 
 
 def model_of(folder: Path, training_data: dict[str, Any] | None) -> Path:
@@ -92,7 +93,7 @@ def test_what_an_encoder_heard_is_united_with_what_the_run_hears(trained, datase
     first = trained(2, "strict")
     config = options(sample_dataset, init_from=str(first))
     few = splits_of(dataset, config)
-    few.train.rows = few.train.rows.select(range(5))
+    few.train.sounds = few.train.sounds.select(range(5))
     heard = TrainingData.of_model(heard_after(config, few))
     assert [training["clips"] for training in heard.trainings] == [len(splits_of(dataset, config).train.rows), 5]
     assert heard.complete

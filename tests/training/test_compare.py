@@ -1,0 +1,71 @@
+"""Cross-validations side by side: gains and intervals are those of the same clips."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quaclrs import load_urbansound13
+from quaclrs.data import class_names
+from quaclrs.evaluation.result_files import write_predictions
+from training.compare import main
+
+
+@pytest.fixture(scope="module")
+def clips(sample_dataset):
+    rows = load_urbansound13(sample_dataset)
+    rows = rows.select(np.flatnonzero(np.isin(rows["fold"][:], [1, 2])))
+    return sample_dataset, rows["clip_id"][:], rows["fold"][:], np.asarray(rows["label"][:]), class_names(rows)
+
+
+def cross_validation(folder: Path, clips, wrong: int, seeds=(0,)) -> str:
+    """As much of a cross-validation as is looked at; the first `wrong` clips of each fold are named wrongly."""
+    dataset, ids, folds, labels, names = clips
+    folds = np.asarray(folds)
+    for fold in (1, 2):
+        rows = np.flatnonzero(folds == fold)
+        for seed in seeds:
+            run = folder / f"fold-{fold}-seed-{seed}"
+            run.mkdir(parents=True)
+            (run / "config.yaml").write_text(f"dataset: {dataset}\n")
+            scores = np.eye(len(names))[(labels[rows] + (np.arange(len(rows)) < wrong)) % len(names)]
+            write_predictions(
+                run / "predictions.csv", [ids[row] for row in rows], [fold] * len(rows), labels[rows], scores, names
+            )
+    right = 1 - 2 * wrong / len(ids)
+    summary = {"figures": {"accuracy": {"pooled": right}}, "over_recordings": {"all": {"value": right}}}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return str(folder)
+
+
+def test_gains_are_those_that_one_counts(clips, tmp_path, capsys) -> None:
+    worse, better = cross_validation(tmp_path / "worse", clips, 4), cross_validation(tmp_path / "better", clips, 1)
+    same = cross_validation(tmp_path / "same", clips, 4)
+
+    assert main([worse, better, same]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert header[:2] == ["recipe", "accuracy"] and [row[0] for row in rows] == ["worse", "better", "same"]
+    gain, low, _, high = rows[1][2].replace("(", "").replace(")", "").split()
+    assert float(gain) == pytest.approx(100 * 6 / len(clips[1]), abs=0.05)
+    assert 0 <= float(low) <= float(gain) <= float(high)
+    assert (rows[0][2], rows[2][2]) == ("–", "+0.0 (+0.0 to +0.0)")
+
+
+def test_what_cannot_be_compared_is_told_in_one_line(clips, tmp_path, capsys) -> None:
+    whole = cross_validation(tmp_path / "whole", clips, 1)
+    half = cross_validation(tmp_path / "half", clips, 1)
+    (tmp_path / "half" / "fold-2-seed-0" / "predictions.csv").unlink()
+    uneven = cross_validation(tmp_path / "uneven", clips, 1, seeds=(0, 1))
+    (tmp_path / "uneven" / "fold-2-seed-1" / "predictions.csv").unlink()
+    for folders, words in (
+        ([whole, str(tmp_path)], "holds no summary.json"),
+        ([whole, half], "half and whole tested different clips"),
+        ([whole, uneven], "lacks predictions of some folds or seeds"),
+    ):
+        assert main(folders) == 2
+        assert words in capsys.readouterr().err
