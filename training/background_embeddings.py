@@ -21,7 +21,6 @@ from quaclrs.data import load_urbansound13
 from quaclrs.errors import CommandParser, report_user_errors
 from quaclrs.inference.loading import load_classifier
 from quaclrs.learning.background import Background, save_background
-from quaclrs.learning.embeddings import digest_of_encoder
 from quaclrs.saved_model import open_saved_model
 
 #: Clips of a kind.
@@ -80,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     classes = choose(sounds_of_dataset(options.dataset), _CLIPS)
     sounds = [clip[3] for clip in folder] + [rows[clip[3]]["audio"]["bytes"] for clip in classes]
     kinds = np.array([clip[0] for clip in (*folder, *classes)])
-    save_background(options.output, Background(classifier.embed(sounds), kinds), digest_of_encoder(saved))
+    save_background(options.output, Background(classifier.embed(sounds), kinds), saved)
     size = options.output.stat().st_size
     print(f"{options.output}: {len(kinds)} clips of {len(set(kinds))} kinds, {size / 1e6:.2f} MB")
     return 0

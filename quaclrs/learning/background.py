@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..default_model import DEFAULT_MODEL
+from ..saved_model import SavedModel
+from .embeddings import STATISTICS, digest_of_encoder
 
 #: File of the background beside the model in the package.
 BACKGROUND = "background.npz"
@@ -32,29 +34,47 @@ class Background:
         return Background(self.vectors[kept], self.kinds[kept])
 
 
-def packaged_background(encoder: str, folder: Path = DEFAULT_MODEL) -> Background | None:
+def packaged_background(saved: SavedModel, folder: Path = DEFAULT_MODEL) -> Background | None:
     """The background in the package; None where it was made by another encoder, or is not there.
 
+    It serves whatever statistics a model's embeddings are standardised by.
+
     Args:
-        encoder: what `digest_of_encoder` says of the model's.
+        saved: the model whose embeddings are wanted.
         folder: where it lies.
     """
     if not (folder / BACKGROUND).is_file():
         return None
     with np.load(folder / BACKGROUND, allow_pickle=False) as found:
-        if str(found["encoder"]) != encoder:
+        if str(found["encoder"]) != digest_of_encoder(saved, with_statistics=False):
             return None
-        vectors = found["values"].astype(np.float32) * found["scales"].astype(np.float32)
-        return Background(vectors, found["kinds"].astype(str))
+        vectors = found["values"].astype(np.float32) * found["scales"]
+        then, now = (found["mean"], found["deviation"]), _statistics(saved)
+        return Background((vectors * then[1] + then[0] - now[0]) / now[1], found["kinds"].astype(str))
 
 
-def save_background(file: Path, background: Background, encoder: str) -> None:
+def save_background(file: Path, background: Background, saved: SavedModel) -> None:
     """Write background in 8 bits: of each clip, its largest number is 127."""
+    mean, deviation = _statistics(saved)
     scales = np.abs(background.vectors).max(axis=1, keepdims=True) / 127
     values = np.round(background.vectors / np.maximum(scales, 1e-12)).astype(np.int8)
     np.savez_compressed(
-        file, values=values, scales=scales.astype(np.float32), kinds=background.kinds.astype(str), encoder=encoder
+        file,
+        values=values,
+        scales=scales.astype(np.float32),
+        kinds=background.kinds.astype(str),
+        mean=mean,
+        deviation=deviation,
+        encoder=digest_of_encoder(saved, with_statistics=False),
     )
+
+
+def _statistics(saved: SavedModel) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation by which a model's embeddings are standardised; 0 and 1 where they are not."""
+    if not saved.options.get("standardize"):
+        return np.zeros(1, np.float32), np.ones(1, np.float32)
+    arrays = saved.arrays()
+    return arrays[STATISTICS[0]], arrays[STATISTICS[1]]
 
 
 def plain(name: str) -> str:

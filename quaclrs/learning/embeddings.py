@@ -36,6 +36,9 @@ _IN_ONE = 1.5
 #: Files that are decoded ahead of the network, and windows that go through it at once.
 _AHEAD, _BATCH = 16, 8
 
+#: Weights by which embeddings are standardised.
+STATISTICS = (f"{BASE}feature_mean", f"{BASE}feature_deviation")
+
 #: Part of a cache's key: changes where the same sound would give other windows.
 _VERSION = "1"
 
@@ -75,14 +78,19 @@ def cache_folder() -> Path:
     return Path(os.path.expanduser(HF_HOME)) / "quaclrs" / "windows"
 
 
-def digest_of_encoder(saved: SavedModel) -> str:
-    """Names an encoder: its options and weights, whatever classes are told from its embeddings."""
+def digest_of_encoder(saved: SavedModel, with_statistics: bool = True) -> str:
+    """Names an encoder: its options and weights, whatever classes are told from its embeddings.
+
+    Args:
+        saved: the model.
+        with_statistics: by which embeddings are standardised, too.
+    """
     digest = hashlib.sha256(repr(sorted(encoder_of(saved.options).items())).encode())
     content = (saved.folder / WEIGHTS).read_bytes()
     from safetensors import deserialize
 
     for name, entry in sorted(deserialize(content)):
-        if name.startswith(BASE):
+        if name.startswith(BASE) and (with_statistics or name not in STATISTICS):
             digest.update(f"{name} {entry['dtype']} {entry['shape']}".encode())
             digest.update(entry["data"])
     return digest.hexdigest()[:32]

@@ -103,11 +103,10 @@ def learn(
     if base.options.get("problem_type") == "multi_label_classification":
         raise QuaclrsError(f"{base.name} gives several labels a clip; learn from a model that gives one")
     classifier = load_classifier(options.model)
-    encoder = digest_of_encoder(base)
-    embedder = Embedder(classifier, encoder, options.cache or cache_folder())
+    embedder = Embedder(classifier, digest_of_encoder(base), options.cache or cache_folder())
     clips = Clips.of(sounds, embedder, progress)
     labels = _labels_of(clips, base if options.keep_classes else None)
-    background = _background(options, embedder, encoder, labels, progress)
+    background = _background(options, embedder, base, labels, progress)
     unlabelled = None if options.unlabelled is None else _unlabelled(options.unlabelled, embedder, progress)
     learner = Learner(
         base, labels, clips, background, options.head, options.keep_classes, options.by_content, unlabelled
@@ -135,12 +134,12 @@ def _labels_of(clips: Clips, base: SavedModel | None) -> list[str]:
 
 
 def _background(
-    options: LearnOptions, embedder: Embedder, encoder: str, labels: Sequence[str], progress: bool | None
+    options: LearnOptions, embedder: Embedder, base: SavedModel, labels: Sequence[str], progress: bool | None
 ) -> Background:
     """Background that came with the package, without kinds that have the name of a class, and that of folders."""
     vectors: list[np.ndarray] = []
     kinds: list[str] = []
-    own = packaged_background(encoder) if options.own_background else None
+    own = packaged_background(base) if options.own_background else None
     if options.own_background and own is None and not options.background:
         told = "no background comes with this encoder, so every sound will be called one of the classes"
         warnings.warn(f"{told}; give --background DIR", QuaclrsWarning, stacklevel=3)

@@ -111,7 +111,7 @@ def test_classes_are_added_to_those_of_the_base(tmp_path, cache, shared_data):
 
 
 def test_the_background_in_the_package_is_of_the_encoder_in_the_package():
-    background = packaged_background(digest_of_encoder(open_saved_model()))
+    background = packaged_background(open_saved_model())
     assert background is not None
     assert len(set(background.kinds.tolist())) > 30
     assert np.isfinite(background.vectors).all()
