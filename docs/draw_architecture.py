@@ -44,10 +44,10 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("supervised", "ssl"),
         ("paper",),
         ("train_supervised", "train_ssl", "imagenet_weights"),
-        ("background_embeddings", "cross_validate", "release", "label_efficiency", "reproduce"),
+        ("background_embeddings", "compare", "cross_validate", "release", "label_efficiency", "reproduce"),
         ("push", "quickstart"),
     ),
-    "spaces": (("analysis", "app", "push"),),
+    "spaces": (("analysis", "app", "own_sounds", "push"),),
     "benchmarks": (("benchmarks",),),
 }
 

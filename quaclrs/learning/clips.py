@@ -35,7 +35,7 @@ class Clips:
         parts = [Part(sound.file, sound.start, sound.end) for sound in sounds]
         for sound, found in zip(sounds, embedded(embedder, parts, "listening", progress), strict=True):
             if isinstance(found, AudioError):
-                left_out[sound.name] = str(found)
+                left_out[sound.name] = str(found).replace(str(sound.file), sound.name)
             elif not found.levels.any():
                 left_out[sound.name] = f"{sound.name} is silent"
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 import os
@@ -38,6 +39,7 @@ class LabelledSound:
         label: its class.
         start, end: seconds of the part; None where the label is of the whole file.
         recording: the recording that it was cut from; None where nobody says so.
+        root: folder that the file is named from, so that a report tells no more of a disk than it must.
     """
 
     file: Path
@@ -45,11 +47,14 @@ class LabelledSound:
     start: float | None = None
     end: float | None = None
     recording: str | None = None
+    root: Path | None = None
 
     @property
     def name(self) -> str:
-        """The file, and the part of it."""
-        return str(self.file) if self.start is None else f"{self.file} ({self.start:g} to {self.end:g} s)"
+        """The file, from its root if it has one, and the part of it."""
+        inside = self.root is not None and self.root in self.file.parents
+        file = self.file.relative_to(self.root) if inside and self.root is not None else self.file
+        return str(file) if self.start is None else f"{file} ({self.start:g} to {self.end:g} s)"
 
 
 def read_labelled(source: str | os.PathLike[str]) -> list[LabelledSound]:
@@ -80,6 +85,8 @@ def read_labelled(source: str | os.PathLike[str]) -> list[LabelledSound]:
     for sound in found:
         if not sound.label.strip() or not sound.label.isprintable():
             raise QuaclrsError(f"{sound.name} has the label {sound.label!r}, which cannot be shown; rename it")
+    root = path if path.is_dir() else path.parent
+    found = [dataclasses.replace(sound, root=root) for sound in found]
     return sorted(found, key=lambda sound: (str(sound.file), sound.start or 0.0, sound.label))
 
 

@@ -74,6 +74,9 @@ def test_encoder_and_licence_are_those_of_the_base(learned):
     card = (learned.folder / "README.md").read_text(encoding="utf-8")
     assert "license: cc-by-nc-4.0" in card
     assert "| hum " in card
+    for file in learned.folder.glob("*.[jhmR]*"):
+        if file.suffix in (".json", ".html", ".md"):
+            assert str(learned.folder.parent.parent) not in file.read_text(encoding="utf-8"), file  # no place of a disk
     assert own.options.get("training_data") is None  # of the base's classifier, which is gone
 
 
