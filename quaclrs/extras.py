@@ -16,7 +16,7 @@ _MODULES = {
         *("onnx", "onnx_ir", "onnxscript"),
     ),
     "train": (
-        *("accelerate", "datasets", "evaluate", "librosa", "lightly", "pandas", "pyarrow", "scipy"),
+        *("accelerate", "datasets", "evaluate", "librosa", "lightly", "pandas", "pyarrow"),
         *("sklearn", "threadpoolctl"),
     ),
     "space": ("gradio", "starlette"),

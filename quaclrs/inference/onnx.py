@@ -71,7 +71,10 @@ def _head_of(saved: SavedModel, weights: Mapping[str, np.ndarray]) -> LinearHead
     classes = len(saved.labels)
     if not classes or weight.ndim != 2 or len(weight) != classes or bias.shape != (classes,):
         raise QuaclrsError(f"{saved.name} has no classifier of its {classes} classes; give one that was trained")
-    return LinearHead(weight, bias, saved.options.get("problem_type") == "multi_label_classification")
+    parts = tuple(saved.options.get("normalized_parts") or ())
+    if parts and sum(parts) != weight.shape[1]:
+        raise QuaclrsError(f"{saved.name}: normalized_parts do not add up to {weight.shape[1]}; learn it anew")
+    return LinearHead(weight, bias, saved.options.get("problem_type") == "multi_label_classification", parts)
 
 
 def _load_export(folder: Path, int8: bool, threads: int) -> OnnxClassifier:
