@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=100, metavar="N", help="how many (default 100)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    classifier = load_classifier(options.model, device="cpu")
+    classifier = load_classifier(options.model, "cpu", backend="torch")
     one_encoder = not classifier.model.config.more_encoders
     methods = EXPLANATION_METHODS if one_encoder else EXPLANATION_METHODS[:1]
     explained: dict[str, Callable[[np.ndarray, str], np.ndarray]] = {

@@ -159,7 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
         files = choose_files(options.recordings or write_noise(scratch), FILES)
         if len(set(files)) < FILES:
             raise QuaclrsError(f"--recordings {options.recordings} holds too few sound files; give {FILES} or more")
-        classifier = load_classifier(options.model, device="cpu")
+        classifier = load_classifier(options.model, "cpu", backend="torch")
         export = scratch / "onnx"
         export_onnx(classifier, export)
         yamnet_alone(scratch / "yamnet")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     "quaclrs": (
         ("errors", "labels", "code_version", "neighbours", "default_model"),
-        ("files", "text_files"),
+        ("extras", "files", "text_files"),
         ("locks",),
         ("folds", "hub", "models", "dataset_checks"),
         ("audio", "saved_model"),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .data import load_urbansound13
     from .errors import QuaclrsError
     from .folds import FoldPlan
-    from .inference.pytorch import load_classifier
+    from .inference.loading import load_classifier
     from .labels import CLASS_NAMES
     from .models import (
         LogMelConfig,
@@ -59,7 +59,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_MODULE_OF_NAME[name]}", __name__), name)
+    from .extras import named_extra
+
+    with named_extra():
+        return getattr(importlib.import_module(f".{_MODULE_OF_NAME[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -14,6 +14,7 @@ from .commands.predict import add_predict_command
 from .commands.report import add_report_command
 from .commands.timeline import add_timeline_command
 from .errors import CommandParser, report_user_errors
+from .extras import named_extra, require
 
 
 def make_parser() -> CommandParser:
@@ -34,7 +35,10 @@ def make_parser() -> CommandParser:
 @report_user_errors
 def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
-    return options.run(options)
+    if extra := getattr(options, "extra", None):
+        require(extra)
+    with named_extra():
+        return options.run(options)
 
 
 if __name__ == "__main__":

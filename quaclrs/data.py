@@ -18,6 +18,7 @@ from .dataset_checks import (
     refuse_without_sound,
 )
 from .errors import QuaclrsError
+from .extras import named_extra
 from .files import refuse_unwritable_cache
 from .folds import SPLITS, FoldPlan, FoldProtocol, find_complete_folds, fold_column, folds_of_recordings
 from .hub import may_be_repo_id
@@ -58,7 +59,8 @@ def load_urbansound13(
             `refuse_faulty_rows`), its card renames labels, the fold is unknown or incomplete, a recording lies in two
             folds that the builder dealt, or the paper protocol is asked of a stream.
     """
-    from datasets import DatasetDict
+    with named_extra():
+        from datasets import DatasetDict
 
     if split is not None and fold is None:
         raise QuaclrsError(f"split {split!r} needs a test fold; pass fold=1 (or another complete fold)")

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from .default_model import DEFAULT_MODEL
 from .errors import QuaclrsError, first_line_of
 from .files import refuse_pointer
@@ -36,11 +38,14 @@ if TYPE_CHECKING:
 #: How safetensors writes types of floating-point numbers.
 FLOATS = ("F", "BF")
 
-#: Files of a model: its options, those of its feature extractor, its weights.
-CONFIG, PREPROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
+#: Files of a model: its options, those of its feature extractor, its weights, and a graph for ONNX Runtime.
+CONFIG, PREPROCESSOR, WEIGHTS, GRAPH = "config.json", "preprocessor_config.json", "model.safetensors", "model.onnx"
 
 #: What is fetched from the Hub.
-_FILES = (CONFIG, PREPROCESSOR, WEIGHTS, "README.md", "LICENSE")
+_FILES = (CONFIG, PREPROCESSOR, WEIGHTS, GRAPH, "README.md", "LICENSE")
+
+#: How NumPy calls the types of floating-point numbers that it knows; BF16 is the upper half of a float32.
+_NUMPY_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 #: Options of `config.json` that are taken; whatever else stands there is left alone.
 _OPTIONS = (
@@ -82,16 +87,44 @@ class SavedModel:
         more = self.options.get("more_encoders") or []
         return "+".join([self.options["backbone"], *(encoder["backbone"] for encoder in more)])
 
-    def front_end_of_extractor(self) -> dict[str, Any]:
-        """All options of the front end by `preprocessor_config.json`.
+    @property
+    def log_mel(self) -> LogMelConfig:
+        """The front end of the (first) encoder."""
+        return LogMelConfig.from_dict(self.options["log_mel"])
 
-        Raises:
-            QuaclrsError: there is no such file, or the front end is none.
-        """
+    def check_front_end(self) -> None:
+        """Raise a `QuaclrsError` where `preprocessor_config.json` is missing, damaged or names another front end."""
         with _named(self.name):
             _refuse_absent(self.folder, PREPROCESSOR)
             values = read_mapping(self.folder / PREPROCESSOR, _ADVICE)
-            return LogMelConfig.from_dict(values.get("log_mel", {})).to_dict()
+            of_extractor = LogMelConfig.from_dict(values.get("log_mel", {}))
+        if of_extractor != self.log_mel:
+            raise QuaclrsError(f"{self.name}: {PREPROCESSOR} and {CONFIG} differ in log_mel; save both anew")
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Name -> weights as NumPy has them, in float32 whatever the file stores; integers are left out.
+
+        Raises:
+            QuaclrsError: the file is damaged, or its numbers are not finite, or of a type that NumPy lacks.
+        """
+        from safetensors import deserialize
+
+        arrays = {}
+        with _named(self.name):
+            for name, entry in deserialize((self.folder / WEIGHTS).read_bytes()):
+                if not entry["dtype"].startswith(FLOATS):
+                    continue
+                if entry["dtype"] not in _NUMPY_FLOATS:
+                    raise ValueError(f"weights {name} are of type {entry['dtype']}; --backend torch may read them")
+                stored = np.frombuffer(entry["data"], _NUMPY_FLOATS[entry["dtype"]]).reshape(entry["shape"])
+                if entry["dtype"] == "BF16":
+                    stored = (stored.astype("<u4") << 16).view("<f4")
+                arrays[name] = stored.astype(np.float32, copy=False)
+                if not np.isfinite(arrays[name]).all():
+                    raise ValueError(f"the weights are damaged: {name} holds NaN or infinite numbers")
+                if name.endswith("running_var") and arrays[name].min(initial=0) < 0:
+                    raise ValueError(f"the weights are damaged: {name} holds negative variances")
+        return arrays
 
     def load(self, model_class: type[Model]) -> Model:
         """The network, in float32 whatever the file stores: half precision is for disks, not for CPUs.
@@ -139,24 +172,32 @@ def open_saved_model(path_or_repo: str | os.PathLike[str] | None = None, name: s
         QuaclrsError: there is no such model, it is none of ours, its weights are no safetensors, or its options are
             impossible.
     """
-    if path_or_repo is None and not (DEFAULT_MODEL / CONFIG).is_file():
-        raise QuaclrsError("this installation holds no model of its own; give --model DIR_OR_REPO")
-    given = os.fspath(DEFAULT_MODEL if path_or_repo is None else path_or_repo)
-    name = name or f"model {given}"
-    if not os.path.isdir(given) and not may_be_repo_id(given):
-        raise QuaclrsError(f"model folder {given} does not exist; {_ADVICE}")
+    name = name or f"model {os.fspath(DEFAULT_MODEL if path_or_repo is None else path_or_repo)}"
+    folder = find_model_folder(path_or_repo, name)
     with _named(name):
-        folder = Path(given) if os.path.isdir(given) else _download(given)
         _refuse_absent(folder, CONFIG)
         options = _checked(read_mapping(folder / CONFIG, _ADVICE))
         tensors = _read_header(folder)
     return SavedModel(name, folder, options, tensors)
 
 
-def _download(repo: str) -> Path:
-    from huggingface_hub import snapshot_download
+def find_model_folder(path_or_repo: str | os.PathLike[str] | None, name: str | None = None) -> Path:
+    """The folder of a model, which is fetched from the Hub where it is a repository's; arguments as above.
 
-    return Path(snapshot_download(repo, allow_patterns=list(_FILES)))
+    Raises:
+        QuaclrsError: there is no such folder or repository.
+    """
+    if path_or_repo is None and not (DEFAULT_MODEL / CONFIG).is_file():
+        raise QuaclrsError("this installation holds no model of its own; give --model DIR_OR_REPO")
+    given = os.fspath(DEFAULT_MODEL if path_or_repo is None else path_or_repo)
+    if os.path.isdir(given):
+        return Path(given)
+    if not may_be_repo_id(given):
+        raise QuaclrsError(f"model folder {given} does not exist; {_ADVICE}")
+    with _named(name or f"model {given}"):
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(given, allow_patterns=list(_FILES)))
 
 
 def _refuse_absent(folder: Path, file: str) -> None:

@@ -94,7 +94,7 @@ def classifier_of(name: str) -> TorchClassifier:
     if name not in model_names():
         raise QuaclrsError(f"{name[:80]!r} is none of the models here")
     with _ONE_AT_A_TIME:
-        return load_classifier(None if name == OWN_MODEL else name, device=None)
+        return load_classifier(None if name == OWN_MODEL else name, backend="torch")
 
 
 def check_sound(file: str | None) -> float:

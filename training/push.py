@@ -1,7 +1,8 @@
 """Publish a finished run on the Hub: `python -m training.push RUN --repo NAMESPACE/NAME`.
 
-One commit holds the weights as safetensors, the feature extractor, the Python files that run them where quaclrs is not
-installed, the model card with its picture, the run's options and figures, and the licence.
+One commit holds the weights as safetensors, the encoder's graph for ONNX Runtime, the feature extractor, the Python
+files that run them where quaclrs is not installed, the model card with its picture, the run's options and figures, and
+the licence.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import json
 import shutil
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from quaclrs.errors import CommandParser, QuaclrsError, first_line_of, report_user_errors
+from quaclrs.errors import CommandParser, QuaclrsError, QuaclrsWarning, first_line_of, report_user_errors
 from quaclrs.evaluation.run_metrics import METRICS_FILE, RunMetrics
 from quaclrs.hub import check_repo_id, push_folder
+from quaclrs.inference.encoder_export import write_encoder_graph
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification, QuaclrsModel
-from quaclrs.saved_model import open_saved_model
+from quaclrs.saved_model import GRAPH, open_saved_model
 from quaclrs.text_files import read_mapping
 
 from .release import ReleaseConfig
@@ -144,12 +147,18 @@ def write_repository(
     model_class = QuaclrsModel if run.is_encoder else QuaclrsForAudioClassification
     source = run.path / "model"
     saved = open_saved_model(source, name=str(source))
+    saved.check_front_end()
     model: Any = saved.load(model_class)
-    extractor = QuaclrsFeatureExtractor(log_mel=saved.front_end_of_extractor())
+    extractor = QuaclrsFeatureExtractor(log_mel=saved.options["log_mel"])
     # Saving adds the class of the model itself; the encoder of a classifier loads from the same weights.
     model.config.auto_map = {"AutoModel": f"{QuaclrsModel.__module__.rpartition('.')[2]}.{QuaclrsModel.__name__}"}
     model.save_pretrained(folder)
     extractor.save_pretrained(folder)
+    if not run.is_encoder:
+        try:
+            write_encoder_graph(folder, source / GRAPH)
+        except QuaclrsError as error:  # an architecture that does not export is published all the same
+            warnings.warn(f"without {GRAPH}, so that it needs PyTorch: {error}", QuaclrsWarning, stacklevel=1)
     published = without_local_paths(run.config)
     options = yaml.safe_dump(dataclasses.asdict(published), sort_keys=False)
     (folder / "config.yaml").write_text(options, encoding="utf-8")

@@ -23,14 +23,17 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from torch import nn
 
+from quaclrs.default_model import DEFAULT_MODEL
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.calibration import measure_reliability
 from quaclrs.evaluation.open_set import describe_open_set, offset_of_other, open_set_figures
 from quaclrs.evaluation.reports.tables import percent
 from quaclrs.evaluation.result_files import OPEN_SET, PREDICTIONS, Predictions, read_predictions
 from quaclrs.files import name_unwritable
+from quaclrs.inference.encoder_export import write_encoder_graph
 from quaclrs.labels import OTHER
 from quaclrs.models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
+from quaclrs.saved_model import GRAPH
 from quaclrs.text_files import read_mapping
 
 from .clips.background import kind_of
@@ -61,7 +64,8 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
     """Train, set the temperature and write the model's folder, `model/` of the run, with its card and licence.
 
     Returns:
-        `temperature`, `clips` and the largest change of a weight by storing it in half precision.
+        `temperature`, `clips`, the largest change of a weight by storing it in half precision (`rounding`) and what the
+        graph for ONNX Runtime differs from PyTorch by (`graph`).
 
     Raises:
         QuaclrsError: wrong options, or the cross-validation is not finished or of another recipe.
@@ -81,6 +85,7 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
                 metrics["rounding"] = save_released(
                     model, fitted.feature_extractor, calibration["temperature"], run.model, calibration["offset"]
                 )
+                metrics["graph"] = write_encoder_graph(run.model, DEFAULT_MODEL / GRAPH)
                 shutil.copyfile(LICENCE, run.model / "LICENSE")
             evaluated = Path(config.evaluation) if config.evaluation else None
             command = command_line("python -m training.release", without_local_paths(config))

@@ -31,7 +31,7 @@ def add_augment_command(commands: Any) -> None:
     add_sound_options(parser, _ENDING)
     add("--policy", metavar="P", help="name of a policy, or a .yaml file; the paper's variants by default")
     add("--seed", type=int, default=0, metavar="N", help="of the draws (default 0)")
-    parser.set_defaults(run=run_augment)
+    parser.set_defaults(run=run_augment, extra="train")
 
 
 def run_augment(options: argparse.Namespace) -> int:

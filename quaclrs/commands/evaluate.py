@@ -55,7 +55,7 @@ def add_evaluate_command(commands: Any) -> None:
     add_crop_option(parser)
     add("--output-dir", metavar="DIR", help="new folder for metrics, predictions, tables and plots")
     add("--json", action="store_true", help="print one JSON object instead of tables")
-    parser.set_defaults(run=run_evaluate)
+    parser.set_defaults(run=run_evaluate, extra="train")
 
 
 def parse_snrs(text: str) -> tuple[float, ...]:

@@ -34,7 +34,7 @@ def add_explain_command(commands: Any) -> None:
     add_channel_option(parser)
     add_model_options(parser, backends=False)
     add("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run_explain)
+    parser.set_defaults(run=run_explain, extra="torch")
 
 
 def run_explain(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 from typing import Any
 
 from ..errors import QuaclrsError
@@ -21,14 +22,15 @@ def add_export_command(commands: Any) -> None:
     )
     add = parser.add_argument
     add("--model", metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo; the package's own")
-    add("--output-dir", required=True, metavar="DIR", help="new folder for the export")
+    add("--output-dir", metavar="DIR", help="new folder for the export")
+    add("--in-place", action="store_true", help="write model.onnx beside the weights instead, for --backend onnx")
     add("--int8-dataset", metavar="DIR", help="also in 8 bits, calibrated on training clips of this data set")
     add("--fold", type=int, metavar="K", help="fold of that data set that the model was not trained on")
     add(
         "--calibration-clips", type=int, default=200, metavar="N", help="training clips to calibrate with (default 200)"
     )
     add("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run_export)
+    parser.set_defaults(run=run_export, extra="torch")
 
 
 def run_export(options: argparse.Namespace) -> int:
@@ -36,20 +38,22 @@ def run_export(options: argparse.Namespace) -> int:
     for given, name, needed in (
         (options.fold is not None and not options.int8_dataset, "--fold", "--int8-dataset"),
         (options.int8_dataset and options.fold is None, "--int8-dataset", "--fold"),
+        (options.int8_dataset and options.in_place, "--int8-dataset", "--output-dir"),
     ):
         if given:
             raise QuaclrsError(f"{name} has no use without {needed}; add it, or leave {name} out")
     if options.calibration_clips < 1:
         raise QuaclrsError(f"--calibration-clips is {options.calibration_clips}; it must be 1 or more")
+    if bool(options.output_dir) == options.in_place:
+        raise QuaclrsError("give either --output-dir DIR, or --in-place to write model.onnx beside the weights")
+    if options.in_place:
+        return _export_in_place(options)
     refuse_used_folder(options.output_dir)
-    from transformers.utils.logging import disable_progress_bar
-
     from ..inference.export import export_onnx
-    from ..inference.pytorch import load_classifier
+    from ..inference.loading import load_classifier
     from ..inference.quantization import quantize_export
 
-    disable_progress_bar()
-    classifier = load_classifier(options.model, device="cpu")
+    classifier = load_classifier(options.model, "cpu", backend="torch")
     clips = _clips_for_int8(classifier, options) if options.int8_dataset else None
     difference = export_onnx(classifier, options.output_dir)
     result: dict[str, Any] = {"folder": options.output_dir, "difference": difference}
@@ -62,6 +66,22 @@ def run_export(options: argparse.Namespace) -> int:
             f"float32 {percent(accuracy.float32)}"
         )
     print(json.dumps(result) if options.json else "\n".join(lines))
+    return 0
+
+
+def _export_in_place(options: argparse.Namespace) -> int:
+    """Write the graph of the encoder into the model's own folder, and say how far it is from PyTorch."""
+    from ..default_model import DEFAULT_MODEL
+    from ..files import refuse_unwritable
+    from ..inference.encoder_export import write_encoder_graph
+
+    folder = options.model or str(DEFAULT_MODEL)
+    if not os.path.isdir(folder):
+        raise QuaclrsError(f"--in-place writes into a folder, and --model {folder} is none; download it first")
+    refuse_unwritable(folder, "--model")
+    difference = write_encoder_graph(folder)
+    line = f"{folder}: model.onnx is at most {difference:.1e} from PyTorch"
+    print(json.dumps({"folder": folder, "difference": difference}) if options.json else line)
     return 0
 
 

@@ -9,17 +9,19 @@ from ..errors import QuaclrsError
 
 if TYPE_CHECKING:
     from ..inference.classifier import AudioClassifier
+    from ..inference.loading import Backend
 
-BACKENDS = ("torch", "onnx")
+BACKENDS = ("auto", "onnx", "torch")
 
 
 def add_model_options(parser: argparse.ArgumentParser, backends: bool = True) -> None:
-    """Give a command `--model` and `--device`, and `--backend` where ONNX Runtime will do."""
+    """Give a command `--model`, `--device` and `--threads`, and `--backend` where ONNX Runtime will do."""
     add = parser.add_argument
     add("--model", metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo; the package's own by default")
     if backends:
-        add("--backend", choices=BACKENDS, default="torch", help="what runs it (default torch); onnx wants an export")
-    add("--device", metavar="D", help="cpu, cuda, mps; the best at hand by default (torch)")
+        add("--backend", choices=BACKENDS, default="auto", help="what runs it (default: onnx if the model has a graph)")
+    add("--device", metavar="D", help="of torch: cpu, cuda, mps; by default the best at hand")
+    add("--threads", type=int, default=0, metavar="N", help="cores to use (default: all)")
 
 
 def add_answer_options(parser: argparse.ArgumentParser, of_what: str) -> None:
@@ -86,15 +88,11 @@ def load_model(options: argparse.Namespace) -> AudioClassifier:
     Raises:
         QuaclrsError: the options exclude each other, or the model cannot be loaded.
     """
-    if getattr(options, "backend", "torch") == "onnx":
-        if options.device:
-            raise QuaclrsError("--device has no use with --backend onnx, which runs on the CPU; leave it out")
-        from ..inference.onnx import load_onnx_classifier
+    backend: Backend = getattr(options, "backend", "torch")
+    if options.threads < 0:
+        raise QuaclrsError(f"--threads is {options.threads}; it must be 1 or more")
+    if options.device and backend == "onnx":
+        raise QuaclrsError("--device has no use with --backend onnx, which runs on the CPU; leave it out")
+    from ..inference.loading import load_classifier
 
-        return load_onnx_classifier(options.model)
-    from transformers.utils.logging import disable_progress_bar
-
-    from ..inference.pytorch import load_classifier
-
-    disable_progress_bar()
-    return load_classifier(options.model, options.device)
+    return load_classifier(options.model, options.device, backend=backend, threads=options.threads)

@@ -20,7 +20,7 @@ def add_report_command(commands: Any) -> None:
     parser.add_argument("folder", type=Path, metavar="RUN_OR_CV", help="--output-dir of what ended")
     parser.add_argument("--output-dir", type=Path, metavar="DIR", help="where to (default: that folder)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run_report)
+    parser.set_defaults(run=run_report, extra="train")
 
 
 def run_report(options: argparse.Namespace) -> int:

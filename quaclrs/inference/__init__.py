@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .classifier import AudioClassifier
+    from .head import LinearHead
     from .hearing import Heard
-    from .onnx import load_onnx_classifier
-    from .pytorch import load_classifier
+    from .loading import load_classifier
+    from .onnx import OnnxClassifier, load_onnx_classifier
 
 # ONNX Runtime's door must open without torch, so names load when first used.
 _MODULE_OF_NAME = {
     "AudioClassifier": "classifier",
     "Heard": "hearing",
-    "load_classifier": "pytorch",
+    "LinearHead": "head",
+    "OnnxClassifier": "onnx",
+    "load_classifier": "loading",
     "load_onnx_classifier": "onnx",
 }
 
-__all__ = ["AudioClassifier", "Heard", "load_classifier", "load_onnx_classifier"]
+__all__ = ["AudioClassifier", "Heard", "LinearHead", "OnnxClassifier", "load_classifier", "load_onnx_classifier"]
 
 
 def __getattr__(name: str) -> Any:

@@ -88,6 +88,47 @@ class AudioClassifier(ABC):
     def _scores_of(self, waveforms: np.ndarray) -> np.ndarray:
         """Class probabilities as `classify` gives them, not yet checked."""
 
+    def embed(
+        self,
+        sounds: Any,
+        sampling_rate: int | None = None,
+        batch_size: int = 8,
+        channel: Channel | None = None,
+    ) -> np.ndarray:
+        """The network's pooled features, before its classifier: what similar sounds have in common.
+
+        Args:
+            sounds: one sound, a list of them, or a folder, as `predict` takes them; longer ones are heard in their
+                middle.
+            sampling_rate, batch_size, channel: as for `predict`.
+
+        Returns:
+            float32 (hidden_size,) for one sound, (sounds, hidden_size) for several.
+
+        Raises:
+            QuaclrsError: as `predict`, or features that are no numbers, or the model is an export, which has none.
+        """
+        several = several_sounds(sounds)
+        if several == []:
+            raise QuaclrsError("there is no sound to embed; give one or more")
+        embeddings = np.concatenate(
+            [
+                self.embed_waveforms(self.prepare(batch, sampling_rate, channel))
+                for batch in batches([sounds] if several is None else several, batch_size)
+            ]
+        )
+        return embeddings[0] if several is None else embeddings
+
+    def embed_waveforms(self, waveforms: np.ndarray) -> np.ndarray:
+        """Embeddings (clips, hidden_size), float32, of waveforms as `classify` takes them; errors as of `embed`."""
+        embeddings = self._embeddings_of(waveforms)
+        refuse_non_finite(embeddings)
+        return embeddings
+
+    @abstractmethod
+    def _embeddings_of(self, waveforms: np.ndarray) -> np.ndarray:
+        """Embeddings as `embed_waveforms` gives them, not yet checked."""
+
     def predict(
         self,
         sound: Any,

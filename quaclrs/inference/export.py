@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
 import json
 import os
 import shutil
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +14,13 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from torch import nn
 
-from ..errors import QuaclrsError, first_line_of
 from ..files import name_unwritable, refuse_used_folder
 from ..models import QuaclrsForAudioClassification
+from .graphs import largest_difference, refuse_different, save_graph, traced
 from .onnx import CLASSIFIER, CONFIG, WAVEFORM
 from .pytorch import TorchClassifier
-from .quantization import quiet_logging
 
 _SCRIPT = Path(__file__).with_name("onnx_script.py.txt")
-
-#: Largest difference of a probability or a logit between PyTorch and ONNX Runtime.
-PARITY = 1e-4
 
 
 class _WaveformToProbabilities(nn.Module):
@@ -113,36 +106,18 @@ def _file_of(model: str, name: str) -> Path | None:
 
 def _export_graph(graph: nn.Module, name: str, inputs: torch.Tensor, output: str, file: Path) -> float:
     """Write a graph for batches of any size; the largest difference of its output from PyTorch's."""
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401 - what torch exports by
-    except ImportError as error:
-        raise QuaclrsError('export needs ONNX; pip install "quaclrs[onnx]"') from error
-    graph.eval()
-    try:
-        with quiet_logging(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                graph,
-                (inputs,),
-                os.fspath(file),
-                dynamo=True,
-                external_data=False,
-                input_names=[name],
-                output_names=[output],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                verbose=False,
-            )
-    except OSError:  # the disk
-        raise
-    except Exception as error:  # every architecture fails in its own way
-        raise QuaclrsError(f"the model cannot be exported to ONNX ({first_line_of(error)})") from error
+    save_graph(traced(graph.eval(), inputs, name, output), file)
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(os.fspath(file), providers=["CPUExecutionProvider"])
-    difference = 0.0
-    for batch in (inputs[:1], inputs):
-        with torch.inference_mode():
-            expected = graph(batch).numpy()
-        difference = max(difference, float(np.abs(session.run(None, {name: batch.numpy()})[0] - expected).max()))
-    if not difference <= PARITY:
-        raise QuaclrsError(f"{file.name} differs from PyTorch by {difference:.2g}, more than {PARITY:g}; not exported")
+
+    @torch.inference_mode()
+    def of_torch(batch: np.ndarray) -> np.ndarray:
+        return graph(torch.from_numpy(batch)).numpy()
+
+    def of_onnx(batch: np.ndarray) -> np.ndarray:
+        return session.run(None, {name: batch})[0]
+
+    difference = largest_difference(of_onnx, of_torch, inputs.numpy())
+    refuse_different(file, difference)
     return difference

@@ -1,9 +1,10 @@
-"""The classifier that runs in ONNX Runtime: what `quaclrs export` wrote, without torch or transformers."""
+"""The classifier that runs in ONNX Runtime, without torch or transformers: a model's own graph, or an export."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,49 +14,79 @@ from ..errors import QuaclrsError, first_line_of
 from ..files import refuse_pointer
 from ..models import LogMelConfig
 from ..models.configuration_checks import check_false_alarms, labels_in_order
+from ..saved_model import GRAPH, WEIGHTS, SavedModel, find_model_folder, open_saved_model
 from ..text_files import read_mapping
 from .classifier import AudioClassifier
+from .encoder_graph import BASE, EMBEDDINGS, ENCODER, HEAD, encoder_of, with_weights
+from .head import LinearHead
 
 #: Files of an export: waveforms to probabilities, the same in 8 bits, log-mels to logits, and what graphs do not say.
 WAVEFORM, INT8, CLASSIFIER, CONFIG = "model.onnx", "model_int8.onnx", "classifier.onnx", "config.json"
 
 
-def load_onnx_classifier(folder: str | os.PathLike[str] | None, int8: bool = False, threads: int = 0) -> OnnxClassifier:
-    """Load a folder that `quaclrs export` wrote.
+def load_onnx_classifier(
+    path_or_repo: str | os.PathLike[str] | None = None, int8: bool = False, threads: int = 0
+) -> OnnxClassifier:
+    """Load a model with an ONNX graph: a folder or a repository with weights beside it, or what `quaclrs export` wrote.
 
     Args:
-        folder: of the export.
-        int8: take the graph in 8 bits.
-        threads: of ONNX Runtime; as many as it finds cores where 0.
+        path_or_repo: as of `load_classifier`, or the folder of an export.
+        int8: take the export's graph in 8 bits.
+        threads: of ONNX Runtime; as many as this process may use cores where 0.
 
     Raises:
-        QuaclrsError: no folder, one without an export, a graph that is damaged, of another kind or keeps its weights in
-            other files, or ONNX Runtime is not installed.
+        QuaclrsError: no such model, one without a graph, a graph that is damaged, of another model or keeps its weights
+            in other files, weights that are missing or damaged, or ONNX Runtime is not installed.
     """
-    if folder is None:
-        raise QuaclrsError("--backend onnx needs --model DIR; write DIR with `quaclrs export --output-dir DIR`")
-    folder = Path(folder)
+    folder = find_model_folder(path_or_repo)
+    if not int8 and (folder / WEIGHTS).is_file():
+        return load_model(open_saved_model(folder, f"model {path_or_repo or folder}"), threads)
+    return _load_export(folder, int8, threads)
+
+
+def load_model(saved: SavedModel, threads: int = 0, graph: Path | None = None) -> OnnxClassifier:
+    """The classifier of a folder with weights and the graph of their encoder; `graph` is another one for the latter."""
+    saved.check_front_end()
+    graph = graph or saved.folder / GRAPH
+    write = f"write it with `quaclrs export --in-place --model {saved.folder}`"
+    if not graph.is_file():
+        raise QuaclrsError(f"{saved.name} has no {GRAPH}; {write}, or run it with --backend torch")
+    weights = {name.removeprefix(BASE): array for name, array in saved.arrays().items()}
+    head = _head_of(saved, weights)
+    try:
+        session = _open_session(graph, threads, {n: w for n, w in weights.items() if not n.startswith(HEAD)})
+        _refuse_other_graph(session, saved.log_mel.n_samples, head.weight.shape[1], encoder=True)
+        written_for = json.loads(session.get_modelmeta().custom_metadata_map.get(ENCODER, "{}"))
+        if encoder_of(written_for) != encoder_of(saved.options):
+            raise ValueError("it is the graph of another encoder than config.json's")
+    except QuaclrsError:
+        raise
+    except Exception as error:  # a graph of somebody else's fails in its own way
+        raise QuaclrsError(f"{graph} cannot be loaded ({first_line_of(error)}); {write}") from error
+    return OnnxClassifier(session, saved.labels, saved.log_mel, saved.options.get("false_alarms"), head)
+
+
+def _head_of(saved: SavedModel, weights: Mapping[str, np.ndarray]) -> LinearHead:
+    weight, bias = (weights.get(f"{HEAD}{name}", np.zeros(0)) for name in ("weight", "bias"))
+    classes = len(saved.labels)
+    if not classes or weight.ndim != 2 or len(weight) != classes or bias.shape != (classes,):
+        raise QuaclrsError(f"{saved.name} has no classifier of its {classes} classes; give one that was trained")
+    return LinearHead(weight, bias, saved.options.get("problem_type") == "multi_label_classification")
+
+
+def _load_export(folder: Path, int8: bool, threads: int) -> OnnxClassifier:
+    """The classifier of a folder that `quaclrs export` wrote."""
     graph = folder / (INT8 if int8 else WAVEFORM)
+    write = f"write it with `quaclrs export --output-dir {folder}`"
     for file in (graph, folder / CONFIG):
         if not file.is_file():
-            raise QuaclrsError(f"{file} does not exist; write it with `quaclrs export --output-dir {folder}`")
+            raise QuaclrsError(f"{file} does not exist; {write}")
     try:
-        import onnxruntime
-    except ImportError as error:
-        raise QuaclrsError('--backend onnx needs ONNX Runtime; pip install "quaclrs[onnx]"') from error
-    try:
-        config = read_mapping(folder / CONFIG, f"write it with `quaclrs export --output-dir {folder}`")
+        config = read_mapping(folder / CONFIG, write)
         labels = labels_in_order(config.get("id2label"))
         log_mel = LogMelConfig.from_dict(config.get("log_mel", ""))
         false_alarms = check_false_alarms(config.get("false_alarms"))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 4  # errors are raised; it would print them too
-        refuse_pointer(graph)
-        content = graph.read_bytes()
-        _refuse_external_data(content)
-        # From memory: ONNX Runtime before 1.24 follows a path in the graph to any file of the machine.
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = _open_session(graph, threads)
         _refuse_other_graph(session, log_mel.n_samples, len(labels))
     except QuaclrsError:
         raise
@@ -68,27 +99,73 @@ class OnnxClassifier(AudioClassifier):
     """An `AudioClassifier` in ONNX Runtime.
 
     Args:
-        session: of a graph that takes waveforms to probabilities.
+        session: of a graph that takes waveforms to embeddings, or, without `head`, to probabilities.
         labels, log_mel, false_alarms: as for `AudioClassifier`.
+        head: on the embeddings.
     """
 
-    def __init__(self, session: Any, labels: list[str], log_mel: Any, false_alarms: Any = None) -> None:
+    def __init__(
+        self,
+        session: Any,
+        labels: Sequence[str],
+        log_mel: LogMelConfig,
+        false_alarms: Mapping[str, Mapping[str, float]] | None = None,
+        head: LinearHead | None = None,
+    ) -> None:
         super().__init__(labels, log_mel, false_alarms)
         self.session = session
+        self.head = head
 
     def _scores_of(self, waveforms: np.ndarray) -> np.ndarray:
+        if self.head is None:
+            return self._run(waveforms, len(self.labels)).astype(np.float64)
+        return self.head.scores(self._embeddings_of(waveforms), self.log_mel_config.is_silent(waveforms))
+
+    def _embeddings_of(self, waveforms: np.ndarray) -> np.ndarray:
+        if self.head is None:
+            raise QuaclrsError("an export gives scores and no embeddings; give the model that it was made of")
+        return self._run(waveforms, self.head.weight.shape[1])
+
+    def _run(self, waveforms: np.ndarray, size: int) -> np.ndarray:
         name = self.session.get_inputs()[0].name
         try:
-            (probabilities,) = self.session.run(None, {name: np.ascontiguousarray(waveforms, dtype=np.float32)})
+            (values,) = self.session.run(None, {name: np.ascontiguousarray(waveforms, dtype=np.float32)})
         except Exception as error:  # a graph of somebody else's fails in its own way
             raise QuaclrsError(f"the graph cannot be run ({first_line_of(error)}); export it anew") from error
-        if np.shape(probabilities) != (len(waveforms), len(self.labels)):
-            raise QuaclrsError(f"the graph gives scores of shape {np.shape(probabilities)}; export it anew")
-        return probabilities.astype(np.float64)
+        if np.shape(values) != (len(waveforms), size):
+            raise QuaclrsError(f"the graph gives values of shape {np.shape(values)}; export it anew")
+        return values
+
+
+def _open_session(graph: Path, threads: int, weights: Mapping[str, np.ndarray] | None = None) -> Any:
+    """A session of a graph on the CPU, which is given these weights; a `ValueError` where it names other files."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise QuaclrsError("--backend onnx needs ONNX Runtime; pip install onnxruntime") from error
+    refuse_pointer(graph)
+    content = graph.read_bytes()
+    _refuse_external_data(content)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or _cores()
+    # Threads that wait in a busy loop take the cores from whoever else needs them.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # errors are raised; it would print them too
+    if weights:
+        content = with_weights(content, weights)
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(w)) for w in weights.values()]
+        options.add_external_initializers(list(weights), values)
+    # From memory: ONNX Runtime before 1.24 follows a path in the graph to any file of the machine.
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _cores() -> int:
+    """Cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _refuse_external_data(content: bytes) -> None:
-    """Raise a `ValueError` where a graph names files for its weights: an export keeps them inside."""
+    """Raise a `ValueError` where a graph names files for its weights: none of ours does."""
     if b"location" not in content:  # the key under which it would name them; the package onnx takes long to import
         return
     try:
@@ -105,11 +182,13 @@ def _refuse_external_data(content: bytes) -> None:
                 waiting += value if isinstance(value, Sequence) else [value]
 
 
-def _refuse_other_graph(session: Any, samples: int, classes: int) -> None:
-    """Raise a `ValueError` unless a graph takes such waveforms to probabilities of so many classes."""
+def _refuse_other_graph(session: Any, samples: int, size: int, encoder: bool = False) -> None:
+    """Raise a `ValueError` unless a graph takes such waveforms to so many values, embeddings if it is an encoder's."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
         raise ValueError(f"its graph has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
-    for part, what, size in ((inputs[0], "takes", samples), (outputs[0], "gives", classes)):
-        if part.type != "tensor(float)" or len(part.shape) != 2 or part.shape[1] not in (size, None):
-            raise ValueError(f"its graph {what} {part.type} of shape {part.shape}, not floats (batch, {size})")
+    for part, what, values in ((inputs[0], "takes", samples), (outputs[0], "gives", size)):
+        if part.type != "tensor(float)" or len(part.shape) != 2 or part.shape[1] not in (values, None):
+            raise ValueError(f"its graph {what} {part.type} of shape {part.shape}, not floats (batch, {values})")
+    if (outputs[0].name == EMBEDDINGS) != encoder:
+        raise ValueError(f"its graph gives {outputs[0].name[:40]}, not {EMBEDDINGS if encoder else 'probabilities'}")

@@ -1,4 +1,4 @@
-"""`load_classifier`, and the classifier that runs in PyTorch."""
+"""The classifier that runs in PyTorch."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import torch
 from ..errors import QuaclrsError
 from ..models import QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 from ..saved_model import open_saved_model
-from .classifier import AudioClassifier, batches, several_sounds
+from .classifier import AudioClassifier
 
 
-def load_classifier(path_or_repo: str | os.PathLike[str] | None = None, device: str | None = None) -> TorchClassifier:
+def load_torch_classifier(
+    path_or_repo: str | os.PathLike[str] | None = None, device: str | None = None
+) -> TorchClassifier:
     """Load a saved model folder, a repository of the Hub, or the model that comes with the package.
 
     Args:
-        path_or_repo: what `save_pretrained` wrote, or `namespace/name`; the package's own model where absent.
-        device: `cpu`, `cuda`, `cuda:1`, `mps`; the best at hand where absent.
+        path_or_repo, device: as of `load_classifier`.
 
     Raises:
         QuaclrsError: the model is not there, is no QUACLRS classifier, its options are impossible, its weights are no
             safetensors, missing or damaged, or the device does not exist.
     """
     saved = open_saved_model(path_or_repo)
-    if saved.front_end_of_extractor() != saved.options["log_mel"]:
-        raise QuaclrsError(f"{saved.name}: preprocessor_config.json and config.json differ in log_mel; save both anew")
+    saved.check_front_end()
     model = saved.load(QuaclrsForAudioClassification)
     return TorchClassifier(model, QuaclrsFeatureExtractor(log_mel=saved.options["log_mel"]), find_device(device))
 
@@ -78,26 +78,6 @@ class TorchClassifier(AudioClassifier):
         return self.model.probabilities(self.model(input_values=inputs).logits.cpu().double()).numpy()
 
     @torch.inference_mode()
-    def embed(self, sounds: Any, sampling_rate: int | None = None, batch_size: int = 8) -> np.ndarray:
-        """The network's pooled features, before its classifier: what similar sounds have in common.
-
-        Args:
-            sounds: one sound, a list of them, or a folder, as `predict` takes them; longer ones are heard in their
-                middle.
-            sampling_rate, batch_size: as for `predict`.
-
-        Returns:
-            float32 (hidden_size,) for one sound, (sounds, hidden_size) for several.
-        """
-        several = several_sounds(sounds)
-        if several == []:
-            raise QuaclrsError("there is no sound to embed; give one or more")
-        rows = [
-            self.model.quaclrs(input_values=torch.from_numpy(self.prepare(batch, sampling_rate)).to(self.device))
-            .pooler_output.float()
-            .cpu()
-            .numpy()
-            for batch in batches([sounds] if several is None else several, batch_size)
-        ]
-        embeddings = np.concatenate(rows)
-        return embeddings[0] if several is None else embeddings
+    def _embeddings_of(self, waveforms: np.ndarray) -> np.ndarray:
+        inputs = torch.from_numpy(np.ascontiguousarray(waveforms)).to(self.device)
+        return self.model.quaclrs(input_values=inputs).pooler_output.float().cpu().numpy()

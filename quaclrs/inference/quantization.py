@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import QuaclrsError, first_line_of
+from ..extras import named_extra
 from ..files import written
 from .onnx import INT8, WAVEFORM, load_onnx_classifier
 
@@ -45,14 +46,13 @@ def quantize_export(
         labels: (clips,) their classes.
 
     Raises:
-        QuaclrsError: ONNX is not installed, the graph cannot be quantised, or int8's accuracy falls more than
+        QuaclrsError: a library is missing, the graph cannot be quantised, or int8's accuracy falls more than
             `LARGEST_LOSS` below float32's; then no int8 graph is left.
     """
     folder = Path(folder)
-    try:
+    with named_extra():
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-    except ImportError as error:
-        raise QuaclrsError('int8 needs ONNX and ONNX Runtime; pip install "quaclrs[onnx]"') from error
+
     try:
         with quiet_logging(), written(folder / INT8) as made:
             quantize_static(

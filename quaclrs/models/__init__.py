@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..extras import named_extra
+
 if TYPE_CHECKING:
     from .backbone_specs import AUDIO_BACKBONES, PAPER_BACKBONES, BackboneError, find_backbone
     from .backbones import Backbone
@@ -54,9 +56,10 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _MODULE_OF_NAME[name]
-    if module.endswith("_quaclrs"):  # who has such a class may use the Auto classes
-        importlib.import_module("quaclrs.auto")
-    return getattr(importlib.import_module(f".{module}", __name__), name)
+    with named_extra():
+        if module.endswith("_quaclrs"):  # who has such a class may use the Auto classes
+            importlib.import_module("quaclrs.auto")
+        return getattr(importlib.import_module(f".{module}", __name__), name)
 
 
 def __dir__() -> list[str]:

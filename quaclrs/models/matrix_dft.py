@@ -15,17 +15,16 @@ import torch
 def frame(padded: torch.Tensor, n_fft: int, hop_length: int) -> torch.Tensor:
     """Overlapping frames of (batch, samples) as (batch, frames, n_fft).
 
-    Where hops divide a frame, frames are put together from whole hops: exported, `unfold` gathers sample by sample.
+    Frames are put together from hops: exported, `unfold` gathers sample by sample.
     """
-    if n_fft % hop_length:
-        return padded.unfold(-1, n_fft, hop_length)
-    hops = padded.shape[-1] // hop_length
-    blocks = padded[:, : hops * hop_length].reshape(
-        padded.shape[0], hops, hop_length
-    )  # len() would fix the size of a batch
-    per_frame = n_fft // hop_length
-    count = hops - per_frame + 1
-    return torch.cat([blocks[:, i : i + count] for i in range(per_frame)], dim=-1)
+    count = 1 + (padded.shape[-1] - n_fft) // hop_length
+    per_frame = -(-n_fft // hop_length)
+    hops = count + per_frame - 1
+    wanted = hops * hop_length  # beyond the last sample where hops do not divide a frame; nothing there is kept
+    padded = torch.nn.functional.pad(padded, (0, max(0, wanted - padded.shape[-1])))[:, :wanted]
+    blocks = padded.reshape(padded.shape[0], hops, hop_length)  # len() would fix the size of a batch
+    frames = torch.cat([blocks[:, i : i + count] for i in range(per_frame)], dim=-1)
+    return frames[..., :n_fft]
 
 
 def power_spectrum(frames: torch.Tensor, n_bins: int) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Self-supervised learning from log-mels (paper, sections 4.3 and 4.4): seven methods for any encoder.
 
-Losses and heads are lightly's (`pip install "quaclrs[ssl]"`); nothing else in the package needs it.
+Losses and heads are lightly's (`pip install "quaclrs[train]"`); nothing else in the package needs it.
 """
 
 from .barlow_twins import BarlowTwins

@@ -25,6 +25,7 @@ from transformers import pipeline
 import quaclrs.models
 from quaclrs import load_urbansound13
 from quaclrs.audio import load_audio
+from quaclrs.cli import main as quaclrs_command
 from quaclrs.evaluation.run_metrics import RunMetrics
 from training.push import default_repo_id, main, read_run, write_repository
 from training.runs.card import CardContext
@@ -53,6 +54,14 @@ scores = classify(np.load(sys.argv[1]), top_k=13)
 print(json.dumps({"trusted": trusted, "scores": scores, "embedding": embedding}))
 """
 
+#: A light install: without PyTorch the model is fetched with its graph, and labels a file.
+LABEL = """
+import sys
+sys.modules.update(dict.fromkeys(("torch", "transformers", "timm")))
+from quaclrs.cli import main
+sys.exit(main(["predict", sys.argv[1], "--model", "ns/name", "--top-k", "13", "--json"]))
+"""
+
 EMBED = """
 import json, sys
 import numpy as np
@@ -69,6 +78,7 @@ def run(small_sample, tmp_path_factory) -> Path:
     """A finished supervised run of one epoch."""
     folder = tmp_path_factory.mktemp("supervised") / "run"
     train(SupervisedConfig(dataset=str(small_sample), output_dir=str(folder), max_clips_per_class=4, **SMALLEST))
+    assert quaclrs_command(["export", "--in-place", "--model", str(folder / "model")]) == 0  # each push would do it
     return folder
 
 
@@ -127,6 +137,7 @@ def test_a_run_is_pushed_in_one_commit_and_classifies_from_the_hub_and_then_offl
     assert ".gitattributes" in commits[-1].files  # by which clones get weights instead of pointers
     files = set(commits[-1].files)
     wanted = {"config.json", "model.safetensors", "preprocessor_config.json", "README.md", "confusion_matrix.png"}
+    wanted |= {"model.onnx"}
     assert wanted | {"metrics.json", "config.yaml", "modeling_quaclrs.py", "feature_extraction_quaclrs.py"} <= files
     assert not any(name.endswith((".bin", ".pt", ".pkl", ".pth")) for name in files)
     with_files = [commit for commit in commits if "model.safetensors" in commit.files]
@@ -138,6 +149,11 @@ def test_a_run_is_pushed_in_one_commit_and_classifies_from_the_hub_and_then_offl
         assert reader.returncode == 0, reader.stderr
         assert not json.loads(reader.stdout)["trusted"]
         assert_same_answer(reader.stdout, expected)
+    soundfile.write(tmp_path / "clip.wav", np.load(sound), 48_000, subtype="FLOAT")
+    light = hub.run_client("-c", LABEL, str(tmp_path / "clip.wav"), home=tmp_path / "sensor")
+    assert light.returncode == 0, light.stderr
+    found = {entry["label"]: entry["score"] for entry in json.loads(light.stdout)["predictions"]}
+    assert found == pytest.approx(expected[0], abs=1e-4)
 
 
 def test_a_pushed_model_classifies_where_quaclrs_is_not_installed(pushed, run, sound, tmp_path):

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from quaclrs import load_classifier, load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.training_data import TrainingData
+from quaclrs.inference import OnnxClassifier
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification
 from training.cross_validate import CrossValidationConfig, cross_validate
 from training.push import read_run, write_repository
@@ -53,6 +54,7 @@ def test_a_release_trains_on_every_clip_and_leaves_a_model_that_classifies(relea
     assert classifier.log_mel_config.pad_mode == "repeat"
     sound = np.random.default_rng(0).normal(0, 0.1, 48_000)
     assert sum(entry["score"] for entry in classifier.predict(sound)) == pytest.approx(1)
+    assert isinstance(load_classifier(folder / "model"), OnnxClassifier) and metrics["graph"] < 1e-4
     assert {"LICENSE", "README.md", "confusion_matrix.png"} <= {file.name for file in (folder / "model").iterdir()}
 
 

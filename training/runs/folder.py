@@ -24,7 +24,7 @@ from quaclrs.text_files import parse_yaml, read_mapping, read_yaml
 
 from .checkpoints import list_checkpoints
 
-_PACKAGES = ("quaclrs", "torch", "torchaudio", "transformers", "datasets", "accelerate", "timm", "librosa", "numpy")
+_PACKAGES = ("quaclrs", "torch", "torchvision", "transformers", "datasets", "accelerate", "timm", "librosa", "numpy")
 
 #: Options that a resumed run may change: its result is the same.
 _WITHOUT_EFFECT = frozenset(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import librosa
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from transformers.audio_utils import hertz_to_mel
 
 from .style import empty_figure
 
@@ -46,7 +46,7 @@ def spectrogram_extent(duration: float, front_end: LogMelConfig) -> tuple[float,
 
 
 def _to_mel(hertz: float, front_end: LogMelConfig) -> float:
-    return float(librosa.hz_to_mel(hertz, htk=front_end.mel_scale == "htk"))
+    return float(hertz_to_mel(hertz, front_end.mel_scale))
 
 
 def spectrogram_grid_figure(

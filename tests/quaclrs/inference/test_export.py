@@ -189,8 +189,9 @@ def test_int8_that_labels_worse_is_not_kept(export, clips, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--backend", "onnx"], "--backend onnx needs --model DIR"),
-        (["--backend", "onnx", "--model", "nowhere"], "nowhere/model.onnx does not exist"),
+        (["--backend", "onnx", "--model", "nowhere"], "model folder nowhere does not exist"),
+        (["--backend", "onnx", "--model", "."], "model.onnx does not exist; write it with `quaclrs export"),
+        (["--threads", "-1"], "--threads is -1; it must be 1 or more"),
         (["--backend", "onnx", "--model", "x", "--device", "cpu"], "--device has no use with --backend onnx"),
     ],
 )

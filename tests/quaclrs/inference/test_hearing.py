@@ -30,6 +30,9 @@ class Meter(AudioClassifier):
         peaks = waveforms.max(axis=1).astype(np.float64)
         return np.stack([peaks, 1 - peaks], axis=1)
 
+    def _embeddings_of(self, waveforms: np.ndarray) -> np.ndarray:
+        return waveforms.max(axis=1, keepdims=True)
+
 
 @pytest.fixture
 def meter() -> Meter:

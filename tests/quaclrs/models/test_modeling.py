@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import timm
 import torch
-import torchaudio
 from PIL import Image
+from scipy.signal import resample_poly
 from small_models import SMALL, noise, small_classifier
 from torchvision.models import alexnet
 from transformers import (
@@ -230,7 +230,7 @@ def test_the_pipeline_gives_the_softmax_of_the_logits_without_ffmpeg(
     model = AutoModelForAudioClassification.from_pretrained(tiny_classifier_folder)
     classify = pipeline("audio-classification", model=str(tiny_classifier_folder), device="cpu")
     clip = np.random.default_rng(0).uniform(-0.5, 0.5, 100_000).astype(np.float32)
-    resampled = torchaudio.functional.resample(torch.from_numpy(clip), 44_100, 48_000).numpy()
+    resampled = resample_poly(clip, 160, 147).astype(np.float32)
 
     for sound, at_48_khz in [(clip, clip), ({"array": clip, "sampling_rate": 44_100}, resampled)]:
         padded = np.pad(at_48_khz, (0, 192_000 - len(at_48_khz)))
