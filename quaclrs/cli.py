@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from . import __version__
+from .commands.annotate import add_annotate_command
 from .commands.augment import add_augment_command
 from .commands.evaluate import add_evaluate_command
 from .commands.explain import add_explain_command
@@ -23,6 +24,7 @@ def make_parser() -> CommandParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_predict_command(commands)
     add_timeline_command(commands)
+    add_annotate_command(commands)
     add_explain_command(commands)
     add_evaluate_command(commands)
     add_report_command(commands)

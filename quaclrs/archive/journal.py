@@ -23,12 +23,8 @@ from .rows import Annotated, LevelSegment
 
 _PLAN, _ENDING = "plan.json", ".jsonl"
 
+#: Name, bytes and time of change: what tells a file from another one, and from itself before.
 Key = tuple[str, int, int]
-
-
-def key_of(annotated: Annotated) -> Key:
-    """What tells a file from another one, and from itself before a change."""
-    return annotated.file, annotated.size, annotated.changed
 
 
 class Journal:
@@ -45,12 +41,14 @@ class Journal:
     def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._refuse_other_plan(json.loads(json.dumps(plan)))
+        self._refuse_other_plan(json.loads(json.dumps(plan, default=str)))
         self._lock = threading.RLock()
         self._own: BinaryIO | None = None
         self._places: dict[Key, tuple[Path, int]] = {}
         self._read: dict[Path, int] = {}  # bytes of each journal that were gone through
         self.refresh()
+        for key in [key for key in self._places if self.read(key).error is not None]:
+            del self._places[key]  # what was broken is tried again
 
     def _refuse_other_plan(self, plan: Mapping[str, Any]) -> None:
         place = self.folder / _PLAN
@@ -75,7 +73,10 @@ class Journal:
                             break  # it is being written, or its writer was killed
                         with suppress(ValueError, KeyError, TypeError):
                             head = json.loads(line)
-                            self._places[head["file"], head["size"], head["changed"]] = (file, journal.tell() - len(line))
+                            self._places[head["file"], head["size"], head["changed"]] = (
+                                file,
+                                journal.tell() - len(line),
+                            )
                         self._read[file] = journal.tell()
 
     def __contains__(self, key: Key) -> bool:
@@ -101,6 +102,19 @@ class Journal:
         """Close this process's journal."""
         if self._own is not None:
             self._own.close()
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Do in this block what one process does at a time."""
+        from filelock import FileLock
+
+        lock = FileLock(self.folder / f".{name}.lock")
+        with suppress(OSError, NotImplementedError):  # a disk without locks
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     @contextmanager
     def claim(self, key: Key) -> Iterator[bool]:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import BinaryIO
 
-#: `20230415_063000` of AudioMoth and Song Meter (`SM4_20230415_063000`), `20230415T063000Z`, `2023-04-15_06-30-00+0200`.
+#: `20230415_063000` of AudioMoth and Song Meter (`SM4_20230415_063000`), `20230415T063000Z`, `2023-04-15_06-30-00`.
 _IN_NAME = re.compile(
     r"(?<!\d)((?:19|20)\d\d)-?(\d\d)-?(\d\d)[_T$ -]?(\d\d)[-.:]?(\d\d)[-.:]?(\d\d)(?!\d)(Z|[+-]\d\d[-.:]?\d\d(?!\d))?"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from ..inference.timeline import Segment
@@ -58,3 +59,8 @@ class Annotated:
                 "level": round(s.level, 1),
                 "time": None if time is None else time.isoformat(timespec="milliseconds"),
             }
+
+
+def inside(file: Path) -> Path:
+    """Where something about a file lies in a folder of such: its path, without what would lead out of the folder."""
+    return Path(*(part for part in file.parts if part not in (file.anchor, "..", ".")))

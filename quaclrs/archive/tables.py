@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import QuaclrsError, first_line_of
 from ..extras import MissingLibraryError
 from ..files import name_unwritable, written
-from .rows import COLUMNS, Annotated
+from .rows import COLUMNS, Annotated, inside
 
 #: Ending of the output -> format of one table.
 ENDINGS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -22,6 +22,12 @@ ENDINGS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "
 FOLDERS = {"audacity": ".txt", "raven": ".Table.1.selections.txt"}
 
 FORMATS = (*dict.fromkeys(ENDINGS.values()), *FOLDERS)
+
+#: Columns of Raven's selection tables: what it asks for, and ours behind.
+_OF_RAVEN = (
+    *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"),
+    *("Label", "Score", "Level (dBFS)"),
+)
 
 Row = dict[str, Any]
 
@@ -57,7 +63,9 @@ def write_tables(archive: Iterable[Annotated], output: Path, style: str) -> None
     with name_unwritable(output):
         if style in FOLDERS:
             for annotated in archive:
-                place = output / f"{_inside(annotated.file)}{FOLDERS[style]}"
+                if annotated.error is not None:
+                    continue
+                place = output / f"{inside(Path(annotated.file))}{FOLDERS[style]}"
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with written(place) as file:
                     file.write_text(_selections(annotated, style), encoding="utf-8")
@@ -67,20 +75,16 @@ def write_tables(archive: Iterable[Annotated], output: Path, style: str) -> None
             _WRITERS[style](rows, file)
 
 
-def _inside(name: str) -> Path:
-    """A file's name without its ending and what would lead out of a folder."""
-    path = Path(name)
-    parts = [part for part in path.parts if part not in (path.anchor, "..", ".")]
-    return Path(*parts).with_suffix("")
-
-
 def _selections(annotated: Annotated, style: str) -> str:
     if style == "audacity":
         return "".join(f"{s.start:.6f}\t{s.end:.6f}\t{s.label}\n" for s in annotated.segments)
-    header = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tLabel\tScore\tLevel (dBFS)\n"
-    return header + "".join(
-        f"{number}\tSpectrogram 1\t1\t{s.start:.3f}\t{s.end:.3f}\t0\t8000\t{s.label}\t{s.score:.4f}\t{s.level:.1f}\n"
-        for number, s in enumerate(annotated.segments, 1)
+    return (
+        "\t".join(_OF_RAVEN)
+        + "\n"
+        + "".join(
+            f"{number}\tSpectrogram 1\t1\t{s.start:.3f}\t{s.end:.3f}\t0\t8000\t{s.label}\t{s.score:.4f}\t{s.level:.1f}\n"
+            for number, s in enumerate(annotated.segments, 1)
+        )
     )
 
 
@@ -163,5 +167,5 @@ def _pyarrow() -> tuple[Any, Any]:
 
         return pyarrow, pyarrow.parquet
     raise MissingLibraryError(
-        'Parquet needs pyarrow, which is not installed; pip install "quaclrs[parquet]", or end --output in .csv or .jsonl'
+        'Parquet needs pyarrow, which is not installed; pip install "quaclrs[parquet]", or write .csv or .jsonl'
     )

@@ -147,7 +147,7 @@ def _open_session(graph: Path, threads: int, weights: Mapping[str, np.ndarray] |
     content = graph.read_bytes()
     _refuse_external_data(content)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or _cores()
+    options.intra_op_num_threads = threads or usable_cores()
     # Threads that wait in a busy loop take the cores from whoever else needs them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # errors are raised; it would print them too
@@ -159,7 +159,7 @@ def _open_session(graph: Path, threads: int, weights: Mapping[str, np.ndarray] |
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Cores that this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -137,9 +137,7 @@ class _Heard:
     def add(self, scores: np.ndarray) -> None:
         self.scores, self.windows = self.scores + scores, self.windows + 1
 
-    def labelled(
-        self, start: float, end: float, labels: Sequence[str], min_score: float, group_sirens: bool
-    ) -> Moment:
+    def labelled(self, start: float, end: float, labels: Sequence[str], min_score: float, group_sirens: bool) -> Moment:
         """The best label by the mean score, and that score."""
         label, score = SILENCE, 1.0
         if not self.silent:
