@@ -26,6 +26,9 @@ from .tables import FOLDERS, format_of, write_tables
 #: Batches that wait for each worker: so decoding runs ahead, and one long file keeps all of them busy.
 _BATCHES_AHEAD = 2
 
+#: Files of former runs, which may lie among the sounds.
+_OURS = ("*.jsonl", "plan.json", "*.npy", *(f"*{ending}" for ending in FOLDERS.values()))
+
 #: Seconds until files that other processes work on are looked at again.
 _PAUSE = 0.5
 
@@ -94,7 +97,7 @@ def annotate(
     """
     output, part, options = Path(output), part or Part.of_environment(), options or HearingOptions()
     style = format_of(output, style)
-    paths = {_key_of(path): path for path in _files_of(sounds)}
+    paths = {_key_of(path): path for path in _files_of(sounds, (output.name, *_OURS))}
     refuse_unwritable(output, "--output")
     (output if style in FOLDERS else output.parent).mkdir(parents=True, exist_ok=True)
     plan = {**dataclasses.asdict(options), "model": model, "labels": classifier.labels}
@@ -116,11 +119,11 @@ def annotate(
     return Outcome(len(paths), seconds / 3600, broken)
 
 
-def _files_of(sounds: Sequence[str | os.PathLike[str]]) -> Iterator[Path]:
+def _files_of(sounds: Sequence[str | os.PathLike[str]], ignored: tuple[str, ...]) -> Iterator[Path]:
     for place in map(Path, sounds):
         if not place.is_dir():
             yield place
-        elif files := find_audio_files(place):
+        elif files := find_audio_files(place, ignored):
             yield from files
         else:
             raise QuaclrsError(f"{place} holds no sound files; give a folder with WAV, FLAC, Ogg or MP3 files")

@@ -80,7 +80,7 @@ def _by_header(file: BinaryIO) -> tuple[datetime | None, datetime | None]:
         if name == b"bext":
             content = file.read(_BEXT_DATE + 18)[_BEXT_DATE:].decode("ascii", "replace")
             with suppress(ValueError):  # the standard lets any character stand between the numbers
-                numbers = [int(part) for part in re.findall(r"\d+", content)]
+                numbers = [int(part) for part in re.findall(r"\d+", f"{content[:10]} {content[10:]}")]
                 by_bext = datetime(*numbers[:6]) if len(numbers) >= 6 else None  # type: ignore[arg-type]
             break
         place += 8 + size + size % 2

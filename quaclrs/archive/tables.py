@@ -78,14 +78,11 @@ def write_tables(archive: Iterable[Annotated], output: Path, style: str) -> None
 def _selections(annotated: Annotated, style: str) -> str:
     if style == "audacity":
         return "".join(f"{s.start:.6f}\t{s.end:.6f}\t{s.label}\n" for s in annotated.segments)
-    return (
-        "\t".join(_OF_RAVEN)
-        + "\n"
-        + "".join(
-            f"{number}\tSpectrogram 1\t1\t{s.start:.3f}\t{s.end:.3f}\t0\t8000\t{s.label}\t{s.score:.4f}\t{s.level:.1f}\n"
-            for number, s in enumerate(annotated.segments, 1)
-        )
-    )
+    lines = ["\t".join(_OF_RAVEN)]
+    for number, s in enumerate(annotated.segments, 1):
+        place = f"{number}\tSpectrogram 1\t1\t{s.start:.3f}\t{s.end:.3f}\t0\t8000"
+        lines.append(f"{place}\t{s.label}\t{s.score:.4f}\t{s.level:.1f}")
+    return "\n".join(lines) + "\n"
 
 
 def _write_csv(rows: Iterator[Row], file: Path) -> None:
