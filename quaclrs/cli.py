@@ -11,6 +11,7 @@ from .commands.evaluate import add_evaluate_command
 from .commands.explain import add_explain_command
 from .commands.export import add_export_command
 from .commands.info import add_info_command
+from .commands.listen import add_listen_command
 from .commands.predict import add_predict_command
 from .commands.report import add_report_command
 from .commands.timeline import add_timeline_command
@@ -25,6 +26,7 @@ def make_parser() -> CommandParser:
     add_predict_command(commands)
     add_timeline_command(commands)
     add_annotate_command(commands)
+    add_listen_command(commands)
     add_explain_command(commands)
     add_evaluate_command(commands)
     add_report_command(commands)
