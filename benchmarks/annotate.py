@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnx_ir
 import onnxruntime
 import soundfile
 import torch
@@ -47,7 +48,6 @@ NO_EVENT, STEP, COLLAR = ("other", "silence", "unsure"), 0.1, 0.5
 WAYS = {
     "hop 4 s, none between": HearingOptions(refine=0),
     "hop 4 s, 1 between (default)": HearingOptions(),
-    "hop 4 s, 3 between": HearingOptions(refine=3),
     "hop 2 s, none between": HearingOptions(hop=2.0, refine=0),
     "hop 1 s, as timeline": HearingOptions(hop=1.0, refine=0),
 }
@@ -102,8 +102,6 @@ def floor_of(file: Path) -> Callable[[], object]:
         pictures = torch.zeros(2, 3, *own.picture_size)
         patches = pictures if backbone.patch_width is None else backbone.split(pictures)
         graph = traced(backbone.network.eval(), patches, "pictures", "features")
-        import onnx_ir
-
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         content = onnx_ir.to_proto(graph).SerializeToString()
@@ -184,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--data", type=Path, required=True, metavar="DIR", help="folder with UrbanSound8K and ESC-50")
     add("--seconds", type=float, default=3600.0, help="of the street (default 3600)")
     add("--rounds", type=int, default=3, metavar="N", help="turns of each way (default 3)")
-    add("--hours", type=int, nargs="+", default=[1, 2, 4], metavar="N", help="copies, for growth (default 1 2 4)")
+    add("--hours", type=int, nargs="+", default=[1, 2], metavar="N", help="copies, for growth (default 1 2)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

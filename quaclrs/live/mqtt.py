@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -77,7 +78,8 @@ class MqttPublisher:
         """Wait a moment for what was not sent, and leave."""
         last = getattr(self, "_last", None)
         if last is not None and self._client.is_connected():
-            last.wait_for_publish(_LAST_WORDS)
+            with suppress(RuntimeError, ValueError):  # it was published while the broker was away, or is one too many
+                last.wait_for_publish(_LAST_WORDS)
         self._is_closing = True
         self._client.disconnect()
         self._client.loop_stop()
