@@ -14,6 +14,7 @@ from .commands.info import add_info_command
 from .commands.listen import add_listen_command
 from .commands.predict import add_predict_command
 from .commands.report import add_report_command
+from .commands.summary import add_summary_command
 from .commands.timeline import add_timeline_command
 from .errors import CommandParser, report_user_errors
 from .extras import named_extra, require
@@ -26,6 +27,7 @@ def make_parser() -> CommandParser:
     add_predict_command(commands)
     add_timeline_command(commands)
     add_annotate_command(commands)
+    add_summary_command(commands)
     add_listen_command(commands)
     add_explain_command(commands)
     add_evaluate_command(commands)
