@@ -6,21 +6,20 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-#: Okabe and Ito's blue (2008) from pale to dark, for amounts; grey where nothing was recorded.
+#: Okabe and Ito's blue (2008), and from pale to dark for amounts; grey for what is no class.
 _PALE, _DARK = (235, 243, 249), (0, 84, 140)
-BLUE, GREY, INK = "#0072B2", "#9a9a9a", "#1c1c1c"
+BLUE, GREY = "#0072B2", "#9a9a9a"
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A row of a chart: its name, its value, the words behind it, and whether it is a class."""
+    """A row of a chart: its name, its value, and the words behind it."""
 
     name: str
     value: float
     words: str
-    is_class: bool = True
 
 
 def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
@@ -35,6 +34,19 @@ def _text(x: float, y: float, words: str, anchor: str = "start", kind: str = "")
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{of_kind}>{html.escape(words)}</text>'
 
 
+def strip_chart(shares: Mapping[str, float], title: str) -> str:
+    """Shares of a whole, in [0, 1], side by side in one strip, the first in blue; their names and shares below it."""
+    width, x, place = 720, 0.0, 0.0
+    parts = []
+    for number, (name, share) in enumerate(shares.items()):
+        colour = (BLUE, GREY, "#c9c9c9", "#e2e2e2")[min(number, 3)]
+        parts.append(f'<rect x="{x:.1f}" y="0" width="{max(share * width - 1, 1):.1f}" height="22" fill="{colour}"/>')
+        parts.append(f'<rect x="{place}" y="32" width="10" height="10" fill="{colour}"/>')
+        parts.append(_text(place + 16, 41, f"{name} {share:.1%}"))
+        x, place = x + share * width, place + 175
+    return _svg(width, 60, title, parts)
+
+
 def bar_chart(bars: Sequence[Bar], title: str) -> str:
     """Bars one below the other, from the left, each with its words behind it."""
     row, left, width = 26, 150, 720
@@ -44,8 +56,7 @@ def bar_chart(bars: Sequence[Bar], title: str) -> str:
         y = number * row
         length = (width - left - 150) * bar.value / most
         parts.append(_text(left - 10, y + 17, bar.name, "end"))
-        colour = BLUE if bar.is_class else GREY
-        parts.append(f'<rect x="{left}" y="{y + 4}" width="{max(length, 1):.1f}" height="18" fill="{colour}"/>')
+        parts.append(f'<rect x="{left}" y="{y + 4}" width="{max(length, 1):.1f}" height="18" fill="{BLUE}"/>')
         parts.append(_text(left + length + 8, y + 17, bar.words, kind="soft"))
     return _svg(width, len(bars) * row, title, parts)
 

@@ -16,7 +16,7 @@ import soundfile
 import soxr
 
 from ..audio import AudioError, open_sound
-from .charts import DAYS, Bar, bar_chart, day_chart, heat_map, range_chart
+from .charts import DAYS, Bar, bar_chart, day_chart, heat_map, range_chart, strip_chart
 from .summary import NO_CLASS, ClassSummary, Summary
 
 #: Seconds of an example at most, and beside a shorter one.
@@ -44,10 +44,11 @@ svg .soft { fill: #6a6a6a; font-size: 12px; }
 .figures b { display: block; font-size: 1.55rem; font-weight: 600; line-height: 1.25; }
 .days { display: grid; grid-template-columns: repeat(auto-fill, minmax(210px, 1fr)); gap: 1.1rem 1.6rem; }
 .days h3 { font-size: .9rem; font-weight: 600; margin: 0 0 .2rem; } section, .days div, tr { break-inside: avoid; }
-table { border-collapse: collapse; width: 100%; } td.number { text-align: right; white-space: nowrap; }
-td, th { padding: .35rem .6rem .35rem 0; border-bottom: 1px solid #e2e2e2; text-align: left; vertical-align: middle; }
-td.file { font-size: .8rem; color: #5a5a5a; word-break: break-all; }
-audio { height: 2rem; width: 11rem; display: block; } @media print { .heard { display: none; } }
+table { border-collapse: collapse; width: 100%; } td:first-child { width: 8.5rem; }
+td, th { padding: .5rem .8rem .5rem 0; border-bottom: 1px solid #e2e2e2; text-align: left; vertical-align: top; }
+.example { margin-bottom: .6rem; }
+.example small { font-size: .76rem; line-height: 1.35; display: block; word-break: break-all; }
+audio { height: 2rem; width: 100%; max-width: 15rem; display: block; } @media print { audio { display: none; } }
 footer { margin-top: 2.5rem; border-top: 1px solid #ddd; padding-top: .8rem; font-size: .85rem; color: #5a5a5a; }
 </style></head><body>
 <header><h1>$title</h1><p class="soft">$period</p></header>
@@ -112,18 +113,24 @@ def _section(heading: str, words: str, content: str) -> str:
 
 
 def _hours(summary: Summary) -> str:
-    bars = [
-        Bar(in_words(name), found.seconds, f"{duration(found.seconds)}, {found.seconds / summary.seconds:.1%}",
-            name not in NO_CLASS)
-        for name, found in summary.classes.items()
-    ]  # fmt: skip
-    words = "Time in which each sound was the most prominent. Grey: none of the known sounds, silence, or not sure."
-    return _section("What was heard", words, bar_chart(bars, "hours by class"))
+    shares = {"Named sounds": 0.0} | {in_words(name): 0.0 for name in NO_CLASS}
+    bars = []
+    for name, found in summary.classes.items():
+        share = found.seconds / max(summary.seconds, 1e-9)
+        if name in NO_CLASS:
+            shares[in_words(name)] = share
+        else:
+            shares["Named sounds"] += share
+            bars.append(Bar(in_words(name), found.seconds, f"{duration(found.seconds)}, {share:.1%}"))
+    words = "Share of the recorded time, and the time in which each sound was the most prominent."
+    parts = {name: share for name, share in shares.items() if share}
+    return _section("What was heard", words, strip_chart(parts, "named sounds, others and silence")
+                    + bar_chart(bars, "hours by class"))  # fmt: skip
 
 
 def _week(summary: Summary, of_classes: dict[str, ClassSummary]) -> str:
     shares = {
-        hour: sum(found.by_hour[hour] for found in of_classes.values()) / seconds
+        hour: sum(found.by_hour.get(hour, 0.0) for found in of_classes.values()) / seconds
         for hour, seconds in summary.by_hour.items()
     }
     words = "Share of the recorded time with a named sound, by weekday and hour. Empty squares were not recorded."
@@ -158,23 +165,27 @@ def _levels(of_classes: dict[str, ClassSummary]) -> str:
 
 
 def _examples(of_classes: dict[str, ClassSummary], encoded: Callable[[dict[str, Any]], bytes | None]) -> str:
-    rows = []
-    for name, found in of_classes.items():
-        for kind, examples in (("surest", found.surest), ("least sure", found.least_sure)):
-            for row in examples:
-                content = encoded(row)
-                player = "not at hand"
-                if content is not None:
-                    data = base64.b64encode(content).decode()
-                    player = f'<audio controls preload="none" src="data:audio/mpeg;base64,{data}"></audio>'
-                rows.append(
-                    f"<tr><td>{html.escape(in_words(name))}<br><small>{kind}</small></td>"
-                    f"<td class='number'>{row['score']:.0%}</td><td class='heard'>{player}</td>"
-                    f"<td class='file'>{html.escape(row['file'])}<br>{_at(row)}</td></tr>"
-                )
-    words = "The surest and the least sure of every class: listen before you trust a figure."
-    header = "<tr><th>Sound</th><th>Score</th><th class='heard'>Listen</th><th>Where</th></tr>"
+    def cell(examples: list[dict[str, Any]]) -> str:
+        return "".join(f"<div class='example'>{_player(encoded(row))}{_where(row)}</div>" for row in examples)
+
+    rows = [
+        f"<tr><td>{html.escape(in_words(name))}</td><td>{cell(f.surest)}</td><td>{cell(f.least_sure)}</td></tr>"
+        for name, f in of_classes.items()
+    ]
+    words = "The surest and the least sure of every class, with their scores: listen before you trust a figure."
+    header = "<tr><th>Sound</th><th>Surest</th><th>Least sure</th></tr>"
     return _section("Examples", words, f"<table>{header}{''.join(rows)}</table>")
+
+
+def _player(content: bytes | None) -> str:
+    if content is None:
+        return "<small>not at hand</small>"
+    data = base64.b64encode(content).decode()
+    return f'<audio controls preload="none" src="data:audio/mpeg;base64,{data}"></audio>'
+
+
+def _where(row: dict[str, Any]) -> str:
+    return f"<small>{row['score']:.0%} · {html.escape(row['file'])}<br>{_at(row)}</small>"
 
 
 def _at(row: dict[str, Any]) -> str:

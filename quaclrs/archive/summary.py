@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,21 +22,25 @@ NO_CLASS = ("other", "silence", "unsure")
 _LOWEST = -120
 
 
+#: (weekday, hour) -> seconds; Monday is 0.
+Seconds = dict[tuple[int, int], float]
+
+
 @dataclass
 class ClassSummary:
     """What is known of one label.
 
     Attributes:
         seconds, segments: in all.
-        by_hour: (weekday, hour) -> seconds, Monday 0; of recordings that know their time.
+        by_hour: of recordings that know their time.
         levels: whole dBFS -> seconds.
         surest, least_sure: rows, best first.
     """
 
     seconds: float = 0.0
     segments: int = 0
-    by_hour: Counter[tuple[int, int]] = field(default_factory=Counter)
-    levels: Counter[int] = field(default_factory=Counter)
+    by_hour: Seconds = field(default_factory=lambda: defaultdict(float))
+    levels: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     surest: list[dict[str, Any]] = field(default_factory=list)
     least_sure: list[dict[str, Any]] = field(default_factory=list)
 
@@ -57,9 +61,9 @@ class Summary:
     Attributes:
         classes: label -> its summary, the longest first.
         files: how many.
-        seconds: of all recordings, and of those that know their time.
+        seconds: of all recordings.
         timed_seconds: of those that know when they were made.
-        by_hour: (weekday, hour) -> seconds of recordings, whatever was heard.
+        by_hour: of recordings that know their time, whatever was heard.
         first, last: when the first recording begins and the last one ends; None where no time is known.
     """
 
@@ -67,7 +71,7 @@ class Summary:
     files: int
     seconds: float
     timed_seconds: float
-    by_hour: Counter[tuple[int, int]]
+    by_hour: Seconds
     first: datetime | None
     last: datetime | None
 
@@ -85,7 +89,7 @@ def summarize(rows: Iterable[dict[str, Any]], examples: int = 3) -> Summary:
     classes: dict[str, ClassSummary] = defaultdict(ClassSummary)
     best: dict[str, list[Any]] = defaultdict(list)
     worst: dict[str, list[Any]] = defaultdict(list)
-    recorded: Counter[tuple[int, int]] = Counter()
+    recorded: Seconds = defaultdict(float)
     first = last = None
     seconds = timed = 0.0
     files: set[int] = set()

@@ -38,10 +38,16 @@ def add_listen_command(commands: Any) -> None:
     add("--channels", type=int, default=1, metavar="N", help="of raw PCM (default 1)")
     add("--samples", choices=_SAMPLES, default="s16", help="of raw PCM, little-endian (default s16)")
     add_channel_option(parser)
-    add("--window", type=float, metavar="S", help="seconds that are heard at once (default 2)", default=2.0)
+    add(
+        "--window",
+        type=float,
+        metavar="S",
+        default=1.0,
+        help="seconds that are heard at once (default 1); 2 is steadier and later",
+    )
     add("--hop", type=float, default=0.5, metavar="S", help="seconds between two answers (default 0.5)")
     add_answer_options(parser, "a moment is")
-    add("--clear", type=float, default=0.8, metavar="S", help="score from which a label changes at once (default 0.8)")
+    add("--clear", type=float, default=0.5, metavar="S", help="score from which a label changes at once (default 0.5)")
     add("--patience", type=int, default=2, metavar="N", help="times that any other must come in a row (default 2)")
     add("--json", action="store_true", help="one JSON object a line")
     add("--every-hop", action="store_true", help="say it at every hop, not only when the label changes")

@@ -36,7 +36,7 @@ class ListeningOptions:
     min_score: float = 0.0
     group_sirens: bool = False
     patience: int = 2
-    clear: float = 0.8
+    clear: float = 0.5
 
 
 @dataclass(frozen=True)
