@@ -38,7 +38,7 @@ def add_annotate_command(commands: Any) -> None:
 
 
 def run_annotate(options: argparse.Namespace) -> int:
-    """Write the tables; name what cannot be heard on stderr and return 2 if there is any."""
+    """Write the tables; name what cannot be heard on stderr and return 2 if there is any, of several processes 0."""
     from ..archive.annotate import Part, annotate
     from ..archive.hearing import HearingOptions
     from ..archive.tables import format_of
@@ -83,7 +83,8 @@ def run_annotate(options: argparse.Namespace) -> int:
         f"{options.output}: {outcome.hours:.2f} h in {outcome.files - len(outcome.broken):,} of {outcome.files:,} files"
     )
     print(told, file=sys.stderr)
-    return 2 if outcome.broken else 0
+    # Launchers of several processes take any other status than 0 for a crash, and end the rest.
+    return 2 if outcome.broken and part.processes == 1 else 0
 
 
 def _digest_of(model: str | None) -> str:
