@@ -176,7 +176,7 @@ def _open_session(graph: Path, weights: Mapping[str, np.ndarray] | None = None) 
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Cores that this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
