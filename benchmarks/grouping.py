@@ -1,4 +1,4 @@
-"""How well, how fast and in how much memory are clips of one recording found?
+"""Quality, time and memory of the search for clips of one recording.
 
 `python -m benchmarks.grouping --sirennet DIR` compares the groups with direct correlation of every pair of a class, and
 the police clips with their file names, which show the recordings (no grouping ever reads a name).

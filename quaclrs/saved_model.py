@@ -148,7 +148,7 @@ class SavedModel:
             stored = {name if name in wanted else name.removeprefix(prefix): name for name in self.tensors}
             for tensor, expected in wanted.items():
                 if tensor not in stored:
-                    raise ValueError(f"it lacks weights ({tensor} …): it is no whole {model_class.__name__}")
+                    raise ValueError(f"it lacks weights ({tensor} …): it is not a whole {model_class.__name__}")
                 dtype, shape = self.tensors[stored[tensor]]
                 if shape != tuple(expected.shape):
                     raise ValueError(f"weights {tensor} are {list(shape)}, by its options {list(expected.shape)}")
@@ -171,7 +171,7 @@ def open_saved_model(path_or_repo: str | os.PathLike[str] | None = None, name: s
         name: what to call it in messages; as it was given where absent.
 
     Raises:
-        QuaclrsError: there is no such model, it is none of ours, its weights are no safetensors, or its options are
+        QuaclrsError: the model does not exist, is not ours, its weights are not safetensors, or its options are
             impossible.
     """
     name = name or f"model {os.fspath(DEFAULT_MODEL if path_or_repo is None else path_or_repo)}"
@@ -187,7 +187,7 @@ def find_model_folder(path_or_repo: str | os.PathLike[str] | None, name: str | N
     """The folder of a model, which is fetched from the Hub where it is a repository's; arguments as above.
 
     Raises:
-        QuaclrsError: there is no such folder or repository.
+        QuaclrsError: the folder or repository does not exist.
     """
     if path_or_repo is None and not (DEFAULT_MODEL / CONFIG).is_file():
         raise QuaclrsError("this installation holds no model of its own; give --model DIR_OR_REPO")
@@ -247,7 +247,7 @@ def _read_header(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         raise ValueError(f"it has no {WEIGHTS}")
     refuse_pointer(folder / WEIGHTS)
     with safe_open(folder / WEIGHTS, framework="numpy") as file:
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
         return {name: (str(part.get_dtype()), tuple(part.get_shape())) for name, part in slices.items()}
 
 

@@ -242,7 +242,7 @@ def build() -> gr.Blocks:
 
 
 def guard() -> Middleware:
-    """What stands before every request."""
+    """Checks before every request."""
     folder, most = os.environ["GRADIO_TEMP_DIR"], MOST_WAITING_MEGABYTES * 1e6
     return Middleware(Limits, folder=folder, most_bytes=most, public=frozenset({"predict"}))
 

@@ -146,7 +146,7 @@ def _recall_at(share: float, background: np.ndarray, scores: np.ndarray, right: 
 
 
 def offset_of_other(labels: np.ndarray, probabilities: np.ndarray, keep: float = 0.955) -> float:
-    """What to add to the logit of `other`, the last class, so that a share of the right answers stays right.
+    """Find the shift of the logit of `other`, the last class, at which a share of the right answers stays right.
 
     Args:
         labels: (clips,) indices; those of background are ignored.

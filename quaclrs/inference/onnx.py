@@ -120,7 +120,7 @@ class OnnxClassifier(AudioClassifier):
         super().__init__(labels, log_mel, false_alarms)
         self.session = session
         self.head = head
-        self.threads = threads or _cores()
+        self.threads = threads or usable_cores()
 
     def _scores_of(self, waveforms: np.ndarray) -> np.ndarray:
         if self.head is None:

@@ -1,4 +1,4 @@
-"""What a configuration may say of its classes and its pictures, whoever wrote it. It imports no torch.
+"""Checks of a configuration's classes and pictures, whoever wrote it. It imports no torch.
 
 This file travels with every pushed model, so it imports nothing from the rest of the package.
 """
@@ -62,7 +62,7 @@ def labels_in_order(id2label: Any, label2id: Any = None) -> list[str]:
     labels = [names[index] for index in range(len(names))]
     for name in labels:
         if not isinstance(name, str) or not name or not name.isprintable():
-            raise ValueError(f"id2label: {str(name)[:40]!r} is no name of a class")
+            raise ValueError(f"id2label: {str(name)[:40]!r} is not the name of a class")
     if len(set(labels)) < len(labels):
         raise ValueError("id2label gives one name to several classes")
     if label2id is not None:
@@ -106,8 +106,8 @@ def complete_encoders(encoders: Any, log_mel: Mapping[str, Any]) -> list[dict[st
         log_mel: of the first encoder, whose waveforms they hear.
 
     Raises:
-        ValueError: it is no such list, too long, or an encoder has unknown or impossible options, or another rate,
-            duration or way of filling up short clips than the first.
+        ValueError: it is not such a list, is too long, or an encoder has unknown or impossible options, or another
+            rate, duration or way of filling up short clips than the first.
     """
     if encoders is None:
         return None
