@@ -18,11 +18,11 @@ from pathlib import Path
 
 import psutil
 
-from dataset_builder.recordings.grouping import group_recordings
 from dataset_builder.sources.inputs import SOURCES
 from quaclrs.audio import encode_flac, read_recording
 from quaclrs.data import STORED_SAMPLING_RATE
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.grouping import group_recordings
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from quaclrs.audio import find_audio_files, load_audio
 from quaclrs.errors import QuaclrsError
 
 #: The variables by which OpenMP, OpenBLAS, MKL and numba take their number of threads, read when they load.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 #: Seconds that a way runs uncounted when its turn comes, and then counted. A turn begins with threads to wake and with
 #: those of the last way's libraries still spinning on its cores, neither of which is what the way itself takes.
@@ -71,7 +71,7 @@ def run_with_threads(module: str, arguments: list[str], thread_counts: list[int]
     """Run a benchmark module in a child process for every number of threads; the status of the first that fails."""
     for count in thread_counts:
         print(f"\n== {count} thread{'s' * (count > 1)} ==", flush=True)
-        environment = os.environ | {name: str(count) for name in _THREAD_VARIABLES}
+        environment = os.environ | {name: str(count) for name in THREAD_VARIABLES}
         done = subprocess.run([sys.executable, "-m", module, *arguments, "--child", str(count)], env=environment)
         if done.returncode:
             return done.returncode

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from .data import load_urbansound13
     from .errors import QuaclrsError
     from .folds import FoldPlan
     from .inference.loading import load_classifier
     from .labels import CLASS_NAMES
+    from .learning import learn
     from .models import (
         LogMelConfig,
         LogMelSpectrogram,
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
         QuaclrsForAudioClassification,
         QuaclrsModel,
     )
-
-try:
-    __version__ = version("quaclrs")
-except PackageNotFoundError:  # a checkout that was never installed
-    __version__ = "0+unknown"
 
 _MODULE_OF_NAME = {
     "CLASS_NAMES": "labels",
@@ -36,6 +32,7 @@ _MODULE_OF_NAME = {
     "QuaclrsFeatureExtractor": "models",
     "QuaclrsForAudioClassification": "models",
     "QuaclrsModel": "models",
+    "learn": "learning",
     "load_classifier": "inference",
     "load_urbansound13": "data",
 }
@@ -51,18 +48,30 @@ __all__ = [
     "QuaclrsForAudioClassification",
     "QuaclrsModel",
     "__version__",
+    "learn",
     "load_classifier",
     "load_urbansound13",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .extras import named_extra
 
     with named_extra():
         return getattr(importlib.import_module(f".{_MODULE_OF_NAME[name]}", __name__), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # takes a tenth of the time to the first label
+
+    try:
+        return version("quaclrs")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

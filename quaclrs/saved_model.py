@@ -23,6 +23,7 @@ from .models.configuration_checks import (
     check_encoder,
     check_false_alarms,
     check_label_count,
+    check_parts,
     check_rate,
     complete_encoders,
     labels_in_order,
@@ -50,6 +51,7 @@ _NUMPY_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 #: Options of `config.json` that are taken; whatever else stands there is left alone.
 _OPTIONS = (
     *("backbone", "log_mel", "image_mean", "image_std", "pooling", "patch_overlap", "more_encoders", "standardize"),
+    "normalized_parts",
     *("dropout", "drop_path_rate", "false_alarms", "training_data"),
     *("id2label", "label2id", "num_labels", "problem_type"),
 )
@@ -219,6 +221,7 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
         options.get("patch_overlap", 0.0),
     )
     complete_encoders(options.get("more_encoders"), options["log_mel"])
+    check_parts(options.get("normalized_parts"))
     check_false_alarms(options.get("false_alarms"))
     for rate in ("dropout", "drop_path_rate"):
         check_rate(rate, options.get(rate))

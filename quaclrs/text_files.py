@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from .errors import QuaclrsError, first_line_of
 
@@ -19,18 +18,23 @@ _LARGEST = 1 << 26
 _LARGEST_YAML = 1 << 20
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """Reads YAML without aliases: nested ones multiply."""
+@functools.cache
+def _plain_loader() -> type:
+    """Reads YAML without aliases: nested ones multiply. A model is read without YAML, which takes time to import."""
+    import yaml
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it uses aliases; write out what they repeat")
-        return super().compose_node(parent, index)
+    class PlainLoader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it uses aliases; write out what they repeat")
+            return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        if isinstance(node, yaml.MappingNode):
-            _refuse_twice(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        return super().construct_mapping(node, deep)
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            if isinstance(node, yaml.MappingNode):
+                _refuse_twice(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            return super().construct_mapping(node, deep)
+
+    return PlainLoader
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -55,8 +59,10 @@ def parse_json(text: str | bytes) -> Any:
 
 def parse_yaml(text: str) -> Any:
     """Parse YAML without tags of Python and without aliases; a `ValueError` tells of all that is wrong."""
+    import yaml
+
     try:
-        return yaml.load(text, Loader=_PlainLoader)
+        return yaml.load(text, Loader=_plain_loader())
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except RecursionError:

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterable
 
 import numpy as np
-from scipy.special import betaincinv
 
 from ..errors import QuaclrsError
 
@@ -82,6 +81,8 @@ class Draws:
 
     def beta(self, name: str, alpha: float) -> np.ndarray:
         """Beta(alpha, alpha) in [0, 1]: float64 (clips,)."""
+        from scipy.special import betaincinv  # names of variants, which a light install reads, need no SciPy
+
         return betaincinv(alpha, alpha, self.uniform(name))
 
     def chosen(self, name: str, probability: float) -> np.ndarray:

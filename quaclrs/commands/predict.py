@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import QuaclrsError, print_error, printable
@@ -46,25 +48,29 @@ def run_predict(options: argparse.Namespace) -> int:
     for name in ("top_k", "batch_size"):
         if getattr(options, name) < 1:
             raise QuaclrsError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be 1 or more")
-    from tqdm import tqdm
-
     files, broken = expand_sounds(options.files)
     classifier = load_model(options)
     options.min_score = min_score_of(options, classifier)
-    # A bar where somebody waits for a whole folder; it must not run through the lines of results.
-    bar = tqdm(files, unit="file", disable=None if len(files) > len(options.files) else True, leave=False)
+    bar: Iterable[str] = files
+    aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    if len(files) > len(options.files) and sys.stderr is not None and sys.stderr.isatty():
+        from tqdm import tqdm
+
+        # Somebody waits for a whole folder. The bar must not run through the lines of results.
+        bar = tqdm(files, unit="file", leave=False)
+        aside = bar.external_write_mode
 
     def say_broken(place: int, error: AudioError) -> None:
         nonlocal broken
         broken += 1
-        with bar.external_write_mode():
+        with aside():
             print_error(error)
 
     sounds: Iterator[str | BinaryIO] = map(opened_sound, bar)
     for heard in classifier.hear(
         sounds, batch_size=options.batch_size, channel=options.channel, crop=options.crop, on_error=say_broken
     ):
-        with bar.external_write_mode():
+        with aside():
             print(_line_of(files[heard.place], heard, options, classifier.log_mel_config.duration), flush=True)
     return 2 if broken else 0
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from ..labels import OTHER
 from .reports.tables import percent
@@ -50,6 +49,8 @@ def open_set_figures(
     Raises:
         ValueError: the last class is not `other`, or one of both groups is empty.
     """
+    from sklearn.metrics import roc_auc_score  # takes a second
+
     labels, other = np.asarray(labels), len(class_names) - 1
     if class_names[other] != OTHER:
         raise ValueError(f"the last class is {class_names[other]!r}, not {OTHER!r}")

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -180,7 +182,7 @@ class AudioClassifier(ABC):
         crop: Crop = "whole",
         group_sirens: bool = False,
     ) -> Iterator[Prediction]:
-        """Predictions one by one as `predict` makes them, holding one batch in memory however much sound there is."""
+        """Predictions one by one as `predict` makes them, holding two batches in memory however much sound there is."""
         refuse_ranking(top_k, min_score)
         for heard in self.hear(sounds, sampling_rate, batch_size, channel, crop):
             yield heard.ranking(top_k, min_score, group_sirens)
@@ -322,9 +324,36 @@ def several_sounds(sound: Any) -> list[Any] | None:
 
 
 def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of `size` items, the last of what is left; a `QuaclrsError` where the size is below 1."""
+    """Lists of `size` items, the last of what is left, each taken by a thread while the one before is worked on.
+
+    Raises:
+        QuaclrsError: the size is below 1.
+        Exception: what taking an item raises, in the place of its batch.
+    """
     if size < 1:
         raise QuaclrsError(f"batch size is {size}; it must be 1 or more")
     waiting = iter(items)
-    while batch := list(islice(waiting, size)):
-        yield batch
+    batch = list(islice(waiting, size))
+    if len(batch) < size:
+        yield from [batch] if batch else []
+        return
+    asked: SimpleQueue[bool] = SimpleQueue()
+    taken: SimpleQueue[tuple[list[Any], BaseException | None]] = SimpleQueue()
+
+    def take() -> None:
+        while asked.get():
+            try:
+                taken.put((list(islice(waiting, size)), None))
+            except BaseException as error:
+                taken.put(([], error))
+
+    Thread(target=take, daemon=True).start()  # of which no end waits: its sound may be a pipe into which nobody writes
+    try:
+        while batch:
+            asked.put(True)
+            yield batch
+            batch, error = taken.get()
+            if error is not None:
+                raise error
+    finally:
+        asked.put(False)

@@ -32,7 +32,7 @@ def load_onnx_classifier(
     Args:
         path_or_repo: as of `load_classifier`, or the folder of an export.
         int8: take the export's graph in 8 bits.
-        threads: of ONNX Runtime; as many as this process may use cores where 0.
+        threads: windows of a batch that are worked on at once; as many as this process may use cores where 0.
 
     Raises:
         QuaclrsError: no such model, one without a graph, a graph that is damaged, of another model or keeps its weights
@@ -54,7 +54,7 @@ def load_model(saved: SavedModel, threads: int = 0, graph: Path | None = None) -
     weights = {name.removeprefix(BASE): array for name, array in saved.arrays().items()}
     head = _head_of(saved, weights)
     try:
-        session = _open_session(graph, threads, {n: w for n, w in weights.items() if not n.startswith(HEAD)})
+        session = _open_session(graph, {n: w for n, w in weights.items() if not n.startswith(HEAD)})
         _refuse_other_graph(session, saved.log_mel.n_samples, head.weight.shape[1], encoder=True)
         written_for = json.loads(session.get_modelmeta().custom_metadata_map.get(ENCODER, "{}"))
         if encoder_of(written_for) != encoder_of(saved.options):
@@ -63,7 +63,7 @@ def load_model(saved: SavedModel, threads: int = 0, graph: Path | None = None) -
         raise
     except Exception as error:  # a graph of somebody else's fails in its own way
         raise QuaclrsError(f"{graph} cannot be loaded ({first_line_of(error)}); {write}") from error
-    return OnnxClassifier(session, saved.labels, saved.log_mel, saved.options.get("false_alarms"), head)
+    return OnnxClassifier(session, saved.labels, saved.log_mel, saved.options.get("false_alarms"), head, threads)
 
 
 def _head_of(saved: SavedModel, weights: Mapping[str, np.ndarray]) -> LinearHead:
@@ -71,7 +71,10 @@ def _head_of(saved: SavedModel, weights: Mapping[str, np.ndarray]) -> LinearHead
     classes = len(saved.labels)
     if not classes or weight.ndim != 2 or len(weight) != classes or bias.shape != (classes,):
         raise QuaclrsError(f"{saved.name} has no classifier of its {classes} classes; give one that was trained")
-    return LinearHead(weight, bias, saved.options.get("problem_type") == "multi_label_classification")
+    parts = tuple(saved.options.get("normalized_parts") or ())
+    if parts and sum(parts) != weight.shape[1]:
+        raise QuaclrsError(f"{saved.name}: normalized_parts do not add up to {weight.shape[1]}; learn it anew")
+    return LinearHead(weight, bias, saved.options.get("problem_type") == "multi_label_classification", parts)
 
 
 def _load_export(folder: Path, int8: bool, threads: int) -> OnnxClassifier:
@@ -86,13 +89,13 @@ def _load_export(folder: Path, int8: bool, threads: int) -> OnnxClassifier:
         labels = labels_in_order(config.get("id2label"))
         log_mel = LogMelConfig.from_dict(config.get("log_mel", ""))
         false_alarms = check_false_alarms(config.get("false_alarms"))
-        session = _open_session(graph, threads)
+        session = _open_session(graph)
         _refuse_other_graph(session, log_mel.n_samples, len(labels))
     except QuaclrsError:
         raise
     except Exception as error:  # JSON, missing entries and ONNX Runtime fail in many ways
         raise QuaclrsError(f"export {folder} cannot be loaded ({first_line_of(error)}); export it anew") from error
-    return OnnxClassifier(session, labels, log_mel, false_alarms)
+    return OnnxClassifier(session, labels, log_mel, false_alarms, threads=threads)
 
 
 class OnnxClassifier(AudioClassifier):
@@ -102,6 +105,7 @@ class OnnxClassifier(AudioClassifier):
         session: of a graph that takes waveforms to embeddings, or, without `head`, to probabilities.
         labels, log_mel, false_alarms: as for `AudioClassifier`.
         head: on the embeddings.
+        threads: as of `load_onnx_classifier`.
     """
 
     def __init__(
@@ -111,10 +115,12 @@ class OnnxClassifier(AudioClassifier):
         log_mel: LogMelConfig,
         false_alarms: Mapping[str, Mapping[str, float]] | None = None,
         head: LinearHead | None = None,
+        threads: int = 0,
     ) -> None:
         super().__init__(labels, log_mel, false_alarms)
         self.session = session
         self.head = head
+        self.threads = threads or usable_cores()
 
     def _scores_of(self, waveforms: np.ndarray) -> np.ndarray:
         if self.head is None:
@@ -127,6 +133,19 @@ class OnnxClassifier(AudioClassifier):
         return self._run(waveforms, self.head.weight.shape[1])
 
     def _run(self, waveforms: np.ndarray, size: int) -> np.ndarray:
+        """Values (clips, size) of waveforms, of which each thread takes a share.
+
+        Threads that share one clip would wait for each other in every layer: for long where another program has a core.
+        """
+        shares = np.array_split(waveforms, max(1, min(self.threads, len(waveforms))))
+        if len(shares) == 1:
+            return self._run_share(waveforms, size)
+        from concurrent.futures import ThreadPoolExecutor  # takes time to import, which a single sound does without
+
+        with ThreadPoolExecutor(len(shares)) as pool:
+            return np.concatenate(list(pool.map(lambda share: self._run_share(share, size), shares)))
+
+    def _run_share(self, waveforms: np.ndarray, size: int) -> np.ndarray:
         name = self.session.get_inputs()[0].name
         try:
             (values,) = self.session.run(None, {name: np.ascontiguousarray(waveforms, dtype=np.float32)})
@@ -137,7 +156,7 @@ class OnnxClassifier(AudioClassifier):
         return values
 
 
-def _open_session(graph: Path, threads: int, weights: Mapping[str, np.ndarray] | None = None) -> Any:
+def _open_session(graph: Path, weights: Mapping[str, np.ndarray] | None = None) -> Any:
     """A session of a graph on the CPU, which is given these weights; a `ValueError` where it names other files."""
     try:
         import onnxruntime
@@ -147,9 +166,7 @@ def _open_session(graph: Path, threads: int, weights: Mapping[str, np.ndarray] |
     content = graph.read_bytes()
     _refuse_external_data(content)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or _cores()
-    # Threads that wait in a busy loop take the cores from whoever else needs them.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = 1
     options.log_severity_level = 4  # errors are raised; it would print them too
     if weights:
         content = with_weights(content, weights)
@@ -159,7 +176,7 @@ def _open_session(graph: Path, threads: int, weights: Mapping[str, np.ndarray] |
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Cores that this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -32,6 +32,9 @@ _OF_THE_WAVEFORM = ("sampling_rate", "duration", "pad_mode", "silence_dbfs")
 #: Encoders beside the first, and how much patches may overlap.
 _MOST_ENCODERS, _MOST_OVERLAP = 7, 0.9
 
+#: Numbers of an embedding's part; those of the largest networks are 4,096.
+_LARGEST_PART = 1 << 16
+
 #: Channels of a picture.
 _CHANNELS = 3
 
@@ -138,6 +141,17 @@ def check_false_alarms(values: Any) -> dict[str, dict[str, float]] | None:
             raise ValueError("false_alarms must map alarms an hour to a threshold and a recall in [0, 1]")
         checked[str(count)] = {name: float(entry[name]) for name in ("threshold", "recall")}
     return checked
+
+
+def check_parts(value: Any) -> list[int] | None:
+    """Sizes of the parts of an embedding as they were given; a `ValueError` unless they are positive numbers."""
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= 2 * (_MOST_ENCODERS + 1):
+        raise ValueError("normalized_parts must be a list of sizes, at most two for each encoder")
+    if not all(isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= _LARGEST_PART for size in value):
+        raise ValueError(f"normalized_parts must be whole numbers from 1 to {_LARGEST_PART}")
+    return list(value)
 
 
 def check_normalisation(image_mean: Any, image_std: Any) -> None:

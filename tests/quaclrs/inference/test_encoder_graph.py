@@ -212,3 +212,11 @@ print(*sorted(sys.modules.keys() & set("torch transformers timm pandas scipy skl
     command = [sys.executable, "-c", code, str(EXAMPLES / "ambulance.ogg")]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert lines[0].endswith("(4608,)") and lines[1] == ""
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_that_share_a_batch_change_no_score(threads, model, sounds) -> None:
+    alone = load_classifier(model, threads=1)
+    together = load_classifier(model, threads=threads)
+    clips = alone.prepare(sounds)
+    np.testing.assert_allclose(together.classify(clips), [alone.classify(clip[None])[0] for clip in clips], atol=1e-5)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import time
 import tracemalloc
 from collections.abc import Iterator
+from threading import Event, active_count
 
 import numpy as np
 import pytest
@@ -99,16 +101,47 @@ def test_batches_are_shared_by_the_windows_of_all_sounds(meter):
 
 
 def test_an_answer_comes_as_soon_as_its_last_window_is_classified(meter):
-    asked = []
+    answered, in_time = Event(), []
 
     def sounds() -> Iterator[np.ndarray]:
-        for level in (0.1, 0.2):
-            asked.append(level)
-            yield seconds_of(*[level] * 8)
+        yield seconds_of(*[0.1] * 8)
+        in_time.append(answered.wait(10))  # a microphone, say
+        yield seconds_of(*[0.2] * 8)
 
     answers = meter.predict_many(sounds(), batch_size=2)
     next(answers)
-    assert asked == [0.1]
+    answered.set()
+    assert next(answers)[1]["score"] == pytest.approx(0.2)
+    assert in_time == [True]
+
+
+def test_sounds_are_read_while_others_are_classified(meter, monkeypatch):
+    """The network waits for the second sound to be read, which would never be if reading waited for the network."""
+    read = Event()
+
+    def sounds() -> Iterator[np.ndarray]:
+        yield seconds_of(0.1)
+        read.set()
+        yield seconds_of(0.2)
+
+    scores_of = meter._scores_of
+    monkeypatch.setattr(meter, "_scores_of", lambda waveforms: scores_of(waveforms) if read.wait(10) else 1 / 0)
+    assert len(list(meter.hear(sounds(), batch_size=1))) == 2
+
+
+def test_nothing_goes_on_reading_when_nobody_asks_for_more(meter):
+    def sounds() -> Iterator[np.ndarray]:
+        while True:
+            yield seconds_of(0.5)
+
+    before = active_count()
+    answers = meter.hear(sounds(), batch_size=2)
+    next(answers)
+    answers.close()
+    deadline = time.monotonic() + 10
+    while active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert active_count() == before
 
 
 def test_a_sound_that_breaks_off_is_passed_over_and_told_and_leaves_no_trace_in_others(meter):
@@ -159,7 +192,7 @@ def test_six_hours_take_no_more_memory_than_six_minutes(meter, tmp_path):
         assert heard.seconds == heard.duration == hours * 3600
         assert heard.probabilities[0] == pytest.approx(0.5, abs=0.01)
     # In float32 six hours are 86 MB.
-    assert peaks[6] < 1.1 * peaks[0.1] and peaks[6] < 2e6, peaks
+    assert peaks[6] < 1.6 * peaks[0.1] and peaks[6] < 3e6, peaks  # the next batch is read sooner or later
 
 
 @pytest.mark.parametrize("options", [{"top_k": 0}, {"min_score": 2}])

@@ -19,8 +19,7 @@ import soxr
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from quaclrs.errors import QuaclrsError
-
+from ..errors import QuaclrsError
 from .correlation import correlations, degrees_of_freedom, refined, whitened, whitening_filter
 from .seams import ClipEnds, SeamConfig, clip_ends, find_seams
 
@@ -231,7 +230,8 @@ def _alike(
         bounds = np.searchsorted(of_query, np.arange(1, len(block)))
         for template, columns in zip(block, np.split(owner[begin + column], bounds), strict=True):
             others = np.unique(columns)
-            yield template, others[others > template.clip]
+            if len(others := others[others > template.clip]):  # a template is whitened at length before it is compared
+                yield template, others
 
 
 def _matches(

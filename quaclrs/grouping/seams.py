@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from quaclrs.errors import QuaclrsError
+from ..errors import QuaclrsError
 
 
 @dataclass(frozen=True)
