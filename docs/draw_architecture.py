@@ -26,9 +26,10 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("transforms",),
         ("inference", "ssl"),
         ("evaluation",),
-        ("learning",),
+        ("archive", "learning", "live"),
         ("commands",),
         ("cli",),
+        ("annotate",),
     ),
     "dataset_builder": (
         ("sources",),
