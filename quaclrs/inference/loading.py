@@ -54,8 +54,8 @@ def load_classifier(
         threads: that work on one batch; as many as this process may use cores where 0.
 
     Raises:
-        QuaclrsError: the model is not there, is no QUACLRS classifier, its options are impossible, its weights are no
-            safetensors, missing or damaged, its graph is damaged, the device does not exist, or what the backend needs
+        QuaclrsError: the model is not there, is not a QUACLRS classifier, its options are impossible, its weights are
+            not safetensors, missing or damaged, its graph is damaged, the device does not exist, or what the backend needs
             is not installed.
     """
     if backend not in BACKENDS:
