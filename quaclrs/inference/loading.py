@@ -55,8 +55,8 @@ def load_classifier(
 
     Raises:
         QuaclrsError: the model is not there, is not a QUACLRS classifier, its options are impossible, its weights are
-            not safetensors, missing or damaged, its graph is damaged, the device does not exist, or what the backend needs
-            is not installed.
+            not safetensors, missing or damaged, its graph is damaged, the device does not exist, or what the backend
+            needs is not installed.
     """
     if backend not in BACKENDS:
         raise QuaclrsError(f"backend is {backend!r}; choose {', '.join(BACKENDS)}")
