@@ -129,9 +129,9 @@ def test_an_archive_without_times_has_no_week(table, tmp_path, monkeypatch):
     ("name", "content", "words"),
     [
         ("none.csv", None, "does not exist; give a table"),
-        ("other.csv", "a,b\n1,2\n", "is no table of `quaclrs annotate` (it lacks 'file')"),
+        ("other.csv", "a,b\n1,2\n", "is not a table of `quaclrs annotate` (it lacks 'file')"),
         ("empty.csv", "file,start,end,label,score,level,time\n", "holds no rows"),
-        ("other.jsonl", "no json\n", "is no table of `quaclrs annotate`"),
+        ("other.jsonl", "no json\n", "is not a table of `quaclrs annotate`"),
         ("table.txt", "x", "ends in none of .parquet"),
     ],
 )

@@ -70,10 +70,10 @@ def test_a_text_that_is_no_table_does_not_matter(recording):
     [
         ("file,label\nno.wav,a\n", "row 2: the file no.wav does not exist"),
         ("file,label,start,end\nstreet.wav,a,3,2\n", "row 2 begins at 3 s and ends at 2 s"),
-        ("file,label,start,end\nstreet.wav,a,soon,2\n", "'soon' is no time in seconds"),
+        ("file,label,start,end\nstreet.wav,a,soon,2\n", "'soon' is not a time in seconds"),
         ("file,label,start,end\nstreet.wav,a,1,\n", "row 2 has only one of start and end"),
         ("file,label\nstreet.wav,\n", "row 2 has no label"),
-        ("file,colour\nstreet.wav,red\n", "is no table of labels"),
+        ("file,colour\nstreet.wav,red\n", "is not a table of labels"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_one_line_that_names_the_row(recording, text, says):
