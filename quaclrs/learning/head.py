@@ -155,15 +155,17 @@ class HeadFitter:
             strength = min(s for s, (_, entropy) in scores.items() if entropy <= least * (1 + _AS_GOOD))
             chosen, (temperature, entropy) = logits[strength], scores[strength]
             if use:
-                spread = fit.held_out(folds, judged, (strength,), temperature)[strength]
+                # Held back by little, as far more windows are heard than have labels.
+                at = self.options.default_strength, self.options.default_temperature
+                spread = fit.held_out(folds, judged, at[:1], at[1])[at[0]]
                 of_spread = _temperature_of(spread, rows, judged, fixed)
-                use = of_spread[1] < entropy
+                use = of_spread[1] <= entropy * (1 + _AS_GOOD)
                 if use:
-                    chosen, temperature = spread, of_spread[0]
+                    chosen, strength, temperature = spread, at[0], of_spread[0]
             known = np.isin(folds, np.unique(folds[judged]))
             held_out[known] = clip_probabilities(chosen / temperature, rows)[known]
         every = np.ones(len(rows.clips), dtype=bool)
-        weight, bias = fit.whole(every, strength, temperature if use else None)
+        weight, bias = fit.whole(every, strength, self.options.default_temperature if use else None)
         scaled = (weight / temperature).astype(np.float32), (bias / temperature).astype(np.float32)
         return FittedHead(LinearHead(*scaled, parts=self.parts), strength, temperature, held_out, use)
 
