@@ -76,3 +76,9 @@ def balanced_weights(rows: Rows, heard: np.ndarray) -> np.ndarray:
         worth[0] = max(1.0, worth[1:].sum())
     share = np.divide(of_group.sum() / worth.sum() * worth, of_group, out=np.zeros_like(of_group), where=of_group > 0)
     return weights * share[groups]
+
+
+def recordings_a_class(rows: Rows) -> float:
+    """The median number of recordings of a class."""
+    tested = np.unique(rows.labels[rows.tested])
+    return float(np.median([len(set(rows.recordings[rows.tested & (rows.labels == label)])) for label in tested]))

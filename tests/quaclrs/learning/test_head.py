@@ -121,7 +121,7 @@ def test_unlabelled_windows_help_where_they_lie_between_labelled_ones():
 
 
 def test_unlabelled_windows_that_do_harm_are_not_heard(monkeypatch):
-    rows = rows_of(60, classes=3, spread=2.0)
+    rows = rows_of(48, classes=3, spread=2.0)
     more = rows_of(300, classes=3, spread=2.0, seed=4)
 
     def wrong_labels(features, labelled, heard, scores, options):
@@ -132,6 +132,13 @@ def test_unlabelled_windows_that_do_harm_are_not_heard(monkeypatch):
     plain, warned = fitter().fit(rows, 3), fitter().fit(rows, 3, unlabelled=more.vectors)
     assert not warned.unlabelled
     np.testing.assert_allclose(warned.held_out, plain.held_out, atol=0.03)
+
+
+def test_unlabelled_windows_are_not_heard_where_ten_recordings_of_a_class_have_labels():
+    few, enough = (rows_of(clips, classes=3, spread=2.0) for clips in (54, 60))
+    more = rows_of(300, classes=3, spread=2.0, seed=4)
+    assert fitter().fit(few, 3, unlabelled=more.vectors).unlabelled
+    assert not fitter().fit(enough, 3, unlabelled=more.vectors).unlabelled
 
 
 def test_a_learning_curve_counts_recordings_and_rises():
