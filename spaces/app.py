@@ -27,6 +27,7 @@ from analysis import (
     read_middle,
 )
 from limits import Limits
+from live import listen, words_of
 from matplotlib.figure import Figure
 from starlette.middleware import Middleware
 
@@ -41,6 +42,9 @@ CONCURRENT, WAITING = 2, 64
 
 #: Seconds after which files of visitors are deleted, and megabytes of them that are kept until then.
 KEPT_SECONDS, MOST_WAITING_MEGABYTES = 1800, 2000.0
+
+#: Seconds of a piece of a live stream, and of the whole, and visitors who are heard live at once.
+PIECE_SECONDS, LIVE_SECONDS, LIVE_VISITORS = 0.5, 600, 4
 
 #: What the page looks for when nobody chose a class.
 ANSWER = "the answer"
@@ -136,37 +140,53 @@ def build() -> gr.Blocks:
     labels = classifier_of(models[0]).labels
     with gr.Blocks(title="QUACLRS: urban sounds", delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as page:
         gr.Markdown("# QUACLRS\nWhich sound of the city is this?")
-        with gr.Row(equal_height=False):
+        with gr.Tab("A recording"):
+            with gr.Row(equal_height=False):
+                with gr.Column(min_width=300):
+                    sound = gr.Audio(type="filepath", sources=["upload", "microphone"], label="Sound", elem_id="sound")
+                    model = gr.Dropdown(models, value=models[0], label="Model", visible=len(models) > 1)
+                    button = gr.Button("Listen", variant="primary", elem_id="listen")
+                    if EXAMPLES:
+                        gr.Examples(
+                            [[str(file)] for file in EXAMPLES],
+                            [sound],
+                            label="Examples (synthesised)",
+                            api_visibility="private",
+                        )
+                with gr.Column(min_width=300):
+                    answer = gr.Label(num_top_classes=5, label="Heard", elem_id="answer")
+                    extent = gr.Markdown(elem_id="extent")
+                    timeline = gr.Dataframe(
+                        headers=["seconds", "heard", "score"], label="Timeline", interactive=False, wrap=True,
+                        elem_id="timeline",
+                    )  # fmt: skip
+            with gr.Row(equal_height=False):
+                with gr.Column(min_width=300):
+                    picture = gr.Plot(show_label=False, elem_id="picture")
+                with gr.Column(min_width=300):
+                    label = gr.Dropdown([ANSWER, *labels], value=ANSWER, label="Where is it heard?", elem_id="label")
+                    overlay = gr.Plot(show_label=False, elem_id="overlay")
+        with gr.Tab("Live"), gr.Row(equal_height=False):
             with gr.Column(min_width=300):
-                sound = gr.Audio(type="filepath", sources=["upload", "microphone"], label="Sound", elem_id="sound")
-                model = gr.Dropdown(models, value=models[0], label="Model", visible=len(models) > 1)
-                button = gr.Button("Listen", variant="primary", elem_id="listen")
-                if EXAMPLES:
-                    gr.Examples(
-                        [[str(file)] for file in EXAMPLES],
-                        [sound],
-                        label="Examples (synthesised)",
-                        api_visibility="private",
-                    )
+                stream = gr.Audio(
+                    type="filepath", sources=["microphone"], streaming=True, label="Microphone", elem_id="stream"
+                )
+                now = gr.HTML(words_of(None), elem_id="now")
             with gr.Column(min_width=300):
-                answer = gr.Label(num_top_classes=5, label="Heard", elem_id="answer")
-                extent = gr.Markdown(elem_id="extent")
-                timeline = gr.Dataframe(
-                    headers=["seconds", "heard", "score"], label="Timeline", interactive=False, wrap=True,
-                    elem_id="timeline",
-                )  # fmt: skip
-        with gr.Row(equal_height=False):
-            with gr.Column(min_width=300):
-                picture = gr.Plot(show_label=False, elem_id="picture")
-            with gr.Column(min_width=300):
-                label = gr.Dropdown([ANSWER, *labels], value=ANSWER, label="Where is it heard?", elem_id="label")
-                overlay = gr.Plot(show_label=False, elem_id="overlay")
+                moving = gr.Image(label="The last seconds", interactive=False, elem_id="moving")
+            session = gr.State(None, time_to_live=KEPT_SECONDS)
         with gr.Accordion("About", open=False):
             gr.Markdown(ABOUT)
         inputs, outputs = [sound, model, label], [answer, extent, picture, overlay, timeline]
         together = {"concurrency_limit": CONCURRENT, "concurrency_id": "sounds"}  # so many of all three
         button.click(analyse, inputs, outputs, api_visibility="private", **together)
         label.change(explain_again, inputs, [overlay], api_visibility="private", **together)
+        stream.stream(
+            listen, [session, model, stream], [session, now, moving], stream_every=PIECE_SECONDS,
+            time_limit=LIVE_SECONDS, show_progress="hidden", concurrency_limit=LIVE_VISITORS, concurrency_id="live",
+            api_visibility="private",
+        )  # fmt: skip
+        stream.start_recording(lambda: None, None, [session], api_visibility="private")
         # What programs call: the file alone in, scores and seconds out.
         times = gr.JSON(label="Seconds", visible=False)
         gr.Button(visible=False).click(predict, [sound], [answer, times], api_name="predict", **together)
