@@ -25,9 +25,10 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("augment",),
         ("transforms",),
         ("inference", "ssl"),
-        ("evaluation",),
+        ("evaluation", "archive", "live"),
         ("commands",),
         ("cli",),
+        ("annotate",),
     ),
     "dataset_builder": (
         ("sources",),
