@@ -25,10 +25,11 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("augment",),
         ("transforms",),
         ("inference", "ssl"),
-        ("evaluation",),
+        ("evaluation", "archive", "live"),
         ("learning",),
         ("commands",),
         ("cli",),
+        ("annotate",),
     ),
     "dataset_builder": (
         ("sources",),

@@ -125,6 +125,8 @@ def _files_of(sounds: Sequence[str | os.PathLike[str]], ignored: tuple[str, ...]
             yield place
         elif files := find_audio_files(place, ignored):
             yield from files
+        elif len(sounds) > 1:
+            yield place  # whoever hears it says that it is a folder
         else:
             raise QuaclrsError(f"{place} holds no sound files; give a folder with WAV, FLAC, Ogg or MP3 files")
 
