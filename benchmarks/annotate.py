@@ -3,7 +3,7 @@
 `python -m benchmarks.annotate --data DIR` strings an hour together from UrbanSound8K and ESC-50 in DIR (see
 `benchmarks.street_hour`), and prints for several hops
 
-- segment F1: of time, in steps of 0.1 s, leaving out 0.5 s around each true edge; `other` and `silence` are no event;
+- segment F1: of time, in steps of 0.1 s, leaving out 0.5 s around each true edge; `other` and `silence` are not events;
 - event recall: events of which some moment has their label;
 - how many times real time one core goes through it, by the processor time of the whole process.
 
@@ -42,7 +42,7 @@ from quaclrs.inference.windows import read_windows
 from .inference import audio_spectrogram_transformer, yamnet_alone
 from .street_hour import Event, held_out, write_hour
 
-#: What is no event, seconds of a step, and seconds around a true edge that do not count.
+#: Labels that are not events, seconds of a step, and seconds around a true edge that do not count.
 NO_EVENT, STEP, COLLAR = ("other", "silence", "unsure"), 0.1, 0.5
 
 WAYS = {

@@ -1,4 +1,4 @@
-"""What a handful of labels buys: `quaclrs learn` against plain baselines, and what recordings without labels add.
+"""Worth of a handful of labels: `quaclrs learn` against plain baselines, and what recordings without labels add.
 
 `python -m benchmarks.few_labels --dataset ../shared/data/ESC-50/audio` learns 1, 3, 5, 10 and all clips a class of two
 folds and tests on the third, in turn; the folds are the official ones, so no recording is on both sides. Clips a class

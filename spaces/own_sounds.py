@@ -25,7 +25,7 @@ MOST_LABELS, MOST_CLIPS = 10, 200
 
 @dataclass(frozen=True)
 class OwnModel:
-    """What was learned.
+    """A learned model and its report.
 
     Attributes:
         place: folder of everything; it goes when the visitor does.
@@ -53,7 +53,7 @@ def learn_own(labelled: Sequence[tuple[str, Sequence[str]]]) -> OwnModel:
     """
     given = [(label.strip(), list(files)) for label, files in labelled if label and label.strip() and files]
     if not given:
-        raise QuaclrsError("there are no sounds yet: name one and upload a few clips of it")
+        raise QuaclrsError("no sounds yet: name one and upload a few clips of it")
     if sum(len(files) for _, files in given) > MOST_CLIPS:
         raise QuaclrsError(f"there are more than {MOST_CLIPS} clips; upload fewer, or use quaclrs learn at home")
     place = Path(tempfile.mkdtemp(prefix="own-", dir=os.environ.get("GRADIO_TEMP_DIR")))
@@ -82,7 +82,7 @@ def learn_own(labelled: Sequence[tuple[str, Sequence[str]]]) -> OwnModel:
 
 
 def try_own(own: OwnModel | None, file: str | None) -> Heard:
-    """What a learned model hears in a sound.
+    """Label a sound by a learned model.
 
     Raises:
         QuaclrsError: nothing was learned yet, or it is gone, or the file cannot be heard.

@@ -38,7 +38,7 @@ def test_the_first_command_prints_what_stands_below_it(capsys, monkeypatch):
     from quaclrs.cli import main
 
     monkeypatch.chdir(ROOT)
-    (command,) = bash_commands("quaclrs predict")
+    (command,) = bash_commands("pip install . &&")
     assert main(command[1:]) == 0
     first = next(code for language, code in readme_blocks() if not language)
     assert capsys.readouterr().out == first
@@ -58,6 +58,19 @@ def test_what_the_readme_installs_are_extras_of_the_package():
     extras = {extra for _, code in readme_blocks() for extra in re.findall(r"\.\[([\w,]+)\]", code)}
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert extras and all(re.search(rf"^{extra} = ", pyproject, re.MULTILINE) for extra in extras)
+
+
+def test_the_blocks_of_learning_and_annotating_run_as_they_are_pasted(tmp_path, monkeypatch):
+    from quaclrs.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    for folder in ("spaces", "examples"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    for command in [*bash_commands("quaclrs learn"), *bash_commands("quaclrs annotate")]:
+        if command != ["quaclrs", "listen"]:  # hears until Ctrl-C
+            assert main(command[1:]) == 0, command
+    assert (tmp_path / "my_model" / "report.html").is_file() and (tmp_path / "summary.html").is_file()
+    assert "dog_bark" in (tmp_path / "archive.csv").read_text()
 
 
 @pytest.mark.weekly

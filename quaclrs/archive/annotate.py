@@ -35,7 +35,7 @@ _PAUSE = 0.5
 
 @dataclass(frozen=True)
 class Part:
-    """Which of several processes this is."""
+    """Number of this process among several."""
 
     rank: int = 0
     processes: int = 1
@@ -43,14 +43,14 @@ class Part:
 
     @classmethod
     def of_environment(cls) -> Part:
-        """What `accelerate launch` and `torchrun` say; one of one where nobody does."""
+        """Read what `accelerate launch` and `torchrun` say; one of one where nobody does."""
         names = {"rank": "RANK", "processes": "WORLD_SIZE", "on_this_machine": "LOCAL_WORLD_SIZE"}
         return cls(**{name: int(os.environ[key]) for name, key in names.items() if os.environ.get(key, "").isdigit()})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an archive, by all runs and processes together.
+    """Outcome of an archive, by all runs and processes together.
 
     Attributes:
         files: how many sound files it holds.
@@ -93,7 +93,7 @@ def annotate(
         part: which process this is; by the environment where absent.
 
     Raises:
-        QuaclrsError: there are no sounds, the output cannot be written, or its journal belongs to other options.
+        QuaclrsError: no sounds are found, the output cannot be written, or its journal belongs to other options.
     """
     output, part, options = Path(output), part or Part.of_environment(), options or HearingOptions()
     style = format_of(output, style)

@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-#: Okabe and Ito's blue (2008), and from pale to dark for amounts; grey for what is no class.
+#: Okabe and Ito's blue (2008), and from pale to dark for amounts; grey for the rest.
 _PALE, _DARK = (235, 243, 249), (0, 84, 140)
 BLUE, GREY = "#0072B2", "#9a9a9a"
 

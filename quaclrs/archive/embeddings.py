@@ -37,7 +37,7 @@ class EmbeddingWriter:
 
 @contextmanager
 def embeddings_at(place: Path | None) -> Iterator[EmbeddingWriter | None]:
-    """A writer of a file that is complete or absent; None where there is no place for it."""
+    """Open a writer of a file that ends complete or absent; None without a place for it."""
     if place is None:
         yield None
         return

@@ -37,7 +37,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class HearingOptions:
-    """How files are heard.
+    """Options of hearing files.
 
     Attributes:
         hop: seconds from one window to the next; the model's whole window where absent.
@@ -86,7 +86,7 @@ class Ear:
             raise QuaclrsError("--embeddings needs a model with a graph for ONNX Runtime; give another --model")
 
     def segments(self, file: Path, heard: Callable[[float], object] = lambda seconds: None) -> list[LevelSegment]:
-        """What is heard in a file.
+        """Hear a file.
 
         Args:
             file: of any length; some windows of it are in memory.

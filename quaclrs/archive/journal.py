@@ -92,7 +92,7 @@ class Journal:
         self.refresh()
 
     def read(self, key: Key) -> Annotated:
-        """What was heard of a file that is in the journal."""
+        """Read what was heard of a file from the journal."""
         file, place = self._places[key]
         with file.open("rb") as journal:
             journal.seek(place)

@@ -159,7 +159,7 @@ def _levels(of_classes: dict[str, ClassSummary]) -> str:
     ranges = {in_words(name): (f.level(0.1), f.level(0.5), f.level(0.9)) for name, f in of_classes.items()}
     words = (
         "Level in dB relative to the recorders' full scale: the median, and the range of the middle 80% of the time. "
-        "Without a calibrated microphone these compare sounds with each other; they are no sound pressure levels."
+        "Without a calibrated microphone these compare sounds with each other; they are not sound pressure levels."
     )
     return _section("How loud", words, range_chart(ranges, "levels by class"))
 

@@ -1,4 +1,4 @@
-"""How far an archive is: hours of sound, speed, time left."""
+"""Progress of an archive: hours of sound, speed, time left."""
 
 from __future__ import annotations
 

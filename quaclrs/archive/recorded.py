@@ -43,7 +43,7 @@ def recorded_at(file: Path) -> datetime | None:
 
 def _by_name(stem: str) -> datetime | None:
     for *numbers, zone in _IN_NAME.findall(stem):
-        with suppress(ValueError):  # digits that are no time
+        with suppress(ValueError):  # digits that are not a time
             found = datetime(*map(int, numbers))  # type: ignore[arg-type]
             return found.replace(tzinfo=_zone(zone)) if zone else found
     if _HEXADECIMAL.fullmatch(stem) and _FIRST < (seconds := int(stem, 16)) < _LAST:

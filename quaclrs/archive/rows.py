@@ -1,4 +1,4 @@
-"""What is known of one file of an archive, and the rows of a table that it becomes."""
+"""Results of one file of an archive, and the rows of a table that it becomes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LevelSegment(Segment):
 
 @dataclass(frozen=True)
 class Annotated:
-    """What was heard in a file.
+    """Result of hearing a file.
 
     Attributes:
         file: as the tables name it.
@@ -62,5 +62,5 @@ class Annotated:
 
 
 def inside(file: Path) -> Path:
-    """Where something about a file lies in a folder of such: its path, without what would lead out of the folder."""
+    """Place of something about a file in a folder of such: its path, without parts that lead out of the folder."""
     return Path(*(part for part in file.parts if part not in (file.anchor, "..", ".")))

@@ -1,4 +1,4 @@
-"""What a table of annotations says: hours by class, by hour of day and weekday, how loud, and which rows to listen to.
+"""Summary of a table of annotations: hours by class, by hour of day and weekday, how loud, and which rows to listen to.
 
 The table is gone through once, and no row is kept but the surest and the least sure of each class.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import QuaclrsError
 
-#: Labels that are no class: they stand apart, in grey.
+#: Labels that are not classes: they stand apart, in grey.
 NO_CLASS = ("other", "silence", "unsure")
 
 #: Levels are counted in steps of 1 dB from here up to full scale.
@@ -28,7 +28,7 @@ Seconds = dict[tuple[int, int], float]
 
 @dataclass
 class ClassSummary:
-    """What is known of one label.
+    """Summary of one label.
 
     Attributes:
         seconds, segments: in all.
@@ -56,7 +56,7 @@ class ClassSummary:
 
 @dataclass
 class Summary:
-    """What is known of an archive.
+    """Summary of an archive.
 
     Attributes:
         classes: label -> its summary, the longest first.
@@ -84,7 +84,7 @@ def summarize(rows: Iterable[dict[str, Any]], examples: int = 3) -> Summary:
         examples: rows that are kept of each class, of the surest and of the least sure.
 
     Raises:
-        QuaclrsError: there are no rows.
+        QuaclrsError: the table has no rows.
     """
     classes: dict[str, ClassSummary] = defaultdict(ClassSummary)
     best: dict[str, list[Any]] = defaultdict(list)

@@ -137,7 +137,7 @@ def read_rows(table: Path) -> Iterator[Row]:
         raise
     except Exception as error:  # every format is damaged in its own way
         what = f"it lacks {error}" if isinstance(error, KeyError) else first_line_of(error)
-        raise QuaclrsError(f"{table} is no table of `quaclrs annotate` ({what}); annotate anew") from error
+        raise QuaclrsError(f"{table} is not a table of `quaclrs annotate` ({what}); annotate anew") from error
 
 
 def _read_csv(table: Path) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""Which clips are cut from one recording, found from the sound alone."""
+"""Search for clips cut from one recording, by sound alone."""
 
 from .recordings import Grouping, GroupingConfig, group_recordings
 

@@ -18,7 +18,7 @@ from .windows import Window
 #: What a moment is called in which nothing can be heard.
 SILENCE = "silence"
 
-#: What a sound is called of which no class's score reaches what is asked for.
+#: Label of a sound where no class's score reaches what is asked for.
 UNSURE = "unsure"
 
 
@@ -122,7 +122,7 @@ def label_moments(
 
 
 class _Heard:
-    """What was heard of a moment: how loud it is, and the sum of the scores (classes,) of the windows that hold it."""
+    """Scores of a moment: how loud it is, and the sum of the scores (classes,) of the windows that hold it."""
 
     def __init__(self, samples: np.ndarray, silent_peak: float) -> None:
         self.silent_peak = silent_peak

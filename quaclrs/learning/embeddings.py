@@ -73,7 +73,7 @@ class Embedded:
 
 
 def cache_folder() -> Path:
-    """Where embeddings are kept: `quaclrs/windows` in the cache of Hugging Face (`HF_HOME`)."""
+    """Folder of embeddings: `quaclrs/windows` in the cache of Hugging Face (`HF_HOME`)."""
     from huggingface_hub.constants import HF_HOME
 
     return Path(os.path.expanduser(HF_HOME)) / "quaclrs" / "windows"
@@ -164,7 +164,7 @@ class Embedder:
     def _read_ahead(
         self, parts: Iterable[Part]
     ) -> Iterator[tuple[Path | None, Embedded | AudioError | None, list[Window], float]]:
-        """What is known of each sound, or its windows, decoded in threads while the network runs."""
+        """Yield what is known of each sound, or its windows, decoded in threads while the network runs."""
         with ThreadPoolExecutor(2) as pool:
             ahead: deque[Future[tuple[Path | None, Embedded | AudioError | None, list[Window], float]]] = deque()
             try:

@@ -1,4 +1,4 @@
-"""Which labelled clips are of one recording: by a column, by their names, or by what they hold."""
+"""Groups of labelled clips of one recording: by a column, by their names, or by what they hold."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _told(sound: LabelledSound) -> str | None:
 
 
 def _grouped(sounds: Sequence[LabelledSound]) -> list[int]:
-    """For each sound the first one of its group."""
+    """Find for each sound the first one of its group."""
 
     def clips() -> list[tuple[np.ndarray, int]]:
         found = []

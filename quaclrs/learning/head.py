@@ -30,7 +30,7 @@ _AS_GOOD = 0.015
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """How a head is fitted.
+    """Options of fitting a head.
 
     Args:
         strengths: inverse strengths of regularisation to choose from (the C of scikit-learn).
@@ -97,7 +97,7 @@ def parts_of(saved: SavedModel) -> tuple[int, ...]:
 
 
 def weights_of_parts(backbones: Sequence[str], parts: Sequence[int]) -> np.ndarray:
-    """What each number of an embedding weighs, (hidden_size,), whose parts belong to these backbones in order."""
+    """Weights of the numbers of an embedding, (hidden_size,), whose parts belong to these backbones in order."""
     each = len(parts) // len(backbones)
     if each * len(backbones) != len(parts):
         return np.ones(sum(parts), dtype=np.float32)
@@ -120,7 +120,7 @@ class HeadFitter:
     options: HeadOptions = field(default_factory=HeadOptions)
 
     def features(self, vectors: np.ndarray) -> np.ndarray:
-        """What a head hears of embeddings (windows, hidden_size)."""
+        """Scale embeddings (windows, hidden_size) as a head hears them."""
         vectors = np.asarray(vectors, dtype=np.float32)
         return (normalize_parts(vectors, self.parts) if self.parts else vectors) * self.part_weights
 
@@ -206,7 +206,7 @@ class HeadFitter:
 
 
 def _share_of_recordings(rows: Rows, heard: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
-    """Which windows stay where of each class that share of the recordings is heard, one at least; background stays."""
+    """Keep the windows of a share of each class's recordings, one at least; background stays."""
     kept = heard.copy()
     clips = np.unique(rows.clips[heard])
     clips = clips[rows.tested[clips]]

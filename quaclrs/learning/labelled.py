@@ -16,7 +16,7 @@ from ..audio import find_audio_files
 from ..errors import QuaclrsError, QuaclrsWarning
 from ..models.configuration_checks import MOST_LABELS
 
-#: Endings of tables; files of these names below a folder are no sounds.
+#: Endings of tables; files of these names below a folder are not sounds.
 TABLES = (".csv", ".tsv", ".txt")
 _NO_SOUNDS = ("*.csv", "*.tsv", "*.txt", "*.json", "*.jsonl", "*.md", "*.html", "*.yaml", "*.png", "*.jpg")
 
@@ -67,7 +67,7 @@ def read_labelled(source: str | os.PathLike[str]) -> list[LabelledSound]:
             Audacity beside the sound of the same name.
 
     Raises:
-        QuaclrsError: there is no such place, it holds no labelled sounds, or a table is damaged or names what is not
+        QuaclrsError: the place does not exist, holds no labelled sounds, or a table is damaged or names what is not
             there.
     """
     path = Path(source)
@@ -77,7 +77,7 @@ def read_labelled(source: str | os.PathLike[str]) -> list[LabelledSound]:
         of_table = _of_table(path, path.parent)
         if of_table is None:
             raise QuaclrsError(
-                f"{path} is no table of labels; give CSV with the columns file and label, or a folder of folders"
+                f"{path} is not a table of labels; give CSV with the columns file and label, or a folder of folders"
             )
         found = of_table
     else:
@@ -124,7 +124,7 @@ def _of_folder(folder: Path) -> list[LabelledSound]:
 
 
 def _of_table(path: Path, folder: Path) -> list[LabelledSound] | None:
-    """What a table labels; None where the file is no such table."""
+    """Read what a table labels; None where the file is not such a table."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -200,7 +200,7 @@ def _seconds(cell: str | None, place: str) -> float | None:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise QuaclrsError(f"{place}: {cell!r} is no time in seconds; give a number from 0 on")
+        raise QuaclrsError(f"{place}: {cell!r} is not a time in seconds; give a number from 0 on")
     return value
 
 

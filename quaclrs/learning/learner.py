@@ -51,7 +51,7 @@ class Learner:
         unlabelled: (windows, hidden_size) embeddings of what nobody labelled, if there are any.
 
     Raises:
-        QuaclrsError: the clips are of one class and there is no background.
+        QuaclrsError: the clips are of one class, without background.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Learner:
         )
 
     def report(self, fitted: FittedHead, begun: float) -> LearnReport:
-        """What the head is worth.
+        """Judge what the head is worth.
 
         Args:
             fitted: of `learn`.

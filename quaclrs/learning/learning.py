@@ -41,7 +41,7 @@ Sources = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 @dataclass(frozen=True)
 class LearnOptions:
-    """How to learn.
+    """Options of learning.
 
     Args:
         background: folders of sounds that are none of the classes.

@@ -1,4 +1,4 @@
-"""What `quaclrs.learn` says of what it learned."""
+"""Report of `quaclrs.learn` on what it learned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .worth import Curve, Worth
 
 @dataclass(frozen=True)
 class LearnReport:
-    """What was learned and what it is worth.
+    """Report of what was learned and what it is worth.
 
     Attributes:
         worth: figures of held-out clips.

@@ -17,7 +17,7 @@ class Rows:
         weights: (windows,) what each counts.
         labels: (clips,) the class of each clip.
         recordings: (clips,) names of what must not be split.
-        tested: (clips,) False for clips that help to fit and are no part of any figure, as those of background.
+        tested: (clips,) False for clips that help to fit and count in no figure, as those of background.
     """
 
     vectors: np.ndarray

@@ -1,4 +1,4 @@
-"""What sounds like a clip: the windows of a folder by the cosine of their embeddings.
+"""Search for what sounds like a clip: windows of a folder by the cosine of their embeddings.
 
 Embeddings of a million windows fill 9 GB, so the folder's index holds a random projection of each to 256 numbers
 (W. Johnson and J. Lindenstrauss, 1984), a gigabyte for a million, which is gone through from end to end; the best of

@@ -1,4 +1,4 @@
-"""What to label next: windows of unlabelled recordings that a model knows least about, and no two of them alike."""
+"""Choice of what to label next: windows that a model knows least about, and no two of them alike."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def suggest(
 
 
 def needs(scores: np.ndarray) -> np.ndarray:
-    """How much each window would teach, (windows,) in [0, 1], by scores (windows, classes)."""
+    """Estimate what each window would teach, (windows,) in [0, 1], by scores (windows, classes)."""
     logs = np.log(np.maximum(scores, 1e-12))
     entropy = -(scores * logs).sum(axis=1) / np.log(max(2, scores.shape[1]))
     seldom = 1 / np.sqrt(scores.mean(axis=0) * scores.shape[1] + 1e-3)

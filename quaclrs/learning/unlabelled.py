@@ -17,7 +17,7 @@ from .rows import Rows, balanced_weights
 
 @dataclass(frozen=True)
 class SpreadOptions:
-    """How labels spread.
+    """Options of spreading labels.
 
     Args:
         neighbours: of each window.
@@ -39,7 +39,7 @@ class SpreadOptions:
 def spread_labels(
     features: np.ndarray, rows: Rows, heard: np.ndarray, scores: np.ndarray, options: SpreadOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What unlabelled windows may be: their targets (windows, classes), and the weight of each.
+    """Guess the targets of unlabelled windows (windows, classes), and the weight of each.
 
     Args:
         features: of the labelled windows, then of the unlabelled ones.

@@ -1,4 +1,4 @@
-"""What a head learned from few labels is worth, by clips whose recordings it had not heard."""
+"""Worth of a head learned from few labels, by clips whose recordings it had not heard."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ClassWorth:
 
     @property
     def judged(self) -> str:
-        """How far its figure can be trusted, in words; empty where it can."""
+        """Say how far its figure can be trusted; empty where it can."""
         if self.recall is None:
             return "one recording: cannot be judged"
         return f"{self.recordings} recordings: a guess" if self.recordings < FEW_RECORDINGS else ""

@@ -1,4 +1,4 @@
-"""What a microphone or a stream hears now: rolling windows, labels that do not flicker, clips and messages of them."""
+"""Listening to a microphone or a stream: rolling windows, labels that do not flicker, clips and messages of them."""
 
 from __future__ import annotations
 

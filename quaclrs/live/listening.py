@@ -22,7 +22,7 @@ _FLOOR = -150.0
 
 @dataclass(frozen=True)
 class ListeningOptions:
-    """How a stream is heard.
+    """Options of hearing a stream.
 
     Attributes:
         window: seconds that are heard at once; the model's own where absent.
@@ -41,7 +41,7 @@ class ListeningOptions:
 
 @dataclass(frozen=True)
 class LiveLabel:
-    """What is heard at a moment.
+    """Label of a moment.
 
     Attributes:
         seconds: from the beginning of the stream to the end of what was heard.

@@ -30,7 +30,7 @@ class Microphone:
         tell: is told in one line that the device is gone, or back, or that sound was left out.
 
     Raises:
-        QuaclrsError: sounddevice or PortAudio is not installed, or there is no such device.
+        QuaclrsError: sounddevice or PortAudio is not installed, or the device does not exist.
     """
 
     def __init__(

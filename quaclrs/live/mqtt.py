@@ -1,4 +1,4 @@
-"""What is heard as messages of MQTT, for home and city platforms (paho-mqtt, extra `[live]`)."""
+"""Messages of MQTT about what is heard, for home and city platforms (paho-mqtt, extra `[live]`)."""
 
 from __future__ import annotations
 

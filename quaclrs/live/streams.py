@@ -43,7 +43,7 @@ class PcmStream:
         channel: which is heard: 1 for the first, `left`, `right`; their mean where absent.
 
     Raises:
-        QuaclrsError: a WAV whose header is damaged or whose samples are compressed, or there is no such channel.
+        QuaclrsError: a WAV whose header is damaged or whose samples are compressed, or a channel that it lacks.
     """
 
     def __init__(self, stream: BinaryIO, raw: StreamFormat | None = None, channel: Channel | None = None) -> None:
@@ -95,7 +95,7 @@ def to_float(content: bytes, samples: str) -> np.ndarray:
 
 
 def _read(stream: BinaryIO, size: int) -> bytes:
-    """So many bytes, fewer only at the end."""
+    """Read so many bytes, fewer only at the end."""
     pieces: list[bytes] = []
     while size > 0 and (piece := stream.read(size)):
         pieces.append(piece)

@@ -265,7 +265,7 @@ def test_scores_that_are_no_numbers_are_one_line_and_no_answer(
     for name in (BIAS, "classifier.weight"):
         change_tensor(name, lambda t: t * 0 + 3e38)(model)
     assert run(door, model) == 2
-    expect_one_error_line("the model gives scores that are no numbers")
+    expect_one_error_line("scores of the model are NaN or infinite")
     assert not list(folder.glob("*.png")) and not (folder / "exported").exists()
 
 
