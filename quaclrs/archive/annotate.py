@@ -178,7 +178,7 @@ class _Lanes:
                 if is_free:
                     self.journal.add(self._annotated(key, path))
                 elif key in self.journal:
-                    self.progress.passed(key[1])
+                    self.progress.passed(key[1], by_us=False)
                 else:
                     with self._lock:
                         self._files.append((key, path))
