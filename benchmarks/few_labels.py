@@ -33,7 +33,7 @@ from quaclrs.evaluation.reports.tables import markdown_table
 from quaclrs.inference.head import LinearHead
 from quaclrs.inference.loading import load_classifier
 from quaclrs.inference.windows import windows_of
-from quaclrs.learning.head import HeadFitter, parts_of, weights_of_parts
+from quaclrs.learning.head import HeadFitter, HeadOptions, parts_of, weights_of_parts
 from quaclrs.learning.rows import Rows
 from quaclrs.saved_model import open_saved_model
 
@@ -127,10 +127,10 @@ def choose(clips: Clips, train: np.ndarray, count: int | None, seed: int) -> np.
 Method = Callable[[Clips, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
-def _fitter() -> HeadFitter:
+def _fitter(**options: Any) -> HeadFitter:
     saved = open_saved_model()
     parts = parts_of(saved)
-    return HeadFitter(parts, weights_of_parts(saved.backbones.split("+"), parts))
+    return HeadFitter(parts, weights_of_parts(saved.backbones.split("+"), parts), HeadOptions(**options))
 
 
 def _first_windows(clips: Clips, chosen: np.ndarray) -> np.ndarray:
@@ -165,7 +165,8 @@ def ours(clips: Clips, chosen: np.ndarray, test: np.ndarray, unlabelled: np.ndar
 
 def ours_with_unlabelled(clips: Clips, chosen: np.ndarray, test: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
     more = clips.windows[_first_windows(clips, unlabelled)] if len(unlabelled) else None
-    head = _fitter().fit(_rows(clips, chosen), int(clips.labels.max()) + 1, unlabelled=more).head
+    fitter = _fitter(enough_recordings=1 << 30)  # also where `quaclrs learn` would not
+    head = fitter.fit(_rows(clips, chosen), int(clips.labels.max()) + 1, unlabelled=more).head
     return _by_windows(clips, test, head.scores)
 
 

@@ -1,9 +1,9 @@
 """Time from a sound file to its label, warm and from a cold start, beside other ways.
 
-`python -m benchmarks.inference [--model DIR] [--recordings DIR]` times PyTorch, ONNX and int8 in turn on the same
-files, with the least that any way must do (decode, windowed FFT, the bare timm networks), with YAMNet alone by ONNX,
-and with what else one would pick from Transformers for the task, the Audio Spectrogram Transformer with random weights.
-Starts are processes of their own.
+`python -m benchmarks.inference [--model DIR] [--recordings DIR]` times PyTorch, the model's own graph by ONNX and an
+export in int8 in turn on the same files, with the least that any way must do (decode, windowed FFT, the bare timm
+networks), with YAMNet alone by ONNX, and with what else one would pick from Transformers for the task, the Audio
+Spectrogram Transformer with random weights. Starts are processes of their own.
 """
 
 from __future__ import annotations
@@ -92,9 +92,11 @@ def audio_spectrogram_transformer() -> Callable[[list[Path]], object]:
     return run
 
 
-def print_latencies(classifier: TorchClassifier, export: Path, files: list[Path], threads: int, rounds: int) -> None:
+def print_latencies(
+    model: str | None, classifier: TorchClassifier, export: Path, files: list[Path], threads: int, rounds: int
+) -> None:
     torch.set_num_threads(threads)
-    onnx = load_onnx_classifier(export, threads=threads)
+    onnx = load_classifier(model, backend="onnx", threads=threads)
     runs: dict[str, Callable[[list[Path]], object]] = {
         "floor: decode, FFT, network": floor_of(classifier),
         "PyTorch": classifier.probabilities,
@@ -122,13 +124,14 @@ def print_latencies(classifier: TorchClassifier, export: Path, files: list[Path]
         print(f"batch  1  {name:<28}{timing}")
 
 
-def print_starts(model: list[str], export: Path, file: Path, rounds: int) -> None:
+def print_starts(model: list[str], file: Path, rounds: int) -> None:
     """Seconds of whole processes, in turn."""
     predict = [sys.executable, "-m", "quaclrs.cli", "predict", str(file)]
     ways = {
-        "import torch, timm, transformers": [sys.executable, "-c", "import torch, timm, transformers"],
+        "import numpy, onnxruntime, soundfile": [sys.executable, "-c", "import numpy, onnxruntime, soundfile"],
         "quaclrs predict": [*predict, *model],
-        "quaclrs predict --backend onnx": [*predict, "--backend", "onnx", "--model", str(export)],
+        "import torch, timm, transformers": [sys.executable, "-c", "import torch, timm, transformers"],
+        "quaclrs predict --backend torch": [*predict, *model, "--backend", "torch"],
     }
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
@@ -170,9 +173,9 @@ def main(arguments: list[str] | None = None) -> int:
             quantize_export(export, waveforms, waveforms, labels)
         except QuaclrsError as error:
             print(f"no int8: {error}")
-        print_latencies(classifier, export, files, options.child, options.rounds)
+        print_latencies(options.model, classifier, export, files, options.child, options.rounds)
         model = ["--model", options.model] if options.model else []
-        print_starts(model, export, files[0], max(3, options.rounds // 3))
+        print_starts(model, files[0], max(3, options.rounds // 3))
     finally:
         shutil.rmtree(scratch)
     return 0

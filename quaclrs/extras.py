@@ -17,7 +17,7 @@ _MODULES = {
     ),
     "train": (
         *("accelerate", "datasets", "evaluate", "librosa", "lightly", "pandas", "pyarrow"),
-        *("sklearn", "threadpoolctl"),
+        "sklearn",
     ),
     "space": ("gradio", "starlette"),
     "live": ("paho", "sounddevice"),

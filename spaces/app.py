@@ -28,6 +28,7 @@ from analysis import (
     read_middle,
 )
 from limits import Limits
+from live import listen, words_of
 from matplotlib.figure import Figure
 from own_sounds import MOST_LABELS, OwnModel, forget, learn_own, try_own
 from starlette.middleware import Middleware
@@ -43,6 +44,9 @@ CONCURRENT, WAITING = 2, 64
 
 #: Seconds after which files of visitors are deleted, and megabytes of them that are kept until then.
 KEPT_SECONDS, MOST_WAITING_MEGABYTES = 1800, 2000.0
+
+#: Seconds of a piece of a live stream, and of the whole, and visitors who are heard live at once.
+PIECE_SECONDS, LIVE_SECONDS, LIVE_VISITORS = 0.5, 600, 4
 
 #: What the page looks for when nobody chose a class.
 ANSWER = "the answer"
@@ -196,13 +200,32 @@ def build_own_sounds(together: dict[str, Any]) -> None:
     gr.Button("Listen", elem_id="own-listen").click(try_it, [own, sound], [heard], api_visibility="private", **together)
 
 
+def build_live(model: gr.Dropdown) -> None:
+    """The tab that listens to the microphone and shows level, label and the last seconds as they come."""
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=300):
+            stream = gr.Audio(
+                type="filepath", sources=["microphone"], streaming=True, label="Microphone", elem_id="stream"
+            )
+            now = gr.HTML(words_of(None), elem_id="now")
+        with gr.Column(min_width=300):
+            moving = gr.Image(label="The last seconds", interactive=False, elem_id="moving")
+    session = gr.State(None, time_to_live=KEPT_SECONDS)
+    stream.stream(
+        listen, [session, model, stream], [session, now, moving], stream_every=PIECE_SECONDS,
+        time_limit=LIVE_SECONDS, show_progress="hidden", concurrency_limit=LIVE_VISITORS, concurrency_id="live",
+        api_visibility="private",
+    )  # fmt: skip
+    stream.start_recording(lambda: None, None, [session], api_visibility="private")
+
+
 def build() -> gr.Blocks:
     models = model_names()
     labels = classifier_of(models[0]).labels
     with gr.Blocks(title="QUACLRS: urban sounds", delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as page:
         gr.Markdown("# QUACLRS\nWhich sound of the city is this?")
         together = {"concurrency_limit": CONCURRENT, "concurrency_id": "sounds"}  # so many of all
-        with gr.Tab("What is this?"):
+        with gr.Tab("A recording"):
             with gr.Row(equal_height=False):
                 with gr.Column(min_width=300):
                     sound = gr.Audio(type="filepath", sources=["upload", "microphone"], label="Sound", elem_id="sound")
@@ -234,6 +257,8 @@ def build() -> gr.Blocks:
             # What programs call: the file alone in, scores and seconds out.
             times = gr.JSON(label="Seconds", visible=False)
             gr.Button(visible=False).click(predict, [sound], [answer, times], api_name="predict", **together)
+        with gr.Tab("Live"):
+            build_live(model)
         with gr.Tab("Your own sounds", elem_id="own"):
             build_own_sounds(together)
         with gr.Accordion("About", open=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from quaclrs.data import load_urbansound13
+from quaclrs.default_model import DEFAULT_MODEL
 
 tomllib = pytest.importorskip("tomllib")
 
@@ -81,6 +83,9 @@ def test_the_lowest_versions_build_train_evaluate_explain_and_export(tmp_path: P
     # The packaged model: torch 2.8 exports a network of one epoch with differences that are refused.
     run("quaclrs.cli", "export", "--output-dir", "onnx")
     assert "dog_bark" in run("quaclrs.cli", "predict", sound, "--model", "onnx", "--backend", "onnx")
+    shutil.copytree(DEFAULT_MODEL, tmp_path / "own")
+    run("quaclrs.cli", "export", "--in-place", "--model", "own")
+    assert "dog_bark" in run("quaclrs.cli", "predict", sound, "--model", "own", "--backend", "onnx")
     every = "import torch; from quaclrs.models import *\nfor name in PAPER_BACKBONES:\n with torch.device('meta'):"
     (tmp_path / "backbones.py").write_text(f"{every}\n  QuaclrsForAudioClassification(QuaclrsConfig(backbone=name))\n")
     run("backbones")

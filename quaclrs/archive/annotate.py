@@ -125,6 +125,8 @@ def _files_of(sounds: Sequence[str | os.PathLike[str]], ignored: tuple[str, ...]
             yield place
         elif files := find_audio_files(place, ignored):
             yield from files
+        elif len(sounds) > 1:
+            yield place  # whoever hears it says that it is a folder
         else:
             raise QuaclrsError(f"{place} holds no sound files; give a folder with WAV, FLAC, Ogg or MP3 files")
 
@@ -176,7 +178,7 @@ class _Lanes:
                 if is_free:
                     self.journal.add(self._annotated(key, path))
                 elif key in self.journal:
-                    self.progress.passed(key[1])
+                    self.progress.passed(key[1], by_us=False)
                 else:
                     with self._lock:
                         self._files.append((key, path))

@@ -35,8 +35,9 @@ _HEAD, _MOST_CHUNKS = 1 << 16, 64
 def recorded_at(file: Path) -> datetime | None:
     """When a recording began; None where nothing tells."""
     by_note, by_bext = None, None
-    with suppress(OSError), file.open("rb") as opened:
-        by_note, by_bext = _by_header(opened)
+    if file.is_file():  # a pipe would be read empty
+        with suppress(OSError), file.open("rb") as opened:
+            by_note, by_bext = _by_header(opened)
     return by_note or _by_name(file.stem) or by_bext
 
 

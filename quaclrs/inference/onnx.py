@@ -23,6 +23,9 @@ from .head import LinearHead
 #: Files of an export: waveforms to probabilities, the same in 8 bits, log-mels to logits, and what graphs do not say.
 WAVEFORM, INT8, CLASSIFIER, CONFIG = "model.onnx", "model_int8.onnx", "classifier.onnx", "config.json"
 
+#: Bytes that a message of Protocol Buffers may have.
+_LARGEST = (1 << 31) - 1
+
 
 def load_onnx_classifier(
     path_or_repo: str | os.PathLike[str] | None = None, int8: bool = False, threads: int = 0
@@ -39,9 +42,16 @@ def load_onnx_classifier(
             in other files, weights that are missing or damaged, or ONNX Runtime is not installed.
     """
     folder = find_model_folder(path_or_repo)
-    if not int8 and (folder / WEIGHTS).is_file():
+    if not int8 and _is_model(folder):
         return load_model(open_saved_model(folder, f"model {path_or_repo or folder}"), threads)
     return _load_export(folder, int8, threads)
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether a folder is that of a model, whose weights lie beside the graph if they are not lost, or of an export."""
+    if (folder / WEIGHTS).is_file():
+        return True
+    return (folder / CONFIG).is_file() and "model_type" in read_mapping(folder / CONFIG)
 
 
 def load_model(saved: SavedModel, threads: int = 0, graph: Path | None = None) -> OnnxClassifier:
@@ -163,6 +173,8 @@ def _open_session(graph: Path, weights: Mapping[str, np.ndarray] | None = None) 
     except ImportError as error:
         raise QuaclrsError("--backend onnx needs ONNX Runtime; pip install onnxruntime") from error
     refuse_pointer(graph)
+    if graph.stat().st_size > _LARGEST:
+        raise ValueError("it is larger than a graph can be")
     content = graph.read_bytes()
     _refuse_external_data(content)
     options = onnxruntime.SessionOptions()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..audio import AudioError, Recording, read_mono
+from ..code_version import DECODING, code_version
 from ..errors import QuaclrsWarning
 from ..files import digest_of, written
 from ..inference.encoder_graph import BASE, encoder_of
@@ -39,7 +40,7 @@ _AHEAD, _BATCH = 16, 8
 #: Weights by which embeddings are standardised.
 STATISTICS = (f"{BASE}feature_mean", f"{BASE}feature_deviation")
 
-#: Part of a cache's key: changes where the same sound would give other windows.
+#: Part of a cache's key, beside the code that decodes: changes where the same sound would give other windows.
 _VERSION = "1"
 
 
@@ -209,7 +210,7 @@ class Embedder:
             return None
         with part.file.open("rb") as file:
             content = digest_of(file, "sha256")
-        told = repr((_VERSION, content, part.start, part.end, self._front_end))
+        told = repr((_VERSION, code_version(DECODING), content, part.start, part.end, self._front_end))
         name = hashlib.sha256(told.encode()).hexdigest()[:40]
         return self.folder / name[:2] / f"{name}.npz"
 

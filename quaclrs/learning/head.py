@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from ..inference.head import LinearHead, normalize_parts
 from ..saved_model import SavedModel
 from .fit import Fit
-from .rows import Rows, clip_probabilities, deal_folds
+from .rows import Rows, clip_probabilities, deal_folds, recordings_a_class
 
 #: What a backbone's part of the embedding weighs beside others. YAMNet heard AudioSet, an image network no sound: of
 #: 1, 1.5, 2 and 3 this was best on ESC-50 with 1, 5 and all clips a class (`python -m benchmarks.few_labels`).
@@ -38,6 +38,7 @@ class HeadOptions:
         folds: of the cross-validation.
         most_components: directions that embeddings are reduced to where there are more windows than these.
         seed: of the folds.
+        enough_recordings: of a class with labels, from which those without labels add nothing (`docs/learn.md`).
     """
 
     strengths: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -46,6 +47,7 @@ class HeadOptions:
     folds: int = 5
     most_components: int = 1024
     seed: int = 0
+    enough_recordings: int = 10
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,8 @@ class HeadFitter:
             classes: how many there are.
             base: a head of these classes on the same embeddings, to depart from as little as need be: classes without
                 rows keep its scores. Its temperature stays, and its parts must be the fitter's.
-            unlabelled: (windows, hidden_size) embeddings to learn from as well, where held-out clips do not say that
-                they do harm (see `unlabelled.py`).
+            unlabelled: (windows, hidden_size) embeddings to learn from as well, where recordings with labels are few
+                and held-out clips do not say that they do harm (see `unlabelled.py`).
         """
         more = np.zeros((0, rows.vectors.shape[1]), np.float32) if unlabelled is None else unlabelled
         fit = self._fit(rows, classes, base, more)
@@ -146,7 +148,7 @@ class HeadFitter:
         strength = self.options.default_strength
         temperature = self.options.default_temperature if base is None else 1.0
         held_out = np.full((len(rows.labels), classes), np.nan)
-        use = len(more) > 0
+        use = len(more) > 0 and recordings_a_class(rows) < self.options.enough_recordings
         if judged.any():
             fixed = None if base is None else 1.0
             logits = fit.held_out(folds, judged, self.options.strengths)
@@ -155,15 +157,17 @@ class HeadFitter:
             strength = min(s for s, (_, entropy) in scores.items() if entropy <= least * (1 + _AS_GOOD))
             chosen, (temperature, entropy) = logits[strength], scores[strength]
             if use:
-                spread = fit.held_out(folds, judged, (strength,), temperature)[strength]
+                # Held back by little, as far more windows are heard than have labels.
+                at = self.options.default_strength, self.options.default_temperature
+                spread = fit.held_out(folds, judged, at[:1], at[1])[at[0]]
                 of_spread = _temperature_of(spread, rows, judged, fixed)
-                use = of_spread[1] < entropy
+                use = of_spread[1] <= entropy * (1 + _AS_GOOD)
                 if use:
-                    chosen, temperature = spread, of_spread[0]
+                    chosen, strength, temperature = spread, at[0], of_spread[0]
             known = np.isin(folds, np.unique(folds[judged]))
             held_out[known] = clip_probabilities(chosen / temperature, rows)[known]
         every = np.ones(len(rows.clips), dtype=bool)
-        weight, bias = fit.whole(every, strength, temperature if use else None)
+        weight, bias = fit.whole(every, strength, self.options.default_temperature if use else None)
         scaled = (weight / temperature).astype(np.float32), (bias / temperature).astype(np.float32)
         return FittedHead(LinearHead(*scaled, parts=self.parts), strength, temperature, held_out, use)
 

@@ -113,7 +113,9 @@ class Learner:
             weights += [1 / len(chosen)] * len(chosen)
         kinds = self.background.kinds
         places = {label: place for place, label in enumerate(self.labels)}
-        labels = np.array([places[s.label] for s in self.clips.sounds] + [self.other] * len(kinds), dtype=int)
+        reminders = places if self.prior is not None else {}  # clips of classes that are kept
+        of_kinds = [reminders.get(kind, self.other) for kind in kinds.tolist()]
+        labels = np.array([*(places[sound.label] for sound in self.clips.sounds), *of_kinds], dtype=int)
         of_background = np.array([f"background {kind}" for kind in kinds], dtype=object)
         return Rows(
             np.concatenate([*vectors, self.background.vectors]).astype(np.float32),
@@ -130,7 +132,7 @@ class Learner:
         for kind in sorted(set(self.background.kinds.tolist())):
             mean = held_out[self.background.kinds == kind].mean(axis=0)
             mean[self.other] = 0.0
-            if mean.max() > _ALIKE:  # never of NaN, where nothing could be held out
+            if mean.max() > _ALIKE and kind not in self.labels:  # never of NaN, where nothing could be held out
                 found[kind] = self.labels[int(mean.argmax())]
         return found
 
@@ -171,7 +173,8 @@ class Learner:
             columns,
             [label for label in np.unique(labels).tolist() if label != self.other],
         )
-        of_background = fitted.held_out[self.count :]
+        is_other = self.rows.labels[self.count :] == self.other
+        of_background = fitted.held_out[self.count :][is_other]
         of_background = of_background[~np.isnan(of_background).any(axis=1)]
         named = of_background.argmax(axis=1) != self.other
         certain = (of_background[:, : self.other] > _CERTAIN).any(axis=1)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ..audio import AudioError, find_audio_files
 from ..errors import QuaclrsError, QuaclrsWarning
@@ -108,11 +109,13 @@ def learn(
     labels = _labels_of(clips, base if options.keep_classes else None)
     background = _background(options, embedder, base, labels, progress)
     unlabelled = None if options.unlabelled is None else _unlabelled(options.unlabelled, embedder, progress)
-    learner = Learner(
-        base, labels, clips, background, options.head, options.keep_classes, options.by_content, unlabelled
-    )
-    fitted = learner.learn()
-    report = learner.report(fitted, begun)
+    # One thread: matrices are small, and threads of BLAS wait for each other in busy loops wherever cores are shared.
+    with threadpool_limits(1, "blas"):
+        learner = Learner(
+            base, labels, clips, background, options.head, options.keep_classes, options.by_content, unlabelled
+        )
+        fitted = learner.learn()
+        report = learner.report(fitted, begun)
     with tempfile.TemporaryDirectory() as nowhere:
         folder = Path(output) if output is not None else Path(nowhere) / "model"
         summary = json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n"
@@ -144,7 +147,9 @@ def _background(
         told = "no background comes with this encoder, so every sound will be called one of the classes"
         warnings.warn(f"{told}; give --background DIR", QuaclrsWarning, stacklevel=3)
     if own is not None:
-        names = {plain(label) for label in labels}
+        # Of classes that are kept, what comes with the package is a reminder.
+        kept = set(base.labels) if options.keep_classes else set()
+        names = {plain(label) for label in labels if label not in kept}
         own = own.without([kind for kind in set(own.kinds.tolist()) if plain(kind) in names])
         vectors.append(own.vectors)
         kinds += own.kinds.tolist()

@@ -64,9 +64,21 @@ def clip_probabilities(logits: np.ndarray, rows: Rows) -> np.ndarray:
 
 
 def balanced_weights(rows: Rows, heard: np.ndarray) -> np.ndarray:
-    """Weights of windows with which every class counts alike, and as much in all as there are clips."""
+    """Weights of windows with which every class counts alike, and as much in all as there are clips.
+
+    What is not tested counts as one class where it is background alone, and half of all where it reminds of classes.
+    """
     weights = np.where(heard, rows.weights, 0.0)
-    of_class = np.bincount(rows.labels[rows.clips], weights)
-    present = of_class > 0
-    share = np.divide(of_class.sum() / present.sum(), of_class, out=np.zeros_like(of_class), where=present)
-    return weights * share[rows.labels[rows.clips]]
+    groups = np.where(rows.tested, rows.labels, -1)[rows.clips] + 1
+    of_group = np.bincount(groups, weights)
+    worth = (of_group > 0).astype(float)
+    if len(np.unique(rows.labels[~rows.tested])) > 1:
+        worth[0] = max(1.0, worth[1:].sum())
+    share = np.divide(of_group.sum() / worth.sum() * worth, of_group, out=np.zeros_like(of_group), where=of_group > 0)
+    return weights * share[groups]
+
+
+def recordings_a_class(rows: Rows) -> float:
+    """The median number of recordings of a class."""
+    tested = np.unique(rows.labels[rows.tested])
+    return float(np.median([len(set(rows.recordings[rows.tested & (rows.labels == label)])) for label in tested]))

@@ -192,6 +192,15 @@ def test_a_graph_that_names_files_is_refused_beside_weights_too(copy) -> None:
         load_classifier(copy)
 
 
+def test_a_graph_whose_weights_are_lost_or_a_pickle_is_no_export(copy) -> None:
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(QuaclrsError, match=r"pytorch_model.bin are not read, for such a file can hold code"):
+        load_classifier(copy)
+    (copy / "pytorch_model.bin").unlink()
+    with pytest.raises(QuaclrsError, match=r"has no model\.safetensors"):
+        load_classifier(copy)
+
+
 @pytest.mark.parametrize("content", [b"", b"no graph\n" * 100, b"half"])
 def test_a_damaged_graph_is_one_line(content, copy) -> None:
     whole = (copy / "model.onnx").read_bytes()

@@ -120,11 +120,25 @@ def test_unlabelled_windows_help_where_they_lie_between_labelled_ones():
     assert right[1] > right[0]
 
 
-def test_unlabelled_windows_that_do_harm_are_not_heard():
-    rows = rows_of(60, classes=3, spread=2.0)
-    rng = np.random.default_rng(0)
-    confusing = rng.standard_normal((200, SIZE)).astype(np.float32) * 0.2
-    assert not fitter().fit(rows, 3, unlabelled=confusing).unlabelled
+def test_unlabelled_windows_that_do_harm_are_not_heard(monkeypatch):
+    rows = rows_of(48, classes=3, spread=2.0)
+    more = rows_of(300, classes=3, spread=2.0, seed=4)
+
+    def wrong_labels(features, labelled, heard, scores, options):
+        return np.eye(3)[(more.labels + 1) % 3], np.full(len(scores), 1.0)
+
+    assert fitter().fit(rows, 3, unlabelled=more.vectors).unlabelled
+    monkeypatch.setattr("quaclrs.learning.fit.spread_labels", wrong_labels)
+    plain, warned = fitter().fit(rows, 3), fitter().fit(rows, 3, unlabelled=more.vectors)
+    assert not warned.unlabelled
+    np.testing.assert_allclose(warned.held_out, plain.held_out, atol=0.03)
+
+
+def test_unlabelled_windows_are_not_heard_where_ten_recordings_of_a_class_have_labels():
+    few, enough = (rows_of(clips, classes=3, spread=2.0) for clips in (54, 60))
+    more = rows_of(300, classes=3, spread=2.0, seed=4)
+    assert fitter().fit(few, 3, unlabelled=more.vectors).unlabelled
+    assert not fitter().fit(enough, 3, unlabelled=more.vectors).unlabelled
 
 
 def test_a_learning_curve_counts_recordings_and_rises():
