@@ -1,4 +1,4 @@
-"""What does each augmentation cost, beside librosa, torchaudio, audiomentations and torch-audiomentations?
+"""Cost of each augmentation, beside librosa, torchaudio, audiomentations and torch-audiomentations.
 
 `python -m benchmarks.augment --recordings DIR --noise DIR` prints, for one thread and for two, what each augmentation
 adds to the front end at batch 32, what others need for the same, and how far the fast stretch and shift lie from

@@ -1,4 +1,4 @@
-"""How long does the data set take to build, in how much memory, and where does the time go?
+"""Time and memory that building the data set takes, part by part.
 
 `python -m benchmarks.dataset_build --urbansound8k DIR --sirennet DIR` builds it with one process and with two, each in
 an interpreter of its own, and then times the stages on the same clips.
@@ -18,16 +18,16 @@ from pathlib import Path
 
 import psutil
 
-from dataset_builder.recordings.grouping import group_recordings
 from dataset_builder.sources.inputs import SOURCES
 from quaclrs.audio import encode_flac, read_recording
 from quaclrs.data import STORED_SAMPLING_RATE
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.grouping import group_recordings
 
 
 @dataclass(frozen=True)
 class BuildCost:
-    """What one build took: seconds of wall and processor time, peak memory in MB summed over its processes."""
+    """Measures of one build: seconds of wall and processor time, peak memory in MB summed over its processes."""
 
     wall: float
     cpu: float

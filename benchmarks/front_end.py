@@ -1,4 +1,4 @@
-"""How fast is the front end beside librosa, torchaudio, the paper's own way and the FFT alone, and how equal?
+"""Speed of the front end beside librosa, torchaudio, the paper's own way and the FFT alone, and how equal it is.
 
 `python -m benchmarks.front_end --recordings DIR` prints, for one thread and for two, milliseconds a clip in batches of
 1, 8 and 32, and the largest deviation from librosa. All ways get the same 4 s clips.

@@ -1,4 +1,4 @@
-"""How well, how fast and in how much memory are clips of one recording found?
+"""Quality, time and memory of the search for clips of one recording.
 
 `python -m benchmarks.grouping --sirennet DIR` compares the groups with direct correlation of every pair of a class, and
 the police clips with their file names, which show the recordings (no grouping ever reads a name).
@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from dataset_builder.recordings.grouping import GroupingConfig, group_recordings
 from dataset_builder.recordings.leaks import LeakCheck, highest_correlations
-from dataset_builder.recordings.seams import ClipEnds, SeamConfig, clip_ends, find_seams
 from quaclrs.audio import find_audio_files, read_recording
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.grouping import GroupingConfig, group_recordings
+from quaclrs.grouping.seams import ClipEnds, SeamConfig, clip_ends, find_seams
 from quaclrs.labels import SIRENNET_CLASSES
 
 THRESHOLDS = tuple(np.round(np.arange(0.80, 0.96, 0.01), 2).tolist())

@@ -1,4 +1,4 @@
-"""From a sound file to its label: how long warm, how long from a cold start, how many a second, and beside what?
+"""Time from a sound file to its label, warm and from a cold start, beside other ways.
 
 `python -m benchmarks.inference [--model DIR] [--recordings DIR]` times PyTorch, the model's own graph by ONNX and an
 export in int8 in turn on the same files, with the least that any way must do (decode, windowed FFT, the bare timm

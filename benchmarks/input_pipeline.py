@@ -1,4 +1,4 @@
-"""How fast do clips come from Parquet to a batch that a model takes, and what share of a training step is that?
+"""Time from Parquet to a batch that a model takes, also as a share of a training step.
 
 `python -m benchmarks.input_pipeline --dataset DIR` prints, for one thread and for two, milliseconds of decoding, front
 end and default policy beside a training step, then clips a second of the whole with 0, 1 and 2 workers.

@@ -1,4 +1,4 @@
-"""What it takes to hear a first label: seconds and megabytes of the install, and seconds from the start of a process.
+"""Cost of a first label: seconds and megabytes of the install, and seconds from the start of a process.
 
 `python -m benchmarks.install_and_start` installs this clone alone, this clone with `[torch]`, and what a plain
 Transformers pipeline needs, each in a fresh virtual environment, and labels one sound by each. The pipeline is the
@@ -39,7 +39,7 @@ print(classify({"array": samples, "sampling_rate": rate}, top_k=1))
 
 @dataclass(frozen=True)
 class Way:
-    """What to install, and the arguments of Python that label a sound by it."""
+    """A way to a label: what to install, and the arguments of Python that label a sound by it."""
 
     packages: tuple[str, ...]
     command: tuple[str, ...]

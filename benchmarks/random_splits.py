@@ -1,4 +1,4 @@
-"""What a random split does to the score: one simple classifier on the same clips under three ways of splitting them.
+"""Effect of a random split on the score: one simple classifier on the same clips under three ways of splitting them.
 
 `python -m benchmarks.random_splits --dataset DIR` describes every clip by mean and standard deviation of its mel bands
 and scores logistic regression and 1-nearest-neighbour over the complete folds.

@@ -66,5 +66,5 @@ def write_sounds(folder: Path, sounds: Mapping[str, tuple[np.ndarray, int]]) -> 
     for kind, (samples, rate) in sounds.items():
         soundfile.write(files[kind], samples, rate)
     files["no sound"] = folder / "no_sound.wav"
-    files["no sound"].write_text("this is no sound")
+    files["no sound"].write_text("not a sound")
     return files

@@ -1,4 +1,4 @@
-"""What a second program beside the first costs: two of a command at once against one alone, on the same cores.
+"""Cost of a second program beside the first: two of a command at once against one alone, on the same cores.
 
 `python -m benchmarks.side_by_side --recordings DIR` times `quaclrs predict` and one epoch of training on the embedded
 sample, with their own choice of threads. Twice the time is what sharing the cores comes to; more is waiting for threads
@@ -27,7 +27,7 @@ _SMALL = ("--backbone", "mobilenetv3_small_050", "--image-size", "96", "--mode",
 
 
 def seconds_of(commands: list[list[str]]) -> float:
-    """How long commands take that begin together.
+    """Time commands that begin together.
 
     Raises:
         QuaclrsError: one of them fails.

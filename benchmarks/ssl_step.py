@@ -1,4 +1,4 @@
-"""What does a step of self-supervision cost above two plain passes of its encoder, and above lightly's own examples?
+"""Cost of a step of self-supervision, beside two plain passes of its encoder and lightly's own examples.
 
 `python -m benchmarks.ssl_step` times, for each method, steps of `training.ssl.step` with the preset's optimiser and
 clipping, two plain forward and backward passes of the same encoder, and lightly's example of the method, in turn on the

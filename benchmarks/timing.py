@@ -36,7 +36,7 @@ class Timing:
 
 
 def compare(peer: Timing, ours: Timing) -> str:
-    """How ours stands to a peer, by their medians; nothing for ours itself."""
+    """Compare ours with a peer by their medians, in words; empty for ours itself."""
     if peer is ours:
         return ""
     ratio = peer.median / ours.median

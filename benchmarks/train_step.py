@@ -1,4 +1,4 @@
-"""What does the trainer cost above the barest PyTorch loop, how fast is each backbone, and do two processes pay?
+"""Cost of the trainer beside the barest PyTorch loop, speed of each backbone, and gain of two processes.
 
 `python -m benchmarks.train_step [--dataset DIR]` times pairs of steps, one of the trainer and one bare, of the
 same model, batch and precision; then clips a second of every backbone; then, with a data set, one process with all

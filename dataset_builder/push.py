@@ -19,7 +19,7 @@ _BUILD = "build one with python -m dataset_builder build"
 
 @dataclass(frozen=True)
 class BuiltDataset:
-    """What a folder that the builder wrote publishes.
+    """Files that a built folder publishes.
 
     Attributes:
         name: `pretty_name` of the card.
@@ -86,7 +86,7 @@ def read_built_dataset(folder: Path) -> BuiltDataset:
     header = header if isinstance(header, dict) else {}
     configs = header.get("configs")
     if not isinstance(configs, list) or not all(isinstance(c, dict) and c.get("config_name") for c in configs):
-        raise QuaclrsError(f"{card} names no configs, so {folder} is no built data set; {_BUILD}")
+        raise QuaclrsError(f"{card} names no configs, so {folder} is not a built data set; {_BUILD}")
     default_first = sorted(configs, key=lambda config: not config.get("default", False))
     files_of = {str(config["config_name"]): _files_of_config(folder, config) for config in default_first}
     rows_of = {name: _count_rows(folder / name) for name in sorted(set().union(*files_of.values()))}
@@ -148,7 +148,7 @@ def _count_rows(shard: Path) -> int:
         with pq.ParquetFile(shard) as file:
             missing, rows = sorted(set(NEEDED) - set(file.schema_arrow.names)), file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise QuaclrsError(f"{shard} is no readable Parquet file; build the data set again") from error
+        raise QuaclrsError(f"{shard} is not a readable Parquet file; build the data set again") from error
     if missing:
         raise QuaclrsError(f"{shard} has no column {', '.join(missing)}, so it is none of the builder's; {_BUILD}")
     return rows
@@ -163,7 +163,7 @@ def _files_shown(folder: Path, card: str) -> set[str]:
     local = {name.removeprefix("./") for name in shown | linked if _is_inside(name) and (folder / name).is_file()}
     for name in sorted(shown):
         if _is_inside(name) and not (folder / name).is_file():
-            raise QuaclrsError(f"{folder / 'README.md'} shows {name}, but there is no such file; build it again")
+            raise QuaclrsError(f"{folder / 'README.md'} shows {name}, which does not exist; build it again")
     return local - {"README.md"}
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .folds import FoldPlan
     from .inference.loading import load_classifier
     from .labels import CLASS_NAMES
+    from .learning import learn
     from .models import (
         LogMelConfig,
         LogMelSpectrogram,
@@ -31,6 +32,7 @@ _MODULE_OF_NAME = {
     "QuaclrsFeatureExtractor": "models",
     "QuaclrsForAudioClassification": "models",
     "QuaclrsModel": "models",
+    "learn": "learning",
     "load_classifier": "inference",
     "load_urbansound13": "data",
 }
@@ -46,6 +48,7 @@ __all__ = [
     "QuaclrsForAudioClassification",
     "QuaclrsModel",
     "__version__",
+    "learn",
     "load_classifier",
     "load_urbansound13",
 ]

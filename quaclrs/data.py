@@ -55,7 +55,7 @@ def load_urbansound13(
         streaming: read rows as they are needed (`IterableDataset`), by the ready strict configs of the data set.
 
     Raises:
-        QuaclrsError: the folder or repository is not there or is no such data set, a row of it is faulty (see
+        QuaclrsError: the folder or repository is not there or is not such a data set, a row of it is faulty (see
             `refuse_faulty_rows`), its card renames labels, the fold is unknown or incomplete, a recording lies in two
             folds that the builder dealt, or the paper protocol is asked of a stream.
     """
@@ -117,7 +117,7 @@ def is_synthetic(dataset: Dataset) -> bool:
 
 
 def synthetic_clips(dataset: Dataset) -> list[bool]:
-    """Which clips are of the embedded sample."""
+    """Flag the clips of the embedded sample."""
     if "attribution" not in dataset.column_names:
         return [False] * len(dataset)
     return list(map(_says_synthetic, dataset["attribution"][:]))
@@ -128,7 +128,7 @@ def _says_synthetic(attribution: str | None) -> bool:
 
 
 def leak_warning(dataset: Dataset, protocol: FoldProtocol = "strict") -> str:
-    """What belongs beside figures of the new classes: how far the folds of the whole data set leak all the same.
+    """Notice beside figures of the new classes: how far the folds of the whole data set still leak.
 
     Empty where it was built without nearest neighbours, or has no class whose folds were dealt.
     """

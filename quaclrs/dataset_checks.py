@@ -49,7 +49,7 @@ def open_dataset(name: str, config: str | None = None, split: str | None = None,
 
     Raises:
         QuaclrsError: a file calls its labels otherwise than the card, or than another file; of a stream only the first
-            file is looked at. A file of a folder is no whole Parquet file, or holds other rows than the card counts.
+            file is looked at. A file of a folder is not a whole Parquet file, or holds other rows than the card counts.
     """
     from datasets import load_dataset_builder
     from datasets.exceptions import SplitsVerificationError
@@ -147,7 +147,7 @@ def _schemas(builder: DatasetBuilder, most: int | None = None) -> Iterator[tuple
 
 
 def _downloaded(address: str) -> str | None:
-    """Where a file `hf://datasets/NAMESPACE/NAME@REVISION/PATH` lies in the cache of the Hub's client."""
+    """Find a file `hf://datasets/NAMESPACE/NAME@REVISION/PATH` in the cache of the Hub's client."""
     from huggingface_hub import try_to_load_from_cache
 
     place, _, rest = address.removeprefix("hf://datasets/").partition("@")
@@ -255,7 +255,7 @@ def _refuse_other_types(rows: pa.Table, features: Features, name: str) -> None:
     from datasets import ClassLabel
 
     if not isinstance(features["label"], ClassLabel) or not features["label"].names:
-        raise QuaclrsError(f"data set {name}: column label names no classes (it is no ClassLabel); {_ADVICE}")
+        raise QuaclrsError(f"data set {name}: column label names no classes (it is not a ClassLabel); {_ADVICE}")
     whole = ("label", "fold", *_MORE_FOLDS)
     for column in LIGHT:
         if column in rows.column_names:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
-#: Control characters, those that turn the direction of writing, and bytes that are no text: names of files hold them.
+#: Control characters, those that turn the direction of writing, and bytes that are not text: names of files hold them.
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -93,7 +93,7 @@ def _refused(message: str) -> int:
 
 
 def _print_any_name(stream: Any) -> None:
-    """Let a stream write characters that its encoding lacks, and bytes of file names that are no text, as numbers."""
+    """Let a stream write characters that its encoding lacks, and bytes of file names that are not text, as numbers."""
     if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
         stream.reconfigure(errors="backslashreplace")
 

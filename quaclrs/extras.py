@@ -16,8 +16,8 @@ _MODULES = {
         *("onnx", "onnx_ir", "onnxscript"),
     ),
     "train": (
-        *("accelerate", "datasets", "evaluate", "librosa", "lightly", "pandas", "pyarrow", "scipy"),
-        *("sklearn", "threadpoolctl"),
+        *("accelerate", "datasets", "evaluate", "librosa", "lightly", "pandas", "pyarrow"),
+        "sklearn",
     ),
     "space": ("gradio", "starlette"),
     "live": ("paho", "sounddevice"),

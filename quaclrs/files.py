@@ -36,7 +36,7 @@ def digest_of(file: SupportsRead[bytes], algorithm: str) -> str:
 
 
 def storable(name: str) -> str:
-    """A name of a file as text that every table takes: bytes that are no UTF-8 are written as `\\udcff`."""
+    """A name of a file as text that every table takes: bytes that are not UTF-8 are written as `\\udcff`."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 

@@ -67,7 +67,7 @@ def push_folder(
 
     Raises:
         QuaclrsError: the id is invalid, the folder has nothing to push, the repository is public though `private` is
-            asked for, there is no token or one that may not write, the Hub cannot be reached, or the upload stops.
+            asked for, the token is missing or may not write, the Hub cannot be reached, or the upload stops.
     """
     check_repo_id(repo_id, repo_type)
     names = tuple(sorted(set(files))) if files is not None else files_to_push(folder)
@@ -124,7 +124,7 @@ def check_repo_id(repo_id: str, repo_type: str) -> None:
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise QuaclrsError(f"repository {repo_id!r} is no valid name: {_reason(error)}") from error
+        raise QuaclrsError(f"repository {repo_id!r} is not a valid name: {_reason(error)}") from error
 
 
 def files_to_push(folder: Path) -> tuple[str, ...]:

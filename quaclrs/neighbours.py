@@ -1,4 +1,4 @@
-"""How far the folds of numbered files still leak, measured by the nearest neighbour of every clip.
+"""Leaks between folds of numbered files, measured by the nearest neighbour of every clip.
 
 Who cuts a long recording into clips numbers them in order. Where clips share no sound, nothing in them proves that they
 are of one recording; but a clip's nearest neighbour by sound is then far more often a neighbour by number than chance
@@ -40,7 +40,7 @@ def neighbours_by_number(clip_ids: Sequence[str]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class NeighbourLeak:
-    """How many clips of a class have their nearest neighbour, of another recording, next to them in another fold.
+    """Count the clips of a class whose nearest neighbour, of another recording, is next to them in another fold.
 
     Attributes:
         clips: how many clips were compared.

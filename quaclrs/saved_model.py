@@ -23,6 +23,7 @@ from .models.configuration_checks import (
     check_encoder,
     check_false_alarms,
     check_label_count,
+    check_parts,
     check_rate,
     complete_encoders,
     labels_in_order,
@@ -50,6 +51,7 @@ _NUMPY_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 #: Options of `config.json` that are taken; whatever else stands there is left alone.
 _OPTIONS = (
     *("backbone", "log_mel", "image_mean", "image_std", "pooling", "patch_overlap", "more_encoders", "standardize"),
+    "normalized_parts",
     *("dropout", "drop_path_rate", "false_alarms", "training_data"),
     *("id2label", "label2id", "num_labels", "problem_type"),
 )
@@ -146,7 +148,7 @@ class SavedModel:
             stored = {name if name in wanted else name.removeprefix(prefix): name for name in self.tensors}
             for tensor, expected in wanted.items():
                 if tensor not in stored:
-                    raise ValueError(f"it lacks weights ({tensor} …): it is no whole {model_class.__name__}")
+                    raise ValueError(f"it lacks weights ({tensor} …): it is not a whole {model_class.__name__}")
                 dtype, shape = self.tensors[stored[tensor]]
                 if shape != tuple(expected.shape):
                     raise ValueError(f"weights {tensor} are {list(shape)}, by its options {list(expected.shape)}")
@@ -169,7 +171,7 @@ def open_saved_model(path_or_repo: str | os.PathLike[str] | None = None, name: s
         name: what to call it in messages; as it was given where absent.
 
     Raises:
-        QuaclrsError: there is no such model, it is none of ours, its weights are no safetensors, or its options are
+        QuaclrsError: the model does not exist, is not ours, its weights are not safetensors, or its options are
             impossible.
     """
     name = name or f"model {os.fspath(DEFAULT_MODEL if path_or_repo is None else path_or_repo)}"
@@ -185,7 +187,7 @@ def find_model_folder(path_or_repo: str | os.PathLike[str] | None, name: str | N
     """The folder of a model, which is fetched from the Hub where it is a repository's; arguments as above.
 
     Raises:
-        QuaclrsError: there is no such folder or repository.
+        QuaclrsError: the folder or repository does not exist.
     """
     if path_or_repo is None and not (DEFAULT_MODEL / CONFIG).is_file():
         raise QuaclrsError("this installation holds no model of its own; give --model DIR_OR_REPO")
@@ -219,6 +221,7 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
         options.get("patch_overlap", 0.0),
     )
     complete_encoders(options.get("more_encoders"), options["log_mel"])
+    check_parts(options.get("normalized_parts"))
     check_false_alarms(options.get("false_alarms"))
     for rate in ("dropout", "drop_path_rate"):
         check_rate(rate, options.get(rate))
@@ -244,7 +247,7 @@ def _read_header(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         raise ValueError(f"it has no {WEIGHTS}")
     refuse_pointer(folder / WEIGHTS)
     with safe_open(folder / WEIGHTS, framework="numpy") as file:
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
         return {name: (str(part.get_dtype()), tuple(part.get_shape())) for name, part in slices.items()}
 
 

@@ -74,10 +74,10 @@ def read_json(path: Path, advice: str = "restore the file") -> Any:
 
     Args:
         path: of the file.
-        advice: what the user can do about a file that is no JSON.
+        advice: what the user can do about a file that is not JSON.
 
     Raises:
-        QuaclrsError: the file cannot be read or is no JSON; the message names it.
+        QuaclrsError: the file cannot be read or is not JSON; the message names it.
     """
     return _read(path, "JSON", advice)
 

@@ -209,10 +209,10 @@ def transform_clips(dataset: Any, transform: ClipTransform) -> Any:
 
 
 def collate_clips(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """For a `DataLoader` whose batches go to `AugmentedLogMel.augment_batch`: tensors, but for what draws are made of.
+    """Collate rows for a `DataLoader` whose batches go to `AugmentedLogMel.augment_batch`.
 
-    That stays numpy, which moving a batch to an accelerator leaves on the host: reading it back would wait for the
-    device at every step.
+    Lengths and keys of draws stay numpy, which moving a batch to an accelerator leaves on the host: reading them back
+    would wait for the device at every step.
     """
     from torch.utils.data import default_collate
 

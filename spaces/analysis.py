@@ -1,4 +1,4 @@
-"""What the Space does with a sound: checks, labels, pictures, timeline. Nothing here knows of the page."""
+"""Analysis of a sound for the Space: checks, labels, pictures, timeline. Nothing here knows of the page."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Panel(Generic[Content]):
-    """What one part of the page shows: its content, or None and one line that says why it is empty."""
+    """Content of one part of the page, or None and one line that says why it is empty."""
 
     content: Content | None
     why_empty: str = ""
@@ -75,7 +75,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Page:
-    """What is shown of a sound, each part for itself: the answer, a picture, the explanation, the timeline."""
+    """Results of a sound, each part for itself: the answer, a picture, the explanation, the timeline."""
 
     heard: Panel[Heard]
     sound: Panel[Figure]
@@ -107,7 +107,7 @@ def check_sound(file: str | None) -> float:
         QuaclrsError: no file, one that is too large or too long, no audio, or silence.
     """
     if not file:
-        raise QuaclrsError("there is no sound yet: upload a file or record one")
+        raise QuaclrsError("no sound yet: upload a file or record one")
     name = Path(file).name
     if not os.path.isfile(file):
         raise QuaclrsError(f"{name} is no longer here: upload or record it again")
@@ -138,7 +138,7 @@ def read_middle(model: str, file: str) -> Recording:
 
 
 def label_sound(model: str, file: str) -> Heard:
-    """What is heard in all of a file."""
+    """Label all of a file."""
     classifier = classifier_of(model)
     with _ONE_AT_A_TIME:
         return next(classifier.hear([file], names=[Path(file).name]))
@@ -166,7 +166,7 @@ def draw_sound(model: str, sound: Recording) -> Figure:
 
 
 def draw_explanation(model: str, sound: Recording, label: str | None) -> Figure:
-    """Where a class was heard, the model's answer where none is given."""
+    """Explain a class, the model's answer where none is given."""
     classifier = classifier_of(model)
     window = classifier.log_mel_config
     with _ONE_AT_A_TIME:

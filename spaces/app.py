@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import tempfile
 from pathlib import Path
@@ -27,7 +28,9 @@ from analysis import (
     read_middle,
 )
 from limits import Limits
+from live import listen, words_of
 from matplotlib.figure import Figure
+from own_sounds import MOST_LABELS, OwnModel, forget, learn_own, try_own
 from starlette.middleware import Middleware
 
 from quaclrs import QuaclrsError
@@ -41,6 +44,9 @@ CONCURRENT, WAITING = 2, 64
 
 #: Seconds after which files of visitors are deleted, and megabytes of them that are kept until then.
 KEPT_SECONDS, MOST_WAITING_MEGABYTES = 1800, 2000.0
+
+#: Seconds of a piece of a live stream, and of the whole, and visitors who are heard live at once.
+PIECE_SECONDS, LIVE_SECONDS, LIVE_VISITORS = 0.5, 600, 4
 
 #: What the page looks for when nobody chose a class.
 ANSWER = "the answer"
@@ -131,50 +137,137 @@ def _as_rows(moments: list[Moment]) -> list[list[str]]:
     return rows
 
 
+def learn(*given: Any) -> tuple[OwnModel, str, Any, str]:
+    """A model of the visitor's own sounds: itself, its report as a frame, the file to take home, and what to know."""
+    labels, files = given[:MOST_LABELS], given[MOST_LABELS:]
+    try:
+        own = learn_own([(label or "", clips or []) for label, clips in zip(labels, files, strict=True)])
+    except QuaclrsError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+    # A frame of its own, in which no script runs: the report's styles are not the page's.
+    frame = f"<iframe sandbox srcdoc='{html.escape(own.page)}' style='width:100%;height:30rem;border:0'></iframe>"
+    return own, frame, gr.DownloadButton(value=own.archive, visible=True), "\n\n".join(own.left_out)
+
+
+def try_it(own: OwnModel | None, file: str | None) -> dict[str, float]:
+    """Scores by the visitor's own model."""
+    try:
+        return _scores(try_own(own, file))
+    except QuaclrsError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def build_own_sounds(together: dict[str, Any]) -> None:
+    """The tab in which a visitor's own sounds are learned.
+
+    Args:
+        together: limits that hold for all work of the page.
+    """
+    gr.Markdown(
+        "Name two to ten sounds and upload a few clips of each, of different recordings if you can; ten are a good "
+        "start. A label `other` is for sounds that are none of these. Nothing is kept: take the model home as a folder "
+        "that `quaclrs predict --model` and Transformers load."
+    )
+    own = gr.State(None, time_to_live=KEPT_SECONDS, delete_callback=forget)
+    labels, files, rows = [], [], []
+    for number in range(MOST_LABELS):
+        with gr.Row(visible=number < 2) as row:
+            labels.append(gr.Textbox(label=f"Sound {number + 1}", max_length=80, elem_id=f"own-label-{number}"))
+            files.append(
+                gr.File(
+                    label="Clips", file_count="multiple", type="filepath", height=120, elem_id=f"own-clips-{number}"
+                )
+            )
+        rows.append(row)
+    shown = gr.State(2)
+    more, start = (
+        gr.Button("One more sound", elem_id="own-more"),
+        gr.Button("Learn", variant="primary", elem_id="learn"),
+    )
+    report, known = gr.HTML(elem_id="own-report"), gr.Markdown(elem_id="own-known")
+    home = gr.DownloadButton("Take the model home", visible=False, elem_id="own-download")
+    with gr.Row(equal_height=False):
+        sound = gr.Audio(type="filepath", sources=["upload", "microphone"], label="Try it", elem_id="own-sound")
+        heard = gr.Label(num_top_classes=5, label="Heard", elem_id="own-answer")
+
+    def one_more(count: int) -> list[Any]:
+        count = min(MOST_LABELS, count + 1)
+        return [count, *(gr.Row(visible=number < count) for number in range(MOST_LABELS))]
+
+    more.click(one_more, [shown], [shown, *rows], api_visibility="private", queue=False)
+    start.click(learn, [*labels, *files], [own, report, home, known], api_visibility="private", **together)
+    sound.change(lambda: None, None, [heard], api_visibility="private", queue=False)
+    gr.Button("Listen", elem_id="own-listen").click(try_it, [own, sound], [heard], api_visibility="private", **together)
+
+
+def build_live(model: gr.Dropdown) -> None:
+    """The tab that listens to the microphone and shows level, label and the last seconds as they come."""
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=300):
+            stream = gr.Audio(
+                type="filepath", sources=["microphone"], streaming=True, label="Microphone", elem_id="stream"
+            )
+            now = gr.HTML(words_of(None), elem_id="now")
+        with gr.Column(min_width=300):
+            moving = gr.Image(label="The last seconds", interactive=False, elem_id="moving")
+    session = gr.State(None, time_to_live=KEPT_SECONDS)
+    stream.stream(
+        listen, [session, model, stream], [session, now, moving], stream_every=PIECE_SECONDS,
+        time_limit=LIVE_SECONDS, show_progress="hidden", concurrency_limit=LIVE_VISITORS, concurrency_id="live",
+        api_visibility="private",
+    )  # fmt: skip
+    stream.start_recording(lambda: None, None, [session], api_visibility="private")
+
+
 def build() -> gr.Blocks:
     models = model_names()
     labels = classifier_of(models[0]).labels
     with gr.Blocks(title="QUACLRS: urban sounds", delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as page:
         gr.Markdown("# QUACLRS\nWhich sound of the city is this?")
-        with gr.Row(equal_height=False):
-            with gr.Column(min_width=300):
-                sound = gr.Audio(type="filepath", sources=["upload", "microphone"], label="Sound", elem_id="sound")
-                model = gr.Dropdown(models, value=models[0], label="Model", visible=len(models) > 1)
-                button = gr.Button("Listen", variant="primary", elem_id="listen")
-                if EXAMPLES:
-                    gr.Examples(
-                        [[str(file)] for file in EXAMPLES],
-                        [sound],
-                        label="Examples (synthesised)",
-                        api_visibility="private",
-                    )
-            with gr.Column(min_width=300):
-                answer = gr.Label(num_top_classes=5, label="Heard", elem_id="answer")
-                extent = gr.Markdown(elem_id="extent")
-                timeline = gr.Dataframe(
-                    headers=["seconds", "heard", "score"], label="Timeline", interactive=False, wrap=True,
-                    elem_id="timeline",
-                )  # fmt: skip
-        with gr.Row(equal_height=False):
-            with gr.Column(min_width=300):
-                picture = gr.Plot(show_label=False, elem_id="picture")
-            with gr.Column(min_width=300):
-                label = gr.Dropdown([ANSWER, *labels], value=ANSWER, label="Where is it heard?", elem_id="label")
-                overlay = gr.Plot(show_label=False, elem_id="overlay")
+        together = {"concurrency_limit": CONCURRENT, "concurrency_id": "sounds"}  # so many of all
+        with gr.Tab("A recording"):
+            with gr.Row(equal_height=False):
+                with gr.Column(min_width=300):
+                    sound = gr.Audio(type="filepath", sources=["upload", "microphone"], label="Sound", elem_id="sound")
+                    model = gr.Dropdown(models, value=models[0], label="Model", visible=len(models) > 1)
+                    button = gr.Button("Listen", variant="primary", elem_id="listen")
+                    if EXAMPLES:
+                        gr.Examples(
+                            [[str(file)] for file in EXAMPLES],
+                            [sound],
+                            label="Examples (synthesised)",
+                            api_visibility="private",
+                        )
+                with gr.Column(min_width=300):
+                    answer = gr.Label(num_top_classes=5, label="Heard", elem_id="answer")
+                    extent = gr.Markdown(elem_id="extent")
+                    timeline = gr.Dataframe(
+                        headers=["seconds", "heard", "score"], label="Timeline", interactive=False, wrap=True,
+                        elem_id="timeline",
+                    )  # fmt: skip
+            with gr.Row(equal_height=False):
+                with gr.Column(min_width=300):
+                    picture = gr.Plot(show_label=False, elem_id="picture")
+                with gr.Column(min_width=300):
+                    label = gr.Dropdown([ANSWER, *labels], value=ANSWER, label="Where is it heard?", elem_id="label")
+                    overlay = gr.Plot(show_label=False, elem_id="overlay")
+            inputs, outputs = [sound, model, label], [answer, extent, picture, overlay, timeline]
+            button.click(analyse, inputs, outputs, api_visibility="private", **together)
+            label.change(explain_again, inputs, [overlay], api_visibility="private", **together)
+            # What programs call: the file alone in, scores and seconds out.
+            times = gr.JSON(label="Seconds", visible=False)
+            gr.Button(visible=False).click(predict, [sound], [answer, times], api_name="predict", **together)
+        with gr.Tab("Live"):
+            build_live(model)
+        with gr.Tab("Your own sounds", elem_id="own"):
+            build_own_sounds(together)
         with gr.Accordion("About", open=False):
             gr.Markdown(ABOUT)
-        inputs, outputs = [sound, model, label], [answer, extent, picture, overlay, timeline]
-        together = {"concurrency_limit": CONCURRENT, "concurrency_id": "sounds"}  # so many of all three
-        button.click(analyse, inputs, outputs, api_visibility="private", **together)
-        label.change(explain_again, inputs, [overlay], api_visibility="private", **together)
-        # What programs call: the file alone in, scores and seconds out.
-        times = gr.JSON(label="Seconds", visible=False)
-        gr.Button(visible=False).click(predict, [sound], [answer, times], api_name="predict", **together)
     return page.queue(max_size=WAITING, api_open=False)  # nobody passes the queue
 
 
 def guard() -> Middleware:
-    """What stands before every request."""
+    """Checks before every request."""
     folder, most = os.environ["GRADIO_TEMP_DIR"], MOST_WAITING_MEGABYTES * 1e6
     return Middleware(Limits, folder=folder, most_bytes=most, public=frozenset({"predict"}))
 

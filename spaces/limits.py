@@ -1,4 +1,4 @@
-"""What visitors may send: uploads within a quota, and calls by name of what is meant for programs alone.
+"""Limits of visitors: uploads within a quota, and calls by name of the functions that are meant for programs.
 
 Gradio hides a private function from its documentation, but answers whoever calls it by its name.
 """
@@ -54,7 +54,7 @@ class Limits:
         path = scope["path"].rstrip("/")
         called = _BY_NAME.search(path)
         if called and called[1] not in self.public:
-            await PlainTextResponse("there is no such function", 404)(scope, receive, send)
+            await PlainTextResponse("no such function", 404)(scope, receive, send)
         elif scope["method"] == "POST" and path.endswith("/upload"):
             await self._upload(scope, receive, send)
         else:

@@ -42,7 +42,7 @@ def compare(folders: list[Path]) -> str:
     """The table of cross-validations.
 
     Raises:
-        QuaclrsError: a folder is no finished cross-validation, or its test clips or seeds are not the first one's.
+        QuaclrsError: a folder is not a finished cross-validation, or its test clips or seeds are not the first one's.
     """
     first, *_ = compared = [_read(folder) for folder in folders]
     dataset = load_urbansound13(first.dataset)

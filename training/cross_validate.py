@@ -185,7 +185,7 @@ def write_summary(config: CrossValidationConfig, summary: dict[str, Any]) -> Non
 
 
 def command_of(config: CrossValidationConfig) -> str:
-    """What to type to repeat it."""
+    """The command that repeats it."""
     return command_line("python -m training.cross_validate", config)
 
 

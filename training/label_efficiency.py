@@ -1,4 +1,4 @@
-"""How many labelled recordings does a class need? `python -m training.label_efficiency` draws the curves (paper, RQ1).
+"""Accuracy over labelled recordings a class: `python -m training.label_efficiency` draws the curves (paper, RQ1).
 
 For each number of labelled recordings a class and each seed, which also draws the recordings, it trains from scratch,
 fine-tunes and probes a pre-trained encoder, trains it further with and without labels at once (quasi-supervision), and
@@ -51,16 +51,16 @@ class LabelEfficiencyConfig:
     output_dir: str = option("", "folder for the runs, the table and the figure; finished runs in it are not repeated")
     encoder: str = option("", "run of training.train_ssl with that test fold; over seeds with {seed}")
     recordings: str = option("1,3,10,all", "labelled recordings a class, a comma between")
-    seeds: str = option("0,1,2,3,4", "of the choice of recordings and of every draw, a comma between")
-    steps: int = option(300, "of the optimiser from scratch and in fine-tuning, at least", above=0)
-    epochs: int = option(15, "from scratch and in fine-tuning, at least", above=0)
+    seeds: str = option("0,1,2,3,4", "seeds of the choice of recordings and of every draw, a comma between")
+    steps: int = option(300, "steps of the optimiser, at least, from scratch and in fine-tuning", above=0)
+    epochs: int = option(15, "epochs, at least, from scratch and in fine-tuning", above=0)
     batch_size: int = option(32, "clips a step, or all where there are fewer", above=1)
     learning_rate: float = option(1e-3, "peak rate from scratch", above=0)
     finetune_learning_rate: float = option(1e-3, "peak rate of fine-tuning", above=0)
     quasi_epochs: int = option(10, "epochs of quasi-supervision, which begins with the encoder", above=0)
     supervised_weight: float = option(0.3, "weight of the labels in quasi-supervision (paper, section 4.4)", above=0)
     imagenet_backbone: str = option("tf_efficientnet_lite0", "network of the ImageNet curve")
-    imagenet_file: str | None = option(None, "its weights; without them there is no such curve")
+    imagenet_file: str | None = option(None, "weights of the ImageNet curve; without them it is left out")
     num_workers: int = option(0, "processes that decode clips", at_least=0)
     decode_once: bool = option(False, "keep decoded clips on disk")
     jobs: int = option(1, "runs side by side, which share the processors", above=0)
@@ -114,7 +114,7 @@ def _draw_curves(config: LabelEfficiencyConfig, start: Starter) -> int:
 
 
 def count_labelled_clips(config: LabelEfficiencyConfig) -> dict[tuple[str, int], int]:
-    """How many training clips have labels, by labelled recordings a class and seed."""
+    """Count the training clips with labels, by labelled recordings a class and seed."""
     rows = load_urbansound13(config.dataset)
     train = plan_folds(rows, config.test_fold, "strict").train
     labels, recordings = np.asarray(rows["label"][:]), rows["recording_id"][:]
@@ -192,7 +192,7 @@ def _config_of(encoder: str) -> SSLConfig:
         return SSLConfig(**read_options_file(Path(encoder) / "config.yaml"))
     except (QuaclrsError, TypeError) as error:
         raise QuaclrsError(
-            f"--encoder {encoder} is no run of training.train_ssl; give one, over seeds with {{seed}}"
+            f"--encoder {encoder} is not a run of training.train_ssl; give one, over seeds with {{seed}}"
         ) from error
 
 

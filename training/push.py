@@ -44,9 +44,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = CommandParser(prog="python -m training.push", description="Publish a finished run on the Hub.")
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="folder of a finished supervised or self-supervised run, or a release")
-    add("--repo", metavar="NAMESPACE/NAME", help="default quaclrs/urbansound13-BACKBONE[-METHOD]")
+    add("--repo", metavar="NAMESPACE/NAME", help="repository (default: quaclrs/urbansound13-BACKBONE[-METHOD])")
     add("--private", action="store_true", help="only you, or your organisation, may read it")
-    add("--evaluation", type=Path, metavar="DIR", help="what `quaclrs evaluate --noise … --output-dir` wrote: a table")
+    add(
+        "--evaluation",
+        type=Path,
+        metavar="DIR",
+        help="folder of `quaclrs evaluate --noise … --output-dir`, for a table on the card",
+    )
     add("--example", type=Path, action="append", default=[], metavar="FILE", help="a sound that the page plays")
     options = parser.parse_args(arguments)
     run = read_run(options.run)
@@ -73,7 +78,7 @@ class FinishedRun:
 
     @property
     def is_encoder(self) -> bool:
-        """Whether it is an encoder without classifier, from self-supervision."""
+        """True for an encoder without classifier, from self-supervision."""
         return isinstance(self.config, SSLConfig)
 
     @property
@@ -89,11 +94,11 @@ def read_run(path: Path) -> FinishedRun:
     """Read a run's folder.
 
     Raises:
-        QuaclrsError: it is no finished run, or its options are not those of this version.
+        QuaclrsError: it is not a finished run, or its options are not those of this version.
     """
     for name in ("config.yaml", METRICS_FILE, "model/config.json", "model/model.safetensors"):
         if not (path / name).is_file():
-            raise QuaclrsError(f"{path} is no finished run: it lacks {name}; give the folder of a run that ended")
+            raise QuaclrsError(f"{path} is not a finished run: it lacks {name}; give the folder of a run that ended")
     try:
         options = read_options_file(path / "config.yaml")
         released = ReleaseConfig if "cross_validation" in options else SupervisedConfig
@@ -130,14 +135,14 @@ def write_repository(
         examples: sound files for the page.
 
     Raises:
-        QuaclrsError: weights that cannot be loaded, an example that is no file, an evaluation without robustness.
+        QuaclrsError: weights that cannot be loaded, an example that is not a file, an evaluation without robustness.
     """
     if isinstance(run.config, ReleaseConfig) and (evaluation or examples):
         name = "--evaluation" if evaluation else "--example"
         raise QuaclrsError(f"{name} has no use with a release, whose card is written already; leave it out")
     for example in examples:
         if not example.is_file():
-            raise QuaclrsError(f"--example {example} is no file; give a sound file")
+            raise QuaclrsError(f"--example {example} is not a file; give a sound file")
         if [other.name for other in examples].count(example.name) > 1:
             raise QuaclrsError(f"--example: two files are called {example.name}; rename one")
     QuaclrsConfig.register_for_auto_class()

@@ -113,7 +113,7 @@ def read_cross_validation(config: ReleaseConfig) -> tuple[dict[str, Any], Predic
         names, _ = [*summary["class_names"], *([OTHER] if config.background else [])], summary["folds"][0]
     except (KeyError, TypeError, IndexError) as error:
         raise QuaclrsError(
-            f"{folder / 'summary.json'} is no summary of a cross-validation; run training.cross_validate again"
+            f"{folder / 'summary.json'} is not the summary of a cross-validation; run training.cross_validate again"
         ) from error
     ours = dataclasses.asdict(config)
     found = []

@@ -108,7 +108,7 @@ def _refuse_what_has_no_use(options: argparse.Namespace, tables: Sequence[PaperT
 
 
 def _find_weights(options: argparse.Namespace, tables: Sequence[PaperTable]) -> dict[str, ImageNetWeights]:
-    """Those of the backbones whose trainings begin with them, found out before days of training."""
+    """Weights of the backbones whose trainings begin with them, found before days of training."""
     if options.pretrained_file is not None:
         (backbone,) = options.backbones
         try:
@@ -141,22 +141,32 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--dataset", required=True, metavar="DIR", help="folder that the builder wrote, or a repository"
     )
-    parser.add_argument("--output-dir", required=True, type=Path, metavar="DIR", help="for tables and runs")
-    parser.add_argument("--folds", metavar="1,2|all", help="test folds; where absent all, or the SSL table's")
-    parser.add_argument("--seeds", metavar="0,1", help="0, or an SSL table's, where absent")
+    parser.add_argument("--output-dir", required=True, type=Path, metavar="DIR", help="folder for tables and runs")
+    parser.add_argument("--folds", metavar="1,2|all", help="test folds (default: all, or the SSL table's)")
+    parser.add_argument("--seeds", metavar="0,1", help="seeds (default: 0, or an SSL table's)")
     parser.add_argument(
         "--backbones",
         "--backbone",
         type=_names,
         metavar="A,B",
-        help="all of the table, or SSL's resnet18, where absent",
+        help="backbones (default: all of the table, or resnet18 for SSL)",
     )
-    parser.add_argument("--epochs", type=_positive, metavar="N", help="the paper's where absent")
-    parser.add_argument("--batch-size", type=_positive, metavar="N", help="of SSL, where a table names none")
-    parser.add_argument("--max-clips-per-class", type=_positive, metavar="N", help="thin the training clips")
-    parser.add_argument("--image-size", type=_positive, metavar="PX", help="the backbone's own where absent")
-    parser.add_argument("--protocol", choices=PROTOCOLS, default="strict", help="strict where absent; paper leaks")
-    parser.add_argument("--pretrained-dir", type=Path, metavar="DIR", help="of BACKBONE.safetensors files")
+    parser.add_argument("--epochs", type=_positive, metavar="N", help="epochs of each training (default: the paper's)")
+    parser.add_argument(
+        "--batch-size", type=_positive, metavar="N", help="clips a step of SSL, where a table names none"
+    )
+    parser.add_argument(
+        "--max-clips-per-class", type=_positive, metavar="N", help="keep at most this many training clips a class"
+    )
+    parser.add_argument(
+        "--image-size", type=_positive, metavar="PX", help="picture size in pixels (default: the backbone's own)"
+    )
+    parser.add_argument(
+        "--protocol", choices=PROTOCOLS, default="strict", help="strict (default), or paper, which leaks"
+    )
+    parser.add_argument(
+        "--pretrained-dir", type=Path, metavar="DIR", help="folder of ImageNet weights, BACKBONE.safetensors"
+    )
     parser.add_argument("--pretrained-file", type=Path, metavar="FILE", help="table3: ImageNet weights to compare with")
     parser.add_argument("--num-workers", type=_not_negative, default=0, metavar="N", help="processes that decode clips")
     parser.add_argument("--decode-once", action="store_true", help="keep decoded clips on disk")
@@ -179,7 +189,7 @@ def _names(text: str) -> list[str]:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 

@@ -36,7 +36,7 @@ def draw_classes(folder: Path, clips: pd.DataFrame) -> None:
 
 
 def _typical_clip(clips: pd.DataFrame) -> pd.Series:
-    """In the foreground where that is known, and as long as most of its class; of several the first by name."""
+    """Choose a clip in the foreground where that is known, as long as most of its class; the first by name."""
     candidates = clips[clips["salience"] == 1] if (clips["salience"] == 1).any() else clips
     distance = (candidates["duration"] - clips["duration"].median()).abs()
     return candidates.assign(distance=distance).sort_values(["distance", "clip_id"]).iloc[0]

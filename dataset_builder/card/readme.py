@@ -95,7 +95,7 @@ def _features(file: Path) -> Features:
 
 
 def _trains_elsewhere(clips: pd.DataFrame, complete: tuple[int, ...]) -> bool:
-    """Whether two complete folds can be tested and validated on with clips of other folds left to train on."""
+    """True if two complete folds can test and validate with clips of other folds left to train on."""
     return len(complete) == 2 and not set(clips["fold"]) <= set(complete)
 
 

@@ -1,1 +1,1 @@
-"""From clips to recordings and folds: broken and equal clips left out, recordings found and dealt, leaks looked for."""
+"""Recordings and folds of clips: broken and equal clips left out, recordings found and dealt, leaks looked for."""

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from quaclrs.audio import read_recording
+from quaclrs.grouping import group_recordings
 
 from ..sources.report import SourceClip
 from .broken import decoded_again
 from .folds import deal_paper_folds, deal_strict_folds
-from .grouping import group_recordings
 from .nearest import mel_quantiles, nearest_in_other_groups
 from .runs import join_into_runs
 from .workers import OrderedMap, map_in_this_process

@@ -26,7 +26,7 @@ MEASURES = ("whole", "overlap", "template")
 
 @dataclass(frozen=True)
 class LeakCheck:
-    """What is compared and how; durations in seconds."""
+    """Options of the comparison; durations in seconds."""
 
     sampling_rate: int = 8000
     threshold: float = 0.9
@@ -125,7 +125,7 @@ def _read_clips(folder: Path, check: LeakCheck) -> tuple[list[str], np.ndarray, 
     if check.classes:
         names = features["label"].names
         if unknown := sorted(set(check.classes) - set(names)):
-            raise QuaclrsError(f"--class {unknown[0]} is no class of {folder}; choose among {', '.join(names)}")
+            raise QuaclrsError(f"--class {unknown[0]} is not a class of {folder}; choose among {', '.join(names)}")
         chosen.append(("label", "in", [names.index(name) for name in check.classes]))
     for file in files:
         for row in pq.read_table(file, columns=["clip_id", "fold", "audio"], filters=chosen).to_pylist():

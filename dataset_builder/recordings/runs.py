@@ -54,7 +54,7 @@ def join_into_runs(groups: Mapping[str, Sequence[str]], n_folds: int = 10) -> di
 
 
 def _ties(groups: Mapping[str, Sequence[str]]) -> dict[str, Counter[str]]:
-    """How many pairs of neighbouring clips each two recordings share."""
+    """Count the pairs of neighbouring clips that each two recordings share."""
     recording_of = {clip: recording for recording, clips in groups.items() for clip in clips}
     ties: dict[str, Counter[str]] = defaultdict(Counter)
     for clip, others in neighbours_by_number(list(recording_of)).items():

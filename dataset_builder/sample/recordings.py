@@ -24,7 +24,7 @@ LENGTHS = ((0.3, 0.0), (3.5, 0.2), (4.0, 1.0))
 
 @dataclass(frozen=True)
 class Format:
-    """How a recording is kept: samples per second, channels, and soundfile's name of the sample encoding."""
+    """Format of a recording: samples per second, channels, and soundfile's name of the sample encoding."""
 
     rate: int
     channels: int

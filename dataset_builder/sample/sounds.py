@@ -1,4 +1,4 @@
-"""What sounds in a recording of each class: a table of tones and noises, when they sound and how they are coloured."""
+"""The sounds of each class: a table of tones and noises, when they sound and how they are coloured."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def _octaves(rng: np.random.Generator, layer: Layer, event: np.ndarray, share: n
 
 
 def _events(rng: np.random.Generator, layer: Layer, samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For every sample the event that began last and the seconds since then; for every event its length in seconds."""
+    """Find for every sample the event that began last and the seconds since; for every event its length in seconds."""
     seconds = np.arange(samples) / SYNTHESIS_RATE
     if layer.length is None:  # one event that began before and ends after
         return np.zeros(samples, int), seconds + 1, np.array([samples / SYNTHESIS_RATE + 2])
@@ -245,7 +245,7 @@ def _tone(rng: np.random.Generator, pitch: np.ndarray, slope: float, size: int =
 
 
 def _gains(rng: np.random.Generator, layer: Layer, samples: int) -> np.ndarray:
-    """Of the band and the resonances of a layer, at `frequencies`; 1 where it has neither."""
+    """Gain of the band and the resonances of a layer, at `frequencies`; 1 where it has neither."""
     frequency = np.maximum(frequencies(samples), 1)
     gains = np.ones_like(frequency)
     if layer.band:

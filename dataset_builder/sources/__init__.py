@@ -1,1 +1,1 @@
-"""Where clips come from: archives, folders, UrbanSound8K, sireNNet and classes of one's own."""
+"""Sources of clips: archives, folders, UrbanSound8K, sireNNet and classes of one's own."""

@@ -56,7 +56,7 @@ class Member:
 
 @dataclass
 class UnpackLimit:
-    """What an archive of sounds does not come near to, and bombs go far beyond; what is inside one counts with it.
+    """Limits far above any archive of sounds, and far below a bomb; archives inside one count with it.
 
     Args:
         most_bytes: unpacked. UrbanSound8K has 6.6 GB, FSD50K 33 GB.
@@ -120,8 +120,9 @@ def unpack_once(archive: Path, parent: Path, md5: str, limit: UnpackLimit | None
         published zip into another.
 
     Raises:
-        QuaclrsError: it is no archive, is cut short or damaged, holds a link, a device, a path that leaves the folder
-            or two files of one name, goes beyond the limit, or the disk is too small. Then nothing is left behind.
+        QuaclrsError: it is not an archive, is cut short or damaged, holds a link, a device, a path that leaves the
+            folder or two files of one name, goes beyond the limit, or the disk is too small. Then nothing is left
+            behind.
     """
     target = parent / f"{archive.name.split('.')[0]}-{md5[:12]}"
     if target.is_dir():
@@ -133,7 +134,7 @@ def unpack_once(archive: Path, parent: Path, md5: str, limit: UnpackLimit | None
             count = (limit or UnpackLimit()).count(archive)
             _unpack(archive, unfinished, count)
             for inner in sorted(unfinished.rglob("*.zip")):
-                if inner.is_file() and not inner.name.startswith("."):  # macOS leaves `._name.zip`, which is no zip
+                if inner.is_file() and not inner.name.startswith("."):  # macOS leaves `._name.zip`, which is not a zip
                     packed = inner.rename(inner.with_name(f".{inner.name}"))  # it may hold a file of its own name
                     _unpack(packed, inner.parent, count, may_replace=True)
                     packed.unlink()
@@ -167,7 +168,9 @@ def _unpack(archive: Path, folder: Path, count: _Count, may_replace: bool = Fals
         if isinstance(error, OSError) and error.errno is not None:  # the disk; gzip and bz2 raise OSErrors without one
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
-        raise QuaclrsError(f"{archive} is no archive, or cut short or damaged ({reason}); get it again") from error
+        raise QuaclrsError(
+            f"{archive} is not an archive, or is cut short or damaged ({reason}); get it again"
+        ) from error
 
 
 def _refuse(archive: Path, member: Member) -> None:

@@ -58,7 +58,7 @@ class _Dropped(Exception):
 
 
 def default_cache_dir() -> Path:
-    """Where downloads and unpacked archives are kept: beside other Hugging Face caches where HF_HOME names their place.
+    """Folder of downloads and unpacked archives: beside other Hugging Face caches where HF_HOME names their place.
 
     Returns:
         `$HF_HOME/quaclrs`, else `$XDG_CACHE_HOME/quaclrs`, else `~/.cache/quaclrs`.
@@ -111,7 +111,7 @@ def _check(archive: RemoteArchive, file: Path, md5: str) -> None:
         of_whom = f"the first download ({record.name})"
         expected = read_mapping(record, "remove it").get("md5")
         if not isinstance(expected, str):
-            raise QuaclrsError(f"{record} is no record of a download; remove it")
+            raise QuaclrsError(f"{record} is not the record of a download; remove it")
     if md5 != expected:
         raise QuaclrsError(
             f"{file} has the MD5 checksum {md5} and {of_whom} has {expected}; remove the file to download it again, or "

@@ -47,7 +47,7 @@ def scan_extras(folders: Mapping[str, Path]) -> SourceReport:
         folders: class name -> folder, with sound files in it or below.
 
     Raises:
-        QuaclrsError: a name is no new label in lower-case snake_case, a folder is missing or holds no sound file, or
+        QuaclrsError: a name is not a new label in lower-case snake_case, a folder is missing or holds no sound file, or
             sounds of other classes beside it, its table is wrong (it names an absent file, or gives recordings or folds
             to some clips and not to others), or a recording lies in two folds or, without given folds, in two classes.
     """
@@ -132,7 +132,7 @@ def _as_label(text: str) -> str:
 
 
 def _read_facts(folder: Path, paths: list[Path], all_paths: list[Path]) -> dict[Path, ClipFacts]:
-    """What `metadata.csv` says of each clip; it may leave clips out, but a column speaks of all clips or of none."""
+    """Read `metadata.csv`, a row a clip. It may leave clips out, but a column speaks of all its clips or of none."""
     table = folder / _TABLE
     if not table.is_file():
         return {}

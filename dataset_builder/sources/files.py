@@ -26,7 +26,7 @@ def find_root(folder: Path, is_root: Callable[[Path], bool], option: str, depth:
         The folder with the layout; the given one where none has it.
 
     Raises:
-        QuaclrsError: `folder` is no folder.
+        QuaclrsError: `folder` is not a folder.
     """
     if not folder.is_dir():
         raise QuaclrsError(f"folder {folder} does not exist; check {option}")
@@ -59,7 +59,7 @@ def read_table(path: Path, wanted: Iterable[str]) -> list[dict[str, str]]:
     """The rows of a CSV file, with empty text for cells that are absent.
 
     Raises:
-        QuaclrsError: the file is no UTF-8 text, is malformed, or lacks a column of `wanted`.
+        QuaclrsError: the file is not UTF-8 text, is malformed, or lacks a column of `wanted`.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark

@@ -1,4 +1,4 @@
-"""From what the command line names (folders, archives, the word `download`) to the clips that are built."""
+"""Inputs that the command line names (folders, archives, the word `download`), read into clips."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class Inputs:
-    """What to build of.
+    """Sources to build from.
 
     Args:
         given: name of a source -> a folder, its tar.gz (or another tar, or a zip), or the word `download`.

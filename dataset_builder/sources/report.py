@@ -1,4 +1,4 @@
-"""What every source of clips gives to the builder: its clips, and what is missing, broken or noteworthy about it."""
+"""The report of a source of clips: its clips, and what is missing, broken or noteworthy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SourceClip:
 
 @dataclass
 class SourceReport:
-    """What a source holds: its clips, and the clips that should be there but are not.
+    """Content of a source: its clips, and the clips that should be there but are not.
 
     Attributes:
         source: `urbansound8k`, `sirennet` or `extra`.
@@ -69,7 +69,7 @@ class SourceReport:
 
 
 def is_synthetic(folder: Path) -> bool:
-    """Whether a source's root folder says that its clips were synthesised."""
+    """True if a source's root folder says that its clips were synthesised."""
     return (folder / SYNTHETIC_MARKER).is_file()
 
 

@@ -99,7 +99,7 @@ def check_metadata(metadata: Path, rows: list[dict[str, str]], synthetic: bool =
         one (people cut it down for experiments).
 
     Raises:
-        QuaclrsError: a cell is no number or out of range, a label is none of the ten classes or does not fit its
+        QuaclrsError: a cell is not a number or out of range, a label is none of the ten classes or does not fit its
             classID, a clip is listed twice, the table has the official number of rows and yet other folds, or a
             recording lies in two folds that does not officially.
     """
@@ -146,8 +146,8 @@ def _check_row(place: str, row: dict[str, str]) -> None:
         raise QuaclrsError(f"{place}: {error}; restore the official file") from error
     if not 0 <= start <= end < math.inf or salience not in (1, 2):
         raise QuaclrsError(
-            f"{place}: from {start} to {end} s with salience {salience} is no slice of a recording with salience 1 or "
-            "2; restore the official file"
+            f"{place}: from {start} to {end} s with salience {salience} is not a slice of a recording with salience 1 "
+            "or 2; restore the official file"
         )
     if not 1 <= fold <= len(OFFICIAL_FOLD_COUNTS):
         raise QuaclrsError(f"{place}: fold {fold} is not 1 to 10; restore the official file")

@@ -44,7 +44,7 @@ def picture_rows(row: dict[str, Any], variants: tuple[str, ...]) -> list[dict[st
 
 @functools.cache
 def _drawer() -> Callable[[np.ndarray, str], bytes]:
-    """From a waveform and the id of a variant to the picture that the models see, an RGB PNG.
+    """Draw the picture that the models see of a waveform and the id of a variant: an RGB PNG.
 
     It is grey, black at the floor of the log-mel, with low frequencies at the bottom. The paper speaks of RGB images
     and names no colour map; grey is what its backbones can be fed without undoing one.

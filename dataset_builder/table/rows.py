@@ -45,7 +45,7 @@ def make_features(class_names: Sequence[str], kind: str = "audio") -> Features:
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """How the Parquet folder is written.
+    """Options of the Parquet folder.
 
     Args:
         num_proc: processes that decode and transcode.

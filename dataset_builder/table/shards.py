@@ -1,4 +1,4 @@
-"""Which clips share a set of Parquet shards, so that configs can name whole files and still never leak."""
+"""Groups of clips that share Parquet shards, so that configs can name whole files and still never leak."""
 
 from __future__ import annotations
 

@@ -78,7 +78,9 @@ def find_audio_files(folder: str | os.PathLike[str], ignored: tuple[str, ...] = 
             others.append(name + (" (a pipe or a device)" if _is_pipe(path) else what))
     if others:
         more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
-        files = "1 file that is no sound was" if len(others) == 1 else f"{len(others):,} files that are no sounds were"
+        files = (
+            "1 file that is not a sound was" if len(others) == 1 else f"{len(others):,} files that are not sounds were"
+        )
         listed = ", ".join(others[:_NAMED])
         warnings.warn(f"{folder}: {files} passed over: {listed}{more}", AudioWarning, stacklevel=2)
     return sorted(found)

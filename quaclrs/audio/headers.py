@@ -74,7 +74,7 @@ def _mend_caf(file: BinaryIO, place: int, end: int) -> Mended | None:
 
 
 def share_lost(notes: str) -> float:
-    """How much the header names beyond what is there, as a share of that, by libsndfile's notes on opening a file."""
+    """Share of samples that the header names and the file lacks, by libsndfile's notes on opening it."""
     found = _SHORT.search(notes)
     stated, there = map(int, found.groups()) if found else (0, 0)
     return max(0, stated - there) / there if there and (stated < _UNKNOWN or stated > 0xFFFFFFFF) else 0.0

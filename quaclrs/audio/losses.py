@@ -1,4 +1,4 @@
-"""What of a sound is lost: samples that are none, and what its header names beyond what is there."""
+"""Losses of a sound: samples that are not numbers, and samples that its header names and the file lacks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Losses:
         self.heard = self._unusable = self._beyond = self._void = 0  # frames
 
     def cleaned(self, block: np.ndarray) -> np.ndarray:
-        """The block (frames, channels) with silence for what is no sample; counts frames with such, and of such."""
+        """Replace samples that are not numbers by silence in a block (frames, channels), and count their frames."""
         self.heard += len(block)
         if not max(block.max(), -block.min()) <= LOUDEST:  # NaN is not <= either
             beyond = np.abs(block) > LOUDEST  # infinite ones too
@@ -46,7 +46,7 @@ class Losses:
             raise AudioError(f"{self.name} holds nothing but NaN or infinite samples; export it from its source again")
 
     def lines(self, lost: int, is_damaged: bool, mended: Mended | None) -> Iterator[str]:
-        """What to say of it.
+        """The losses in words, for a warning.
 
         Args:
             lost: frames that cannot be decoded, as far as is known.

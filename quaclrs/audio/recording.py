@@ -74,7 +74,7 @@ class Recording:
             channel: which, as of `Mixer`: the mean where absent, or the louder of channels that cancel in it.
 
         Raises:
-            AudioError: there is no such channel, the rate is none of a sound, or the result too long to be held.
+            AudioError: the sound lacks the channel, the rate is impossible, or the result is too long to be held.
         """
         waveform = Mixer(self.sampling_rate, channel, self.name)(self.waveform)
         if sampling_rate == self.sampling_rate:
@@ -113,7 +113,7 @@ def read_mono(
         channel: as of `Mixer`, which mixes `BLOCK` samples at a time.
 
     Raises:
-        AudioError: as of `read_recording`, or there is no such channel.
+        AudioError: as of `read_recording`, or the sound lacks the channel.
     """
 
     def mixer_of(sound: SoundStream) -> _Mix:
@@ -173,7 +173,7 @@ def _seek_middle(sound: SoundStream, longest: float, mix: _Mix) -> np.ndarray | 
 
 
 def _keep(sound: SoundStream, frames: int | None, mix: _Mix, most: float = math.inf) -> np.ndarray | None:
-    """So many frames from here on, or all, mixed: float32 (frames, channels); None where they are more than `most`."""
+    """Read so many frames, or all, mixed: float32 (frames, channels); None where they are more than `most`."""
     kept = [np.zeros((0, 1), dtype=np.float32)]
     count = 0
     for block in sound.blocks(_block_of(sound), frames, warn=False):

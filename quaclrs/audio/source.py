@@ -49,7 +49,7 @@ class Patience:
 
     @contextmanager
     def of(self, reads: int | None) -> Iterator[None]:
-        """So many reads inside this context."""
+        """Allow so many reads inside this context."""
         self.reads = reads
         try:
             yield
@@ -77,18 +77,18 @@ class ByteView:
         file.seek(start)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of a file; a place before its beginning, to which a damaged header may point, leads nowhere."""
+        """Move as in a file; a place before its beginning, to which a damaged header may point, leads nowhere."""
         try:
             return self.file.seek(offset + (self.start if whence == os.SEEK_SET else 0), whence) - self.start
         except (OSError, ValueError):  # ValueError: of bytes in memory
             return self.tell()
 
     def tell(self) -> int:
-        """As of a file."""
+        """Place of the next read, as in a file."""
         return self.file.tell() - self.start
 
     def readinto(self, buffer: Any) -> int:
-        """As of a file."""
+        """Read into a buffer, as of a file."""
         if not self.patience.lasts():
             return 0
         try:
@@ -115,7 +115,7 @@ class Source:
         name: what to call it in an error.
 
     Raises:
-        AudioError: there is no such file, it may not be read, or it is empty.
+        AudioError: the file does not exist, may not be read, or is empty.
     """
 
     def __init__(self, file: SoundSource, name: str) -> None:
@@ -193,7 +193,7 @@ class Source:
         return None
 
     def _first_mpeg_frame(self) -> int:
-        """Where the first frame begins: after a tag, whose size is stored in four times seven bits."""
+        """Offset of the first frame: after a tag, whose size is stored in four times seven bits."""
         if self.head[:3] != b"ID3":
             return 0
         return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(self.head[6:10], (21, 14, 7, 0), strict=False))
@@ -217,7 +217,7 @@ class Source:
         """A decoder of the file, or of its bytes from `start` on.
 
         Raises:
-            AudioError: it is no sound; the message says what it is, where that can be told.
+            AudioError: it is not a sound; the message says what it is, where that can be told.
         """
         try:
             with self.quiet():
@@ -237,7 +237,7 @@ class Source:
         raise self.error(failed) from failed
 
     def error(self, failed: Exception) -> AudioError:
-        """What to say of a file that cannot be decoded."""
+        """Describe a file that cannot be decoded."""
         kind = kind_of(self.head)
         if kind is not None:
             return AudioError(f"{self.name} is {kind[0]}; {kind[1]}")

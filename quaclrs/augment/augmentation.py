@@ -1,4 +1,4 @@
-"""What every batched augmentation is: options with a probability, and draws that belong to it by name."""
+"""Base of every batched augmentation: options with a probability, and draws that belong to it by name."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Augmentation(nn.Module):
 def number(
     augmentation: str, option: str, value: Any, low: float = -np.inf, high: float = np.inf, above: float = -np.inf
 ) -> float:
-    """An option as a float; a `QuaclrsError` where it is no number, below `low`, above `high` or not above `above`."""
+    """An option as a float; a `QuaclrsError` if it is not a number, below `low`, above `high` or not above `above`."""
     allowed = [f"{word} {limit:g}" for word, limit in (("at least", low), ("at most", high)) if np.isfinite(limit)]
     allowed += [f"above {above:g}"] if np.isfinite(above) else []
     # The bounds also refuse NaN, and integers that no float holds.

@@ -79,7 +79,7 @@ class BackgroundNoise(_Noise):
         sampling_rate: of the clips, Hz.
 
     Raises:
-        QuaclrsError: there is no such recording, or an option is out of range.
+        QuaclrsError: the recordings do not exist, or an option is out of range.
         AudioError: a recording cannot be decoded.
     """
 

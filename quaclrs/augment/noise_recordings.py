@@ -52,20 +52,20 @@ class NoiseRecording:
         """Decode: float32 (samples,) at `sampling_rate` Hz, of more than ten minutes the middle ten.
 
         Raises:
-            AudioError: the file is no audio; the message names it.
+            AudioError: the file is not audio; the message names it.
         """
         return load_audio(self.content, sampling_rate, name=self.name, longest=_LONGEST)
 
 
 def source_of(name: str) -> str:
-    """What a recording was cut from, by its file name: the Freesound id of an ESC-50 name, else the name itself."""
+    """Name the source of a recording by its file name: the Freesound id of an ESC-50 name, else the name itself."""
     stem = Path(name).stem
     match = _ESC50_NAME.fullmatch(stem)
     return match[1] if match else stem
 
 
 def split_sources(sources: Sequence[str], categories: Sequence[str]) -> dict[str, str]:
-    """Which side each source is on: `train` or `test`.
+    """Deal each source to a side: `train` or `test`.
 
     A hash of its name decides, so that three in five train and a source stays on its side on every machine, whatever
     is added beside it. Only where a category of two or more sources would have none on one side does the nearest one

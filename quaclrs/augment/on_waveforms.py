@@ -41,7 +41,7 @@ class Mixup(Augmentation):
         return np.where(draws.chosen(self.name, self.probability), draws.beta(f"{self.name}.share", self.alpha), 1.0)
 
     def partners(self, draws: Draws, n_clips: int) -> np.ndarray:
-        """Which of the data set's `n_clips` clips each one is mixed with, int64 (clips,)."""
+        """Draw the clip of the data set's `n_clips` that each one is mixed with, int64 (clips,)."""
         return draws.integers(f"{self.name}.partner", n_clips)
 
     def forward(self, clips: Clips, draws: Draws, partners: Clips) -> Clips:
@@ -143,14 +143,14 @@ class TimeShift(Augmentation):
         self.sampling_rate = sampling_rate
 
     def shift(self, offsets: np.ndarray, lengths: np.ndarray, n_samples: int, draws: Draws) -> np.ndarray:
-        """Where clips of these lengths begin instead of at these offsets, in samples, int64 (clips,)."""
+        """Move clips of these lengths: new offsets for these, in samples, int64 (clips,)."""
         moved = np.round(self.draw("seconds", draws, neutral=0.0) * self.sampling_rate).astype(np.int64)
         kept = (np.minimum(lengths, n_samples) + 1) // 2
         return np.where(moved == 0, offsets, np.clip(offsets + moved, kept - lengths, n_samples - kept))
 
 
 def choose_offsets(lengths: np.ndarray, n_samples: int, random: bool, draws: Draws) -> np.ndarray:
-    """Where clips begin in a window of `n_samples`, int64 (clips,); below 0 where the window begins within the clip.
+    """Offsets of clips in a window of `n_samples`, int64 (clips,); below 0 where the window begins within the clip.
 
     Args:
         lengths: of the clips, in samples.

@@ -1,4 +1,4 @@
-"""From a batch of waveforms to augmented log-mels by a policy, on whatever device the front end is."""
+"""Front end of training: waveforms to augmented log-mels by a policy, on the device of the front end."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _SHIPPED = files(__package__) / "policies"
 
 @dataclass(frozen=True)
 class Policy:
-    """What happens to a clip.
+    """A policy: the augmentations of a clip.
 
     Args:
         augmentations: name of an augmentation -> its options; `quaclrs.augment.AugmentedLogMel` lists and checks them.
@@ -38,11 +38,11 @@ class Policy:
 
     @property
     def is_identity(self) -> bool:
-        """Whether clips come out as the feature extractor and the front end alone would make them."""
+        """True if clips come out as the feature extractor and the front end alone would make them."""
         return not self.augmentations and not self.random_placement
 
     def to_dict(self) -> dict[str, Any]:
-        """As `policy_from_dict` reads it."""
+        """The policy as a mapping, as `policy_from_dict` reads it."""
         augmentations = {name: dict(options) for name, options in self.augmentations.items()}
         return {"random_placement": self.random_placement, "salt": self.salt, **augmentations}
 
@@ -56,7 +56,7 @@ def load_policies(name_or_file: str | os.PathLike[str], views: int = 1) -> list[
             gives its members in turn, beginning again at the first.
 
     Raises:
-        QuaclrsError: there is no such policy, or the file is none.
+        QuaclrsError: the policy does not exist, or the file does not hold one.
     """
     name = os.fspath(name_or_file)
     if name in VARIANTS:
@@ -81,7 +81,7 @@ def policy_from_dict(values: Any, name: str = "given") -> Policy:
     """A policy from a mapping of augmentations to options; `name` is what an error calls it.
 
     Raises:
-        QuaclrsError: it is no such mapping.
+        QuaclrsError: it is not such a mapping.
     """
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise QuaclrsError(f"augmentation policy {name} must hold one `augmentation: options` a line")

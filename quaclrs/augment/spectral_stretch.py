@@ -30,7 +30,7 @@ Implementation = Literal["fast", "reference"]
 
 
 class _StretchOrShift(Augmentation):
-    """What stretch and shift share: `reference` acts on waveforms, `fast` lets them pass and acts on the spectrum."""
+    """Base of stretch and shift: `reference` acts on waveforms, `fast` lets them pass and acts on the spectrum."""
 
     drawn: ClassVar[str]  # the option that is drawn for each clip
 

@@ -36,7 +36,7 @@ class VariantLogMel:
             clip_id: as `copy_id` gives it.
 
         Raises:
-            QuaclrsError: the seed is below 0, or the waveform is no such.
+            QuaclrsError: the seed is below 0, or the waveform is not one.
         """
         if waveform.ndim != 1 or len(waveform) == 0:
             raise QuaclrsError(f"a waveform is (samples,) with at least one sample, not {waveform.shape}")

@@ -48,6 +48,6 @@ def copy_id(clip_id: str, variant: str) -> str:
 
 
 def parent_and_variant(clip_id: str) -> tuple[str, str]:
-    """What `copy_id` made an id of: the clip's id, and the variant's name."""
+    """Split an id that `copy_id` made: the clip's id, and the variant's name."""
     parent, _, variant = clip_id.rpartition("#")
     return (parent, variant) if variant in COPIES else (clip_id, ORIGINAL)

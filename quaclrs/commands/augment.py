@@ -30,7 +30,7 @@ def add_augment_command(commands: Any) -> None:
     add = parser.add_argument
     add_sound_options(parser, _ENDING)
     add("--policy", metavar="P", help="name of a policy, or a .yaml file; the paper's variants by default")
-    add("--seed", type=int, default=0, metavar="N", help="of the draws (default 0)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the draws (default 0)")
     parser.set_defaults(run=run_augment, extra="train")
 
 

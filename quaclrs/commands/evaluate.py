@@ -35,9 +35,14 @@ def add_evaluate_command(commands: Any) -> None:
         metavar="DIR_OR_REPO",
         help="UrbanSound13; or any, with --label-map; or a folder of sounds with a table or a sub-folder a class",
     )
-    add("--fold", type=int, metavar="K", help="test fold of UrbanSound13; every clip where absent")
+    add("--fold", type=int, metavar="K", help="test fold of UrbanSound13 (default: every clip)")
     add("--split", metavar="NAME", help="split of that fold, or of another data set (default test)")
-    add("--protocol", choices=("strict", "paper"), default="strict", help="how folds were dealt (default strict)")
+    add(
+        "--protocol",
+        choices=("strict", "paper"),
+        default="strict",
+        help="how folds were dealt: strict, or as the paper did (default strict)",
+    )
     add("--noise", metavar="gaussian|DIR", help="also under Gaussian noise, or that of recordings (their test side)")
     add(
         "--snr",
@@ -45,7 +50,7 @@ def add_evaluate_command(commands: Any) -> None:
         metavar="LIST",
         help="signal-to-noise ratios in dB (default clean,20,15,10,5,0,-5; one that begins with a minus: --snr=-5,0)",
     )
-    add("--seed", type=int, default=0, metavar="N", help="of the noise (default 0)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the noise (default 0)")
     add("--label-map", metavar="FILE", help="YAML or JSON, `their_label: our_label`, or null to leave out")
     add("--label-column", metavar="NAME", help="of another data set, or of the table in a folder (default label)")
     add("--skip-broken", action="store_true", help="leave out clips that cannot be decoded, and name them")
@@ -62,7 +67,7 @@ def parse_snrs(text: str) -> tuple[float, ...]:
     """`clean,20,-5` as decibels, infinite for `clean`, in falling order. Clean clips are always among them.
 
     Raises:
-        argparse.ArgumentTypeError: an entry is no number from -100 to 100.
+        argparse.ArgumentTypeError: an entry is not a number from -100 to 100.
     """
     snrs = {math.inf}
     for entry in text.split(","):

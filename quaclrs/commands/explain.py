@@ -20,7 +20,7 @@ def add_explain_command(commands: Any) -> None:
     parser = commands.add_parser(
         "explain",
         help="show where in a sound the answer was heard",
-        description="Draw the spectrogram of a sound with what spoke for a class (Grad-CAM); a longer sound's middle.",
+        description="Draw the spectrogram of a sound, or its middle, with the parts that spoke for a class.",
     )
     add = parser.add_argument
     add_sound_options(parser, _ENDING)
@@ -29,7 +29,7 @@ def add_explain_command(commands: Any) -> None:
         "--method",
         default="deletion",
         metavar="M",
-        help="or, of one encoder, grad-cam, integrated-gradients",
+        help="deletion (default); for models of one encoder also grad-cam, integrated-gradients",
     )
     add_channel_option(parser)
     add_model_options(parser, backends=False)

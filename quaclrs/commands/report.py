@@ -17,8 +17,8 @@ def add_report_command(commands: Any) -> None:
         help="write a page about a run",
         description="Write one HTML page, and Markdown, about a finished run or cross-validation.",
     )
-    parser.add_argument("folder", type=Path, metavar="RUN_OR_CV", help="--output-dir of what ended")
-    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="where to (default: that folder)")
+    parser.add_argument("folder", type=Path, metavar="RUN_OR_CV", help="folder of a finished run or cross-validation")
+    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="folder to write into (default: the same)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run_report, extra="train")
 
@@ -26,7 +26,7 @@ def add_report_command(commands: Any) -> None:
 def run_report(options: argparse.Namespace) -> int:
     """Write the page and say where it is."""
     output = options.output_dir or options.folder
-    if options.output_dir or options.folder.is_dir():  # else the message is that there is no run
+    if options.output_dir or options.folder.is_dir():  # else the message is that the run does not exist
         refuse_unwritable(output, "--output-dir")
     from datasets import disable_progress_bars
 

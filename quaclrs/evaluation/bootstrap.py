@@ -105,7 +105,7 @@ def cluster_clips(labels: np.ndarray, recording_ids: Sequence[str]) -> tuple[np.
 
 
 def draw_recordings(class_of_cluster: np.ndarray, replicates: int, seed: int) -> np.ndarray:
-    """How often each replicate draws each cluster: int32 (clusters, replicates), each class adding up to its clusters.
+    """Counts of each cluster in each replicate: int32 (clusters, replicates); each class adds up to its clusters.
 
     Args:
         class_of_cluster: (clusters,), of `cluster_clips`.

@@ -1,4 +1,4 @@
-"""How far scores can be taken at their word: expected calibration error and the curve behind it."""
+"""Calibration of scores: the expected calibration error and the curve behind it."""
 
 from __future__ import annotations
 

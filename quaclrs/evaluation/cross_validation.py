@@ -197,7 +197,7 @@ def _aligned(results: Iterable[FoldResult]) -> dict[tuple[int, int], FoldResult]
                     raise QuaclrsError(f"clip {clip} was tested in folds {other} and {key[0]}: the folds overlap")
         runs[key] = result
     if not runs:
-        raise QuaclrsError("there are no results to sum up; test at least one fold")
+        raise QuaclrsError("no results to sum up; test at least one fold")
     seeds_of_fold = {fold: sorted(seed for f, seed in runs if f == fold) for fold in first_of_fold}
     for fold, seeds in seeds_of_fold.items():
         if seeds != (wanted := next(iter(seeds_of_fold.values()))):

@@ -290,7 +290,7 @@ def _warnings_of(foreign: ForeignClips | None) -> tuple[str, ...]:
 
 def _warnings(dataset: Dataset, rows: Dataset, split: str | None, protocol: FoldProtocol) -> Iterator[str]:
     if split not in (None, "test"):
-        yield f"the {split} split is no test"
+        yield f"the {split} split is not a test"
     if protocol == "paper":
         yield PAPER_PROTOCOL_WARNING
     elif leak := leak_warning(dataset):

@@ -34,7 +34,7 @@ def load_label_map(file: str | os.PathLike[str]) -> LabelMap:
     Numbers as their labels stand for the same digits as text. Labels that the map does not name are left out too.
 
     Raises:
-        QuaclrsError: the file cannot be read, is no such mapping, or maps nothing.
+        QuaclrsError: the file cannot be read, is not such a mapping, or maps nothing.
     """
     path = Path(file)
     values = read_json(path, _FORM) if path.suffix.lower() == ".json" else read_yaml(path, _FORM)
@@ -141,7 +141,7 @@ def _refuse_paths_outside(rows: Dataset, name: str) -> None:
             place = os.path.realpath(path) if path and not has_bytes.as_py() else None
             if place is not None and not any(place.startswith(home + os.sep) for home in homes):
                 raise QuaclrsError(
-                    f"data set {name}: row {row} names the sound {path}, which is no file of the data set; put the "
+                    f"data set {name}: row {row} names the sound {path}, which is not a file of the data set; put the "
                     "sounds themselves into it"
                 )
             row += 1
@@ -158,7 +158,7 @@ def label_names(rows: Dataset, column: str = "label") -> list[str]:
     """The label of every row by name, a number without a name as text, `NO_LABEL` where a row has none.
 
     Raises:
-        QuaclrsError: there is no such column, it holds neither text nor whole numbers, or a number without a name.
+        QuaclrsError: the column does not exist, holds neither text nor whole numbers, or a number without a name.
     """
     from datasets import ClassLabel
 
@@ -207,7 +207,7 @@ def _list_folder(folder: Path, split: str | None, label_column: str | None, know
 
 
 def _encoded(file: Path) -> dict[str, Any]:
-    """A sound as a row holds it: by its path, or by its content where the path is no text."""
+    """A sound as a row holds it: by its path, or by its content where the path is not text."""
     path = storable(str(file))
     is_text = path == str(file) or not file.is_file()
     return {"bytes": None if is_text else file.read_bytes(), "path": path}

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is known of a model's acquaintance with clips.
+    """Answer to whether a model has heard clips.
 
     Attributes:
         answer: True where it has heard none of them, False where it has, None where nobody can tell.
         by: what clips were known by: `recording`, `clip`, or `file name and samples`.
         heard: clips that it has learned from; by recording and file name, also others of their recordings.
-        warnings: reasons why figures on them are no test.
-        unknown: why there is no answer.
+        warnings: reasons why figures on them are not a test.
+        unknown: why nobody can tell.
     """
 
     answer: bool | None
@@ -39,7 +39,7 @@ _RENAMED = "none of these files has the name or the samples of a clip that it he
 def find_held_out(clips: EvaluationClips, known: TrainingData) -> HeldOut:
     """Compare the clips of an evaluation with what a model says that it has heard.
 
-    Files are known by their names, and where these are no recording's by their samples: they are decoded for it.
+    Files are known by their names, and where these name no recording by their samples: they are decoded for it.
     """
     is_urbansound13 = {"clip_id", "recording_id"} <= set(clips.rows.column_names)
     if is_urbansound13:

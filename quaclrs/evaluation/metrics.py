@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import SIRENNET, URBANSOUND8K
@@ -65,6 +64,8 @@ def classification_metrics(
     Raises:
         QuaclrsError: no clips, shapes that do not fit each other, labels out of range or scores that are not finite.
     """
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support  # takes a second
+
     labels, probabilities = np.asarray(labels), np.asarray(probabilities)
     check_predictions(labels, probabilities, class_names, sources)
     predicted = probabilities.argmax(axis=1)
@@ -104,12 +105,16 @@ def classification_metrics(
 
 def _one_vs_rest_roc_auc(positive: np.ndarray, scores: np.ndarray) -> float | None:
     """Share of pairs of a clip of the class and another clip in which the former scores higher, a tie being half."""
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(positive, scores)) if 0 < positive.sum() < len(positive) else None
 
 
 def _metrics_by_source(
     labels: np.ndarray, predicted: np.ndarray, sources: np.ndarray, classes: np.ndarray
 ) -> dict[str, float | None]:
+    from sklearn.metrics import precision_recall_fscore_support
+
     metrics: dict[str, float | None] = {}
     for source in STANDARD_SOURCES:
         metrics |= dict.fromkeys((f"accuracy_{source}", f"balanced_accuracy_{source}", f"macro_f1_{source}"))

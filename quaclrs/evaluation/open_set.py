@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from ..labels import OTHER
 from .reports.tables import percent
@@ -50,6 +49,8 @@ def open_set_figures(
     Raises:
         ValueError: the last class is not `other`, or one of both groups is empty.
     """
+    from sklearn.metrics import roc_auc_score  # takes a second
+
     labels, other = np.asarray(labels), len(class_names) - 1
     if class_names[other] != OTHER:
         raise ValueError(f"the last class is {class_names[other]!r}, not {OTHER!r}")
@@ -145,7 +146,7 @@ def _recall_at(share: float, background: np.ndarray, scores: np.ndarray, right: 
 
 
 def offset_of_other(labels: np.ndarray, probabilities: np.ndarray, keep: float = 0.955) -> float:
-    """What to add to the logit of `other`, the last class, so that a share of the right answers stays right.
+    """Find the shift of the logit of `other`, the last class, at which a share of the right answers stays right.
 
     Args:
         labels: (clips,) indices; those of background are ignored.

@@ -24,7 +24,7 @@ _COLUMNS = ["clip_id", "fold", "label", "predicted"]
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader never sees half of it; line ends stay as they are.
 
-    Bytes of file names that are no UTF-8 are written as `\\udcff`, by which JSON knows them too.
+    Bytes of file names that are not UTF-8 are written as `\\udcff`, by which JSON knows them too.
     """
     with name_unwritable(path), written(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
@@ -110,7 +110,7 @@ def read_predictions(path: Path, class_names: Sequence[str] | None = None, clips
             raise ValueError("a line has more or fewer columns")
         probabilities = np.array([[float(p) for p in row[4:]] for row in rows]).reshape(len(rows), len(names))
         if not np.isfinite(probabilities).all():
-            raise ValueError("a probability is no number")
+            raise ValueError("a probability is not a number")
         return Predictions(
             clip_ids=[row[0] for row in rows],
             folds=[int(row[1]) if row[1] else None for row in rows],

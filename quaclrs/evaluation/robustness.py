@@ -1,4 +1,4 @@
-"""How a classifier holds out under noise: its probabilities for the same clips at falling signal-to-noise ratios.
+"""Robustness of a classifier to noise: its probabilities for the same clips at falling signal-to-noise ratios.
 
 Noise is added to the waveform that the model hears, at its true length, before padding; to each window of a longer clip
 by itself. A clip's noise is a function of the seed, the clip's id and the window's place alone, and is only scaled from
@@ -40,7 +40,7 @@ def make_noise(kind_or_folder: str | os.PathLike[str], sampling_rate: int) -> No
         sampling_rate: Hz.
 
     Raises:
-        QuaclrsError: there is no such folder, no recording on its test side, or one that cannot be decoded.
+        QuaclrsError: the folder does not exist, has no recording on its test side, or one that cannot be decoded.
     """
     if kind_or_folder == GAUSSIAN:
         return GaussianNoise()

@@ -28,7 +28,7 @@ _DEPTH = 2
 
 @dataclass(frozen=True)
 class LabelTable:
-    """What tables say of the sounds of a folder.
+    """Labels that tables give to the sounds of a folder.
 
     Attributes:
         labels: file, as a path within the folder -> its label, None where its cell is empty.
@@ -62,7 +62,7 @@ def label_sounds(
         folder: of the sounds.
         files: of the sounds, within the folder.
         label_column: of a table; one of `LABEL_COLUMNS` where absent.
-        known: names of classes, which are no folder around all others.
+        known: names of classes; a folder of such a name is not one around all others.
 
     Returns:
         The sounds in the order of `files`, and the tables that were read, None where there is none.
@@ -108,7 +108,7 @@ def _split_names() -> dict[str, str]:
 
 
 def read_label_table(folder: Path, files: Sequence[Path], label_column: str | None = None) -> LabelTable | None:
-    """What the tables of a folder say of its sounds; None where no table names any of them. Errors as `label_sounds`.
+    """Read the tables of a folder; None where no table names any of its sounds. Errors as `label_sounds`.
 
     A table is a CSV, TSV or JSON Lines file at most two folders down, with a column of `FILE_COLUMNS` and one of
     labels. It names files by their path from its own folder or from the upper one, or by their name alone; the ending
@@ -175,7 +175,7 @@ def _find_tables(folder: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """Rows of a table; none where it is no table, unless its name says that it is one."""
+    """Rows of a table; none where it is not a table, unless its name says that it is one."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".jsonl":

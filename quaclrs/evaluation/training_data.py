@@ -1,4 +1,4 @@
-"""What a model has heard: the clips and recordings that it learned from, which its `config.json` keeps.
+"""Record of what a model has heard: the clips and recordings it learned from, kept in its `config.json`.
 
 Clips and recordings are known by their names, which survive resampling, another format and a cut into folders. Clips
 are known by a digest of their samples too, which survives another name, and the way from WAV to FLAC. A clip that was
@@ -62,7 +62,7 @@ class TrainingData:
 
     @classmethod
     def of_training(cls, rows: Dataset, **about: str | int | None) -> TrainingData:
-        """What a network will have heard of training on these rows of a built data set.
+        """Record of a network that trains on these rows of a built data set.
 
         Args:
             rows: with `clip_id` (of an augmented copy, its original counts) and `recording_id`, and `audio` as the
@@ -75,7 +75,7 @@ class TrainingData:
 
     @classmethod
     def of_model(cls, saved: Any) -> TrainingData:
-        """What `to_dict` gave; of a model that says nothing, or nothing that can be read, it is not complete."""
+        """Read what `to_dict` gave; the record of a model that says nothing readable is not complete."""
         try:
             clips, recordings, contents = (_unpack(saved[name]) for name in ("clips", "recordings", "contents"))
             trainings = tuple(dict(training) for training in saved["trainings"])
@@ -94,7 +94,7 @@ class TrainingData:
         }
 
     def __or__(self, other: TrainingData) -> TrainingData:
-        """What was heard in either."""
+        """Join two records: what was heard in either."""
         return TrainingData(
             tuple([*self.trainings, *(training for training in other.trainings if training not in self.trainings)]),
             np.union1d(self.clips, other.clips),
@@ -104,7 +104,7 @@ class TrainingData:
         )
 
     def has_heard(self, rows: Dataset, protocol: FoldProtocol | None) -> np.ndarray:
-        """Which rows of a built data set were heard, bool (rows,).
+        """Flag the rows of a built data set that were heard, bool (rows,).
 
         A recording is heard with any of its clips. The paper protocol, which splits recordings, asks for the clips.
         """
@@ -117,7 +117,7 @@ class TrainingData:
         return heard | np.isin(recordings, recordings[heard])
 
     def has_heard_files(self, files: Sequence[str]) -> np.ndarray:
-        """Which sound files were heard, bool (files,), by the ends of their paths, without the ending of the file."""
+        """Flag the sound files that were heard, bool (files,), by the ends of their paths, without their ending."""
         found = np.zeros(len(files), dtype=bool)
         for names_of, known in ((_names_of_file, self.clips), (_recordings_of_file, self.recordings)):
             names = [(place, name) for place, file in enumerate(files) for name in names_of(file)]
@@ -126,7 +126,7 @@ class TrainingData:
         return found
 
     def has_heard_contents(self, digests: Iterable[bytes]) -> np.ndarray:
-        """Which sounds were heard, bool (sounds,), by `flac_digest` of each as the builder would store it."""
+        """Flag the sounds that were heard, bool (sounds,), by `flac_digest` of each as the builder would store it."""
         return np.isin(_hashes_of_contents(digests), self.contents)
 
     @property
@@ -140,7 +140,7 @@ class TrainingData:
 
     @property
     def kept_from(self) -> str:
-        """What its trainings held out, in words."""
+        """Describe what its trainings held out."""
         held_out = {_held_out(training): None for training in self.trainings}
         return "; ".join(held_out) or "it has trained on no clips"
 

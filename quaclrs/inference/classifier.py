@@ -80,7 +80,7 @@ class AudioClassifier(ABC):
         """Class probabilities (clips, classes) of float32 waveforms (clips, samples) of the model's rate and length.
 
         Raises:
-            QuaclrsError: scores that are no numbers.
+            QuaclrsError: scores that are NaN or infinite.
         """
         scores = self._scores_of(waveforms)
         refuse_non_finite(scores)
@@ -108,11 +108,11 @@ class AudioClassifier(ABC):
             float32 (hidden_size,) for one sound, (sounds, hidden_size) for several.
 
         Raises:
-            QuaclrsError: as `predict`, or features that are no numbers, or the model is an export, which has none.
+            QuaclrsError: as `predict`, or features that are NaN or infinite, or the model is an export, which has none.
         """
         several = several_sounds(sounds)
         if several == []:
-            raise QuaclrsError("there is no sound to embed; give one or more")
+            raise QuaclrsError("no sound to embed; give one or more")
         embeddings = np.concatenate(
             [
                 self.embed_waveforms(self.prepare(batch, sampling_rate, channel))
@@ -301,13 +301,13 @@ class AudioClassifier(ABC):
 
 def _refuse_none(sounds: Sequence[Any]) -> None:
     if len(sounds) == 0:
-        raise QuaclrsError("there is no sound to classify; give one or more")
+        raise QuaclrsError("no sound to classify; give one or more")
 
 
 def refuse_non_finite(scores: np.ndarray) -> None:
     """Raise a `QuaclrsError` where a score is NaN or infinite: no answer is better."""
     if not np.isfinite(scores).all():
-        raise QuaclrsError("the model gives scores that are no numbers: its weights are damaged; give another --model")
+        raise QuaclrsError("scores of the model are NaN or infinite: its weights are damaged; give another --model")
 
 
 def several_sounds(sound: Any) -> list[Any] | None:

@@ -68,7 +68,7 @@ def write_encoder_graph(folder: str | os.PathLike[str], known: Path | None = Non
 
 
 def _checked_difference(saved: SavedModel, file: Path, classifier: TorchClassifier, noise: np.ndarray) -> float:
-    """How far a graph is from PyTorch; a `QuaclrsError` where that is too far, or it is of another model."""
+    """Measure how far a graph is from PyTorch; a `QuaclrsError` where that is too far, or it is of another model."""
     found = load_model(saved, threads=1, graph=file)
     size = float(np.abs(classifier.embed_waveforms(noise)).max())
     difference = max(

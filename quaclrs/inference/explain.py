@@ -134,7 +134,7 @@ def explain(
 
 @torch.no_grad()
 def worth_of_cells(classifier: TorchClassifier, waveform: torch.Tensor, place: int, seed: int = 0) -> torch.Tensor:
-    """What a class's margin over the others loses where a cell is deleted, by regression on random deletions.
+    """Regress the loss of a class's margin over the others on random deletions of cells.
 
     A fifth of the blocks of 2 x 2 cells are deleted at random, again and again, and the margin is regressed on what was
     deleted, as LIME does (Ribeiro et al., 2016, section 3.4), with neighbouring cells alike: a Gaussian process.

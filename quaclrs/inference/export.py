@@ -64,7 +64,7 @@ def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike[str]) -> 
     model, log_mel = copy.deepcopy(classifier.model).cpu().eval(), classifier.log_mel_config
     noise = np.random.default_rng(0).normal(0, 0.1, (3, log_mel.n_samples))
     waveforms = torch.from_numpy(noise.astype(np.float32))
-    classifier.classify(waveforms.numpy())  # before minutes are spent on scores that are no numbers
+    classifier.classify(waveforms.numpy())  # before minutes are spent on scores that are NaN or infinite
     graphs: list[tuple[nn.Module, str, torch.Tensor, str, str]] = [
         (_WaveformToProbabilities(model), "input_values", waveforms, "probabilities", WAVEFORM)
     ]

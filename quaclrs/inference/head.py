@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +19,14 @@ class LinearHead:
     Attributes:
         weight: (classes, hidden_size).
         bias: (classes,).
+        parts: sizes of the parts of an embedding that are brought to one length first, as `normalize_parts` does.
         multi_label: a clip may have several labels: a sigmoid for each score in place of a softmax over them.
     """
 
     weight: np.ndarray
     bias: np.ndarray
     multi_label: bool = False
+    parts: tuple[int, ...] = ()
 
     def scores(self, embeddings: np.ndarray, silent: np.ndarray | None = None) -> np.ndarray:
         """Class probabilities (clips, classes), float64, of embeddings (clips, hidden_size).
@@ -32,6 +36,7 @@ class LinearHead:
             silent: (clips,) which of the clips nothing is heard in: every class is as likely, or, of several labels a
                 clip, none is.
         """
+        embeddings = normalize_parts(embeddings, self.parts) if self.parts else embeddings
         logits = (embeddings @ self.weight.T + self.bias).astype(np.float64)
         if silent is not None:
             logits[silent] = _NO_LABEL if self.multi_label else 0.0
@@ -39,3 +44,20 @@ class LinearHead:
             return np.exp(-np.logaddexp(0, -logits))
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
         return raised / raised.sum(axis=1, keepdims=True)
+
+
+def normalize_parts(embeddings: np.ndarray, parts: Sequence[int]) -> np.ndarray:
+    """Embeddings (clips, hidden_size) whose parts each have the length of the root of their size; a part of 0 stays so.
+
+    Args:
+        embeddings: float32.
+        parts: sizes, which add up to `hidden_size`.
+    """
+    normalized = np.empty_like(embeddings)
+    first = 0
+    for size in parts:
+        part = embeddings[:, first : first + size]
+        lengths = np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
+        normalized[:, first : first + size] = part * (math.sqrt(size) / lengths)
+        first += size
+    return normalized

@@ -18,7 +18,7 @@ Prediction = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Heard:
-    """What was heard of one sound.
+    """Result of hearing one sound.
 
     Attributes:
         place: of the sound among those that were given, from 0.

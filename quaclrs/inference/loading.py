@@ -54,9 +54,9 @@ def load_classifier(
         threads: that work on one batch; as many as this process may use cores where 0.
 
     Raises:
-        QuaclrsError: the model is not there, is no QUACLRS classifier, its options are impossible, its weights are no
-            safetensors, missing or damaged, its graph is damaged, the device does not exist, or what the backend needs
-            is not installed.
+        QuaclrsError: the model is not there, is not a QUACLRS classifier, its options are impossible, its weights are
+            not safetensors, missing or damaged, its graph is damaged, the device does not exist, or what the backend
+            needs is not installed.
     """
     if backend not in BACKENDS:
         raise QuaclrsError(f"backend is {backend!r}; choose {', '.join(BACKENDS)}")

@@ -81,7 +81,10 @@ def _head_of(saved: SavedModel, weights: Mapping[str, np.ndarray]) -> LinearHead
     classes = len(saved.labels)
     if not classes or weight.ndim != 2 or len(weight) != classes or bias.shape != (classes,):
         raise QuaclrsError(f"{saved.name} has no classifier of its {classes} classes; give one that was trained")
-    return LinearHead(weight, bias, saved.options.get("problem_type") == "multi_label_classification")
+    parts = tuple(saved.options.get("normalized_parts") or ())
+    if parts and sum(parts) != weight.shape[1]:
+        raise QuaclrsError(f"{saved.name}: normalized_parts do not add up to {weight.shape[1]}; learn it anew")
+    return LinearHead(weight, bias, saved.options.get("problem_type") == "multi_label_classification", parts)
 
 
 def _load_export(folder: Path, int8: bool, threads: int) -> OnnxClassifier:
@@ -127,7 +130,7 @@ class OnnxClassifier(AudioClassifier):
         super().__init__(labels, log_mel, false_alarms)
         self.session = session
         self.head = head
-        self.threads = threads or _cores()
+        self.threads = threads or usable_cores()
 
     def _scores_of(self, waveforms: np.ndarray) -> np.ndarray:
         if self.head is None:
@@ -185,7 +188,7 @@ def _open_session(graph: Path, weights: Mapping[str, np.ndarray] | None = None) 
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Cores that this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

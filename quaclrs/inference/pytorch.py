@@ -23,8 +23,8 @@ def load_torch_classifier(
         path_or_repo, device: as of `load_classifier`.
 
     Raises:
-        QuaclrsError: the model is not there, is no QUACLRS classifier, its options are impossible, its weights are no
-            safetensors, missing or damaged, or the device does not exist.
+        QuaclrsError: the model is not there, is not a QUACLRS classifier, its options are impossible, its weights are
+            not safetensors, missing or damaged, or the device does not exist.
     """
     saved = open_saved_model(path_or_repo)
     saved.check_front_end()

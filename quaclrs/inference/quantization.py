@@ -1,6 +1,6 @@
 """The exported graph in 8 bits: static, per channel, calibrated on training clips, and kept only if it labels as well.
 
-Dynamic quantisation is no alternative: it slows convolutions down and moves their outputs.
+Dynamic quantisation does not do: it slows convolutions down and moves their outputs.
 """
 
 from __future__ import annotations

@@ -67,10 +67,13 @@ class Window:
         """Seconds from the beginning of the recording to the window's end."""
         return self.start + self.duration
 
+    def part(self, begin: float, end: float) -> np.ndarray:
+        """The samples between two times, in seconds from the window's start."""
+        return self.waveform[round(begin * self.sampling_rate) : round(end * self.sampling_rate)]
+
     def peak(self, begin: float, end: float) -> float:
-        """Largest absolute sample between two times, in seconds from the window's start."""
-        heard = self.waveform[round(begin * self.sampling_rate) : round(end * self.sampling_rate)]
-        return float(np.abs(heard).max(initial=0))
+        """Largest absolute sample between two such times."""
+        return float(np.abs(self.part(begin, end)).max(initial=0))
 
 
 def windows_of(

@@ -21,7 +21,7 @@ class BackboneError(ValueError):
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """How a backbone is built, and the picture and front end that it was made for.
+    """Specification of a backbone: how to build it, and the picture and front end that it was made for.
 
     Attributes:
         timm_name: of the architecture, with the pretrained tag.

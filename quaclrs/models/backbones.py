@@ -180,7 +180,7 @@ def _maxima(feature_map: torch.Tensor, layout: str) -> torch.Tensor:
 
 
 def _alexnet_layers(coarse: bool = False) -> dict[str, str]:
-    """How timm divides a network into layers, for the one that is not timm's: every layer with weights for itself."""
+    """Divide a network into layers as timm does, where it is not timm's: every layer with weights for itself."""
     return {"features": r"^features\.(\d+)", "classifier": r"^classifier\.(\d+)"}
 
 
@@ -191,7 +191,7 @@ def read_weights(file: str | Path) -> dict[str, torch.Tensor]:
         raise BackboneError(f"weights file {file} does not exist")
     if file.suffix != ".safetensors":
         raise BackboneError(
-            f"weights file {file} is no .safetensors and can hold code; where you trust whoever made it, load it and "
+            f"weights file {file} is not .safetensors and can hold code; where you trust whoever made it, load it and "
             "save its tensors with safetensors.torch.save_file"
         )
     try:
@@ -201,7 +201,7 @@ def read_weights(file: str | Path) -> dict[str, torch.Tensor]:
 
 
 def find_unusable(tensors: Mapping[str, torch.Tensor]) -> str:
-    """One line about the first tensor with which a network's answers are no numbers; empty where there is none."""
+    """Name the first tensor that makes a network's answers NaN or infinite, in one line; empty without one."""
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or tensor.is_meta or not tensor.numel():
             continue

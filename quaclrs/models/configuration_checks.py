@@ -1,4 +1,4 @@
-"""What a configuration may say of its classes and its pictures, whoever wrote it. It imports no torch.
+"""Checks of a configuration's classes and pictures, whoever wrote it. It imports no torch.
 
 This file travels with every pushed model, so it imports nothing from the rest of the package.
 """
@@ -32,6 +32,9 @@ _OF_THE_WAVEFORM = ("sampling_rate", "duration", "pad_mode", "silence_dbfs")
 #: Encoders beside the first, and how much patches may overlap.
 _MOST_ENCODERS, _MOST_OVERLAP = 7, 0.9
 
+#: Numbers of an embedding's part; those of the largest networks are 4,096.
+_LARGEST_PART = 1 << 16
+
 #: Channels of a picture.
 _CHANNELS = 3
 
@@ -59,7 +62,7 @@ def labels_in_order(id2label: Any, label2id: Any = None) -> list[str]:
     labels = [names[index] for index in range(len(names))]
     for name in labels:
         if not isinstance(name, str) or not name or not name.isprintable():
-            raise ValueError(f"id2label: {str(name)[:40]!r} is no name of a class")
+            raise ValueError(f"id2label: {str(name)[:40]!r} is not the name of a class")
     if len(set(labels)) < len(labels):
         raise ValueError("id2label gives one name to several classes")
     if label2id is not None:
@@ -103,8 +106,8 @@ def complete_encoders(encoders: Any, log_mel: Mapping[str, Any]) -> list[dict[st
         log_mel: of the first encoder, whose waveforms they hear.
 
     Raises:
-        ValueError: it is no such list, too long, or an encoder has unknown or impossible options, or another rate,
-            duration or way of filling up short clips than the first.
+        ValueError: it is not such a list, is too long, or an encoder has unknown or impossible options, or another
+            rate, duration or way of filling up short clips than the first.
     """
     if encoders is None:
         return None
@@ -138,6 +141,17 @@ def check_false_alarms(values: Any) -> dict[str, dict[str, float]] | None:
             raise ValueError("false_alarms must map alarms an hour to a threshold and a recall in [0, 1]")
         checked[str(count)] = {name: float(entry[name]) for name in ("threshold", "recall")}
     return checked
+
+
+def check_parts(value: Any) -> list[int] | None:
+    """Sizes of the parts of an embedding as they were given; a `ValueError` unless they are positive numbers."""
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= 2 * (_MOST_ENCODERS + 1):
+        raise ValueError("normalized_parts must be a list of sizes, at most two for each encoder")
+    if not all(isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= _LARGEST_PART for size in value):
+        raise ValueError(f"normalized_parts must be whole numbers from 1 to {_LARGEST_PART}")
+    return list(value)
 
 
 def check_normalisation(image_mean: Any, image_std: Any) -> None:

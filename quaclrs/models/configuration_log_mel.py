@@ -179,11 +179,11 @@ class LogMelConfig:
         band are never looked at, and nothing folds down from them: filtering and resampling first gives the same.
 
         Raises:
-            ValueError: the rate is no multiple of this one.
+            ValueError: the rate is not a multiple of this one.
         """
         factor, rest = divmod(sampling_rate, self.sampling_rate)
         if rest or factor < 1:
-            raise ValueError(f"sampling_rate {sampling_rate} is no multiple of {self.sampling_rate} Hz")
+            raise ValueError(f"sampling_rate {sampling_rate} is not a multiple of {self.sampling_rate} Hz")
         return dataclasses.replace(
             self,
             sampling_rate=sampling_rate,

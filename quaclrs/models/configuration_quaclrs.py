@@ -10,6 +10,7 @@ from .configuration_checks import (
     check_encoder,
     check_false_alarms,
     check_label_count,
+    check_parts,
     check_rate,
     complete_encoders,
     labels_in_order,
@@ -36,6 +37,9 @@ class QuaclrsConfig(PreTrainedConfig):
             the first's. They have the first's sampling rate and duration.
         standardize (`bool`, defaults to `False`): pooled vectors have the mean 0 and the deviation 1 over the clips
             that the model was trained on, whose statistics are weights.
+        normalized_parts (`list[int]`, *optional*): sizes of the parts of the pooled vector, such as means and maxima of
+            each encoder, that are scaled to the length of the root of their size, each by itself, before they are
+            classified: a few labelled clips say more about directions than about lengths.
         false_alarms (`dict`, *optional*): false alarms an hour, as text -> `threshold` of the best class's score at
             which background gives so many, and the `recall` of the classes at it, on sounds that were not heard.
         training_data (`dict`, *optional*): what the weights have heard, as `quaclrs.evaluation.training_data` packs it;
@@ -61,6 +65,7 @@ class QuaclrsConfig(PreTrainedConfig):
         patch_overlap: float = 0.0,
         more_encoders: list[dict[str, Any]] | None = None,
         standardize: bool = False,
+        normalized_parts: list[int] | None = None,
         false_alarms: dict[str, dict[str, float]] | None = None,
         training_data: dict[str, Any] | None = None,
         **kwargs: Any,
@@ -82,6 +87,7 @@ class QuaclrsConfig(PreTrainedConfig):
         self.patch_overlap = patch_overlap
         self.more_encoders = complete_encoders(more_encoders, self.log_mel)
         self.standardize = bool(standardize)
+        self.normalized_parts = check_parts(normalized_parts)
         self.false_alarms = check_false_alarms(false_alarms)
         self.training_data = training_data
         super().__init__(**kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -170,6 +171,9 @@ class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
             raise ValueError("problem_type is regression; choose single_label_ or multi_label_classification")
         self.quaclrs = QuaclrsModel(config)
         self.classifier = nn.Linear(self.quaclrs.hidden_size, config.num_labels)
+        if config.normalized_parts and sum(config.normalized_parts) != self.quaclrs.hidden_size:
+            parts, size = sum(config.normalized_parts), self.quaclrs.hidden_size
+            raise ValueError(f"normalized_parts add up to {parts}, and the embedding has {size} numbers")
         self.post_init()
 
     @can_return_tuple
@@ -198,6 +202,9 @@ class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
             ValueError: labels of another kind than the `problem_type`'s.
         """
         embedding = self.quaclrs(input_values=input_values, input_features=input_features).pooler_output
+        if self.config.normalized_parts:
+            parts = [nn.functional.normalize(p, dim=-1) for p in embedding.split(self.config.normalized_parts, dim=-1)]
+            embedding = torch.cat([part * math.sqrt(part.shape[-1]) for part in parts], dim=-1)
         logits = self.classifier(embedding)
         heard = self._is_heard(input_values, input_features)
         logits = torch.where(heard[:, None], logits, _NO_LABEL if self._is_multi_label else 0.0)

@@ -103,7 +103,7 @@ def channel_number(channel: Channel | None, channels: int) -> int | None:
         channels: how many there are.
 
     Raises:
-        WaveformError: there is no such channel.
+        WaveformError: the sound lacks the channel.
     """
     if channel is None or channel == "mean":
         return None
@@ -114,7 +114,7 @@ def channel_number(channel: Channel | None, channels: int) -> int | None:
     else:
         raise WaveformError(f"channel {channel!r} is neither a number from 1 nor left, right or mean")
     if place >= channels:
-        raise WaveformError(f"there is no channel {channel} among {channels}; choose another, or mean")
+        raise WaveformError(f"channel {channel} does not exist among {channels}; choose another, or mean")
     return place
 
 

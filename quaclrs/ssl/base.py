@@ -1,4 +1,4 @@
-"""What every self-supervised method is: a module around an encoder whose forward pass is one step of pre-training."""
+"""Base of every self-supervised method: a module around an encoder; its forward pass is one step of pre-training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..models import QuaclrsModel
 
 @dataclass
 class StepOutput:
-    """What a step gives.
+    """Result of a step.
 
     Attributes:
         loss: scalar with gradient, float32.
@@ -130,7 +130,7 @@ class SSLMethod(nn.Module):
         return self.step(views, labels)
 
     def parameter_groups(self, weight_decay: float = 0.0) -> list[dict[str, Any]]:
-        """What is to be trained, as an optimiser takes it; weight decay leaves out norms and biases."""
+        """Parameters to train, as an optimiser takes them; weight decay leaves out norms and biases."""
         return param_groups_weight_decay(self, weight_decay)
 
     def before_optimizer_step(self) -> None:
@@ -140,7 +140,7 @@ class SSLMethod(nn.Module):
         """Called after each step of the optimiser: momentum encoders, prototypes."""
 
     def explain_collapse(self, logs: Mapping[str, float]) -> str | None:
-        """What the method's own figures, the means of an epoch, say of a collapse; None where nothing."""
+        """Explain a collapse by the method's own figures, the means of an epoch; None where they show none."""
         return None
 
 

@@ -1,4 +1,4 @@
-"""How healthy a representation is, in numbers, and one line that says so when it has collapsed."""
+"""Health of a representation in numbers, and one line that says so when it has collapsed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEAST_RANK = 2.0
 
 
 def spread_on_sphere(embeddings: torch.Tensor) -> torch.Tensor:
-    """How far embeddings (clips, dimensions) of unit length spread: 0 if all are the same, 1 if uniform.
+    """Spread of embeddings (clips, dimensions) of unit length: 0 if all are the same, 1 if uniform.
 
     The mean over dimensions of the standard deviation, times the square root of the dimensions (SimSiam: Chen and He,
     2021, section 4.1).

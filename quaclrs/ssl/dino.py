@@ -106,7 +106,7 @@ class DINO(SSLMethod):
 
     @property
     def teacher_temperature(self) -> float:
-        """Of the teacher's softmax now (Caron et al., 2021, section 3.2: a linear warm-up)."""
+        """Temperature of the teacher's softmax now (Caron et al., 2021, section 3.2: a linear warm-up)."""
         o = self.options
         risen = min(1.0, self.progress / o.warmup_share) if o.warmup_share else 1.0
         return o.warmup_teacher_temperature + risen * (o.teacher_temperature - o.warmup_teacher_temperature)

@@ -17,7 +17,7 @@ UNLABELLED = -100
 
 @dataclass
 class QuasiSupervisedOutput:
-    """What a step gives.
+    """Result of a step.
 
     Attributes:
         loss: scalar with gradient: the method's, the supervised and the probe's.

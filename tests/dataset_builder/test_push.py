@@ -332,7 +332,7 @@ def damage(folder: Path, what: str) -> None:
         ("no data_files", "names no data_files"),
         ("outside", "outside the folder"),
         ("shard", r"config fold1 names data/fold01-\[0-9\]\*\.parquet, but"),
-        ("cut shard", r"fold01-00000\.parquet is no readable Parquet file"),
+        ("cut shard", r"fold01-00000\.parquet is not a readable Parquet file"),
         ("other shard", r"fold01-00000\.parquet has no column clip_id, fold, label, recording_id"),
         ("picture", r"shows pictures/gone\.png"),
         ("two of one name", "1 clip has the clip_id of another one: a in row 1"),

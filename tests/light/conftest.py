@@ -16,7 +16,8 @@ import pytest
 HEAVY = (
     *("torch", "torchvision", "torchaudio", "transformers", "timm", "accelerate", "datasets", "evaluate", "librosa"),
     *("lightly", "matplotlib", "pandas", "pyarrow", "pytorch_grad_cam", "onnx", "onnxscript", "gradio", "numba"),
-    *("scipy", "sklearn"),
+    "sklearn",
+    *("paho", "sounddevice"),
 )
 
 #: `import torch` fails as where it is not installed.

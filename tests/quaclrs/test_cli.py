@@ -30,7 +30,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     soundfile.write(files["tone"], 0.5 * np.sin(2 * np.pi * 440 * seconds), RATE, subtype="FLOAT")
     noise = np.random.default_rng(0).normal(0, 0.2, RATE)
     soundfile.write(files["noise"], noise, RATE, subtype="FLOAT")
-    files["broken"].write_text("this is no sound")
+    files["broken"].write_text("not a sound")
     return files
 
 

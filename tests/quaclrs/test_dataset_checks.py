@@ -208,7 +208,7 @@ def test_a_path_of_a_data_set_leads_nowhere_outside_of_it(tmp_path):
     for path in (outside, "/etc/passwd", "../private.wav", "private.wav"):
         rows[5]["audio"] = {"bytes": None, "path": str(path)}
         message = refusal_of(load_foreign_dataset, write(tmp_path / "set", rows))
-        assert f"row 5 names the sound {path}, which is no file of the data set" in message
+        assert f"row 5 names the sound {path}, which is not a file of the data set" in message
     (tmp_path / "set" / "inside.wav").write_bytes(b"RIFF")
     rows[5]["audio"]["path"] = str(tmp_path / "set" / "inside.wav")
     assert len(load_foreign_dataset(write(tmp_path / "set", rows)).rows) == 9

@@ -120,8 +120,8 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     "a class missing": (change_config(id2label={"0": "a", "2": "b"}, label2id=None), "from 0 to 1, each once"),
     "negative class": (change_config(id2label={"-1": "a", "0": "b"}, label2id=None), "from 0 to 1, each once"),
     "two of one name": (change_config(id2label={**NAMES, "3": "class 2"}, label2id=None), "one name to several"),
-    "no name": (change_config(id2label={**NAMES, "3": None}, label2id=None), "'None' is no name"),
-    "a name that paints": (change_config(id2label={**NAMES, "3": "\x1b[31m"}, label2id=None), "is no name"),
+    "no name": (change_config(id2label={**NAMES, "3": None}, label2id=None), "'None' is not the name"),
+    "a name that paints": (change_config(id2label={**NAMES, "3": "\x1b[31m"}, label2id=None), "is not the name"),
     "contradiction": (change_config(id2label=NAMES), "id2label and label2id contradict each other"),
     "label2id of numbers": (change_config(label2id=[1, 2]), "label2id must map"),
     "classes of a list": (change_config(id2label=["a", "b"]), "id2label must map"),
@@ -265,7 +265,7 @@ def test_scores_that_are_no_numbers_are_one_line_and_no_answer(
     for name in (BIAS, "classifier.weight"):
         change_tensor(name, lambda t: t * 0 + 3e38)(model)
     assert run(door, model) == 2
-    expect_one_error_line("the model gives scores that are no numbers")
+    expect_one_error_line("scores of the model are NaN or infinite")
     assert not list(folder.glob("*.png")) and not (folder / "exported").exists()
 
 

@@ -152,3 +152,22 @@ def test_a_steady_tone_arrives_steady_from_the_microphone(open_page, tmp_path):
     assert level.min() > 0.05 and level.max() / level.min() < 1.3
     spectrum = np.abs(np.fft.rfft(mono[rate : 3 * rate]))
     assert np.fft.rfftfreq(2 * rate, 1 / rate)[spectrum.argmax()] == pytest.approx(TONE_HZ, abs=5)
+
+
+def test_a_live_tone_moves_label_level_and_spectrogram(open_page, tmp_path):
+    page = open_page()
+    page.get_by_role("tab", name="Live").click()
+    page.wait_for_selector("#stream")
+    for name in ("Record audio", "Record"):
+        button = page.get_by_role("button", name=name, exact=True)
+        if button.count():
+            button.first.click()
+    page.wait_for_selector("#live-label", timeout=60_000)
+    page.wait_for_selector("#moving img", timeout=60_000)
+    first = page.get_attribute("#moving img", "src")
+    page.wait_for_function("source => document.querySelector('#moving img')?.src !== source", arg=first, timeout=60_000)
+    page.wait_for_timeout(4000)
+    # A sine of 0.3: its root mean square is 3 dB below.
+    assert float(page.inner_text("#live-level")) == pytest.approx(20 * np.log10(0.3) - 3, abs=1.5)
+    keep_screenshot(page, "space_live", tmp_path)
+    page.get_by_role("button", name="Stop").first.click()

@@ -154,5 +154,5 @@ def test_options_that_make_no_sense_are_one_line(changed, words, sample_dataset,
 
 def test_an_encoder_that_is_no_self_supervised_run_is_named(sample_dataset, encoder, tmp_path):
     (encoder / "config.yaml").write_text("mode: scratch\n")
-    with pytest.raises(QuaclrsError, match=r"is no run of training\.train_ssl"):
+    with pytest.raises(QuaclrsError, match=r"is not a run of training\.train_ssl"):
         plan_runs(config(sample_dataset, encoder, tmp_path), "1", 0, 13)

@@ -262,7 +262,7 @@ def test_a_run_that_is_not_finished_is_named_with_what_it_lacks(missing, run, tm
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / missing).unlink()
     assert main([str(tmp_path / "run"), "--repo", "ns/name"]) == 2
-    expect_one_error_line(f"is no finished run: it lacks {missing}")
+    expect_one_error_line(f"is not a finished run: it lacks {missing}")
 
 
 def test_weights_in_a_pickle_are_not_looked_at(run, tmp_path, expect_one_error_line):
@@ -279,4 +279,4 @@ def test_an_example_that_is_no_file_is_named(run, tmp_path, expect_one_error_lin
     soundfile.write(tmp_path / "a.wav", np.zeros(100), 8_000)
     arguments = [str(run), "--repo", "ns/name", "--example", str(tmp_path / "a.wav"), "--example", "nowhere.wav"]
     assert main(arguments) == 2
-    expect_one_error_line("--example nowhere.wav is no file")
+    expect_one_error_line("--example nowhere.wav is not a file")

@@ -63,7 +63,7 @@ def test_transformers_too_runs_in_float32_what_is_stored_in_half_precision(relea
 
     folder = released[0] / "model"
     with safe_open(folder / "model.safetensors", framework="numpy") as file:
-        stored = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        stored = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - it is not a mapping
     assert {d for n, d in stored.items() if n.endswith("weight")} == {"F16"}
     assert {d for n, d in stored.items() if "running_" in n} == {"F32"}
     model = AutoModelForAudioClassification.from_pretrained(folder)

@@ -20,7 +20,7 @@ def build_log_mel_configs(config: TrainingConfig) -> list[LogMelConfig]:
     """The front ends of a run's encoders, all at the highest of their sampling rates.
 
     Raises:
-        QuaclrsError: that rate is no multiple of another.
+        QuaclrsError: that rate is not a multiple of another.
     """
     assert config.pad_mode is not None
     built = []

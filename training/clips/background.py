@@ -70,7 +70,7 @@ class BackgroundFolder:
 
         Raises:
             QuaclrsError: the folder holds no sound, `without` names a folder that is not there, or one kind is left.
-            AudioError: a file is no audio.
+            AudioError: a file is not audio.
         """
         found = find_noise(self.folder)
         flat = len({recording.category for recording in found}) == 1

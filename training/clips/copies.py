@@ -34,7 +34,7 @@ def with_copies(dataset: Dataset, copies: Mapping[str, Sequence[str]]) -> Datase
 def choose_copies(
     clip_ids: Sequence[str], labels: Sequence[str], folds: Sequence[int], fill_per_fold: int
 ) -> tuple[dict[str, list[str]], str]:
-    """Which copies of each clip fill its class and paper fold.
+    """Choose the copies of each clip that fill its class and paper fold.
 
     Filling goes round the clips of a class and fold in turn, and every clip round the variants, starting one further
     than the clip before it and where the class and fold before left off, so all clips of a class and fold, and all

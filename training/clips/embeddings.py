@@ -132,7 +132,7 @@ def _read(file: Path, size: int) -> dict[str, torch.Tensor]:
         found = load_file(file)
         for clip_id, embedding in found.items():
             if embedding.shape != (size,) or embedding.dtype != torch.float32 or not embedding.isfinite().all():
-                raise ValueError(f"{clip_id} is no embedding")
+                raise ValueError(f"{clip_id} is not an embedding")
         return found
     except (OSError, ValueError, SafetensorError) as error:
         message = f"the cached embeddings {file} are damaged ({first_line_of(error)}); they are computed again"

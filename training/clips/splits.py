@@ -82,7 +82,7 @@ class Split:
         return self._seen_by(augment=RandomLength(), seed=seed)
 
     def under(self, background: Dataset, seed: int) -> Split:
-        """The clips that are no background themselves, each under a background at 0 to 20 dB, drawn by seed."""
+        """The clips that are not background themselves, each under a background at 0 to 20 dB, drawn by seed."""
         known = np.flatnonzero(np.array(self.rows["source"][:]) != BACKGROUND)
         parts: dict[str, Any] = {name: getattr(self, name).select(known) for name in ("clips", "sounds", "rows")}
         parts |= {name: getattr(self, name)[known] for name in ("labels", "recordings", "labelled")}

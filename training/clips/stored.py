@@ -1,4 +1,4 @@
-"""What a network sees of clips, made once and kept in memory where it is the same in every epoch."""
+"""Input of a network, made once and kept in memory where it is the same in every epoch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def stored(split: Split, name: str, values: torch.Tensor) -> Split:
 def together(name: str, splits: Sequence[Split]) -> Split:
     """Stored splits as one: the first with the clips of the others after its own.
 
-    Its `rows` and `clips` stay those of the first: a mixture of a clip is no clip of the data set.
+    Its `rows` and `clips` stay those of the first: a mixture of a clip is not a clip of the data set.
     """
     values, labels = (torch.cat([getattr(split.dataset, part) for split in splits]) for part in ("values", "labels"))
     joined = StoredClips(name, values, labels)

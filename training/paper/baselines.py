@@ -1,4 +1,4 @@
-"""What the figures of self-supervised encoders must be read beside: controls, baselines, and what training cost."""
+"""Rows beside the figures of self-supervised encoders: controls, baselines, and what training cost."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ Measured = Mapping[Key, Sequence[tuple[float, RunMetrics]]]
 
 @dataclass(frozen=True)
 class Value:
-    """How a number is taken of a run (of its counterpart, for a class), and how the numbers of some runs are printed.
+    """A figure of a run (of its counterpart, for a class), and how the figures of several runs are printed.
 
     Attributes:
         measure: takes a run, its counterpart and a class.
@@ -51,7 +51,7 @@ def _percent(evaluation: str) -> Callable[..., float]:
 
 
 def _gain(evaluation: str, figure: str = "accuracy") -> Callable[..., float]:
-    """Of an encoder over itself before training, in points."""
+    """Gain of an encoder over itself before training, in points."""
     return lambda run, *_: 100 * (run.of(evaluation)[figure] - run.of(f"random_{evaluation}")[figure])
 
 

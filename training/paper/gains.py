@@ -1,4 +1,4 @@
-"""How sure it is that pre-training helped: the gain over the encoder before training, with an interval."""
+"""Gain of pre-training over the encoder before training, with an interval."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def knn_gain_interval(
         balanced: every class counts alike, as in `paired_difference`.
 
     Returns:
-        (low, high); None where there are no runs, or not the same seeds of every fold.
+        (low, high); None without runs, or where folds have different seeds.
     """
     folds = sorted({fold for fold, _ in runs})
     seeds = sorted({seed for _, seed in runs})

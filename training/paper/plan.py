@@ -37,7 +37,7 @@ _LONGEST_WARMUP = 0.1
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for, the same for all runs; None keeps to the paper, or to the recipe.
+    """Options of the command, the same for all runs; None keeps to the paper, or to the recipe.
 
     Attributes:
         backbones: of the runs; the first is that of trainings which name none.

@@ -68,7 +68,7 @@ class Report:
 
     @cached_property
     def notes(self) -> list[str]:
-        """What a reader of the table must know: about the paper's figures, then about ours."""
+        """Notes for a reader of the table: about the paper's figures, then about ours."""
         notes = [f"The paper's footnote: {self.table.footnote}"] if self.table.footnote else []
         return [*notes, OPTIMISTIC, *self.table.notes, *self._missing_weights(), *self._warnings()]
 
@@ -95,7 +95,7 @@ class Report:
 
     @cached_property
     def runs(self) -> str:
-        """What stands behind the figures of a self-supervised table, for instance
+        """Describe the runs behind the figures of a self-supervised table, for instance
         `Ours: resnet18, 224 px, fold 1, seeds 0-2, 1 epoch, 390 clips to train on and 830 to test, strict.`
         """
         runs = [run for of_method in self.methods.values() for run in of_method]

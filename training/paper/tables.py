@@ -52,7 +52,7 @@ class Training:
 
     @property
     def from_pretrained(self) -> bool:
-        """Whether the recipe begins with ImageNet weights."""
+        """True if the recipe begins with ImageNet weights."""
         return self.recipe not in ("scratch", "ssl")
 
 
@@ -64,7 +64,7 @@ IMAGENET = Training("imagenet")
 
 @dataclass(frozen=True)
 class Column:
-    """What a column measures.
+    """Measure of a column.
 
     Attributes:
         heading: as printed.
@@ -143,7 +143,7 @@ class PaperTable:
 
     @property
     def backbones(self) -> tuple[str, ...]:
-        """Those of its rows, each once; none where the command names the backbone."""
+        """Backbones of its rows, each once; none where the command names the backbone."""
         return tuple(dict.fromkeys(row.run["backbone"] for row in self.rows if "backbone" in row.run))
 
     def training(self, row: Row, column: Column) -> Training:
@@ -157,7 +157,7 @@ class PaperTable:
         return Training(column.against, tuple(sorted({**self.run, **row.run, **column.against_run}.items())))
 
     def trainings(self, backbones: Iterable[str]) -> dict[Training, str]:
-        """All of them that need no other backbone, each once, with the name under which the table prints it."""
+        """List the trainings that need no other backbone, each once, with the name under which the table prints it."""
         # A column against another backbone (Table 14's against MobileNet) does not make that one run uninvited.
         invited, named = {None, *backbones}, dict[Training, str]()
         for row in self.rows:

@@ -48,7 +48,7 @@ def save_checkpoint(
 
 
 def load_last_checkpoint(folder: Path, state: TrainingState) -> dict[str, Any] | None:
-    """Restore the newest checkpoint that is whole and return its values; None where there is no checkpoint.
+    """Restore the newest whole checkpoint and return its values; None without a checkpoint.
 
     One that is damaged is told and set aside. Every process must call.
 

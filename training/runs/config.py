@@ -184,12 +184,12 @@ def files_of(pretrained_file: str | None) -> dict[str, str]:
 
 
 def model_folder_of(run: str) -> Path:
-    """Where a run keeps its model; the folder itself where it is one that `save_pretrained` wrote."""
+    """Folder of a run's model; the folder itself where it is one that `save_pretrained` wrote."""
     return Path(run) / "model" if (Path(run) / "model").is_dir() else Path(run)
 
 
 def pad_mode_of(init_from: str | None) -> Any:
-    """How the front end of `--init-from` fills up short clips; None where that differs by fold and seed."""
+    """Padding of the front end of `--init-from`; None where it differs by fold and seed."""
     if not init_from:
         return "zeros"
     if "{fold}" in init_from or "{seed}" in init_from:

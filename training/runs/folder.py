@@ -70,7 +70,7 @@ class RunFolder:
         return {name: began[name] for name in sorted(now.keys() - _WITHOUT_EFFECT) if began[name] != now[name]}
 
     def options_that_refuse(self, config: Any) -> dict[str, Any]:
-        """Those of them by which the run cannot go on: more epochs may follow where nothing is shared out over them."""
+        """Changed options that forbid to go on: more epochs may follow where no schedule is planned over them."""
         differing = self.options_that_differ(config)
         if self.has_more_epochs(config, differing) and not config.tied_to_epochs:
             del differing["epochs"]

@@ -1,4 +1,4 @@
-"""What the weights that a run begins with have heard, held against the clips that it will be tested on."""
+"""Check of a run's first weights: what they have heard, against the clips that the run will be tested on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TRAINING_DATA = "training_data"
 
 
 def heard_by_initial_weights(config: TrainingConfig) -> TrainingData:
-    """What the weights have heard that a run begins with.
+    """Record of the weights that a run begins with.
 
     Random weights, and those of ImageNet and of YAMNet (AudioSet), have heard none of a data set's clips.
 
@@ -44,7 +44,7 @@ def heard_by_initial_weights(config: TrainingConfig) -> TrainingData:
 
 
 def as_metadata(training_data: dict[str, Any] | None) -> dict[str, str]:
-    """What a model has heard, for the metadata of weights that are saved without `config.json`."""
+    """Record of a model, for the metadata of weights that are saved without `config.json`."""
     return {TRAINING_DATA: json.dumps(training_data)}
 
 
@@ -87,7 +87,7 @@ def refuse_planned(configs: Iterable[TrainingConfig]) -> None:
 
 
 def heard_after(config: TrainingConfig, splits: Splits, hold_out: bool = True) -> dict[str, Any]:
-    """What a run's network will have heard in the end, for its `config.json`.
+    """Record of a run's network at its end, for its `config.json`.
 
     Raises:
         QuaclrsError: as `refuse_heard`.

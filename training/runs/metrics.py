@@ -42,7 +42,7 @@ def few_of(found: dict[str, Any]) -> dict[str, float | None]:
 
 
 def shortcut_control(splits: Splits, seed: int) -> dict[str, float | None]:
-    """How far length, channels and rate of the original files reach: a classifier that hears nothing.
+    """Control: length, channels and rate of the original files, a classifier that hears nothing.
 
     All siren clips last exactly 3 s, so it is the least that a network's figure on the new classes must be seen beside.
     """

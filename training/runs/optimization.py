@@ -80,12 +80,12 @@ class Schedule:
         )
 
     def after_step(self) -> None:
-        """To be called after each step of the optimiser."""
+        """Set the rate after a step of the optimiser; call it after each."""
         if not self.by_validation:
             self.scheduler.step()  # type: ignore[call-arg]
 
     def after_epoch(self, validation_accuracy: float) -> None:
-        """To be called after each validation."""
+        """Set the rate after a validation; call it after each."""
         if self.by_validation:
             self.scheduler.step(validation_accuracy)  # type: ignore[arg-type]
 

@@ -97,7 +97,7 @@ def parse_numbers(flag: str, text: str, low: int = 0) -> list[int]:
         low: the least that is allowed.
 
     Raises:
-        QuaclrsError: it is no such list.
+        QuaclrsError: it is not such a list.
     """
     parts = [part.strip() for part in text.split(",")]
     # isdecimal also takes digits of other scripts, as int does.
@@ -119,7 +119,7 @@ def parse_config(config_class: type[Config], arguments: list[str] | None = None)
     """Read options from the command line and, below them, from the YAML file that `--config` names.
 
     Raises:
-        QuaclrsError: an unknown option or key, a value of the wrong type, or a file that is no YAML mapping.
+        QuaclrsError: an unknown option or key, a value of the wrong type, or a file that is not a YAML mapping.
     """
     parser = _ConfigParser(config_class, description=config_class.__doc__)  # type: ignore[arg-type]
     parser.add_argument("--config", metavar="FILE", help="YAML file of options; the command line wins over it")
@@ -167,7 +167,7 @@ def read_options_file(file: Path) -> dict[str, Any]:
     """Options of a YAML file, and below them those of the file that its key `base` names, relative to itself.
 
     Raises:
-        QuaclrsError: a file is not there, is no YAML mapping, or is its own base.
+        QuaclrsError: a file is not there, is not a YAML mapping, or is its own base.
     """
     return _read_options(file, ())
 

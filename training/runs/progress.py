@@ -113,7 +113,7 @@ class EpochProgress:
 
     @property
     def clips_per_second(self) -> float:
-        """Of all processes."""
+        """Clips a second of all processes together."""
         return (self.clips - self._clips_before) * self._accelerator.num_processes / self.seconds
 
     @property
@@ -138,7 +138,7 @@ class EpochProgress:
     def means(self) -> dict[str, float]:
         """Means over the clips of all processes, by the names of the steps' figures; `correct` is a share.
 
-        The epoch is over then, and its clock stops: what follows is no training.
+        The epoch is over then, and its clock stops: what follows is not training.
         """
         counted = torch.cat([self._sums, self._sums.new_tensor([self.clips])])
         *sums, clips = self._accelerator.reduce(counted, reduction="sum").tolist()

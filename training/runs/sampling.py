@@ -19,7 +19,7 @@ class EpochSampler(Sampler[int]):
         seed: of the order.
         recordings: (clips,) of every clip, for a balanced order: clips are drawn with replacement, each class with the
             same probability, and within a class a recording by the square root of its clips. Two hundred slices of one
-            recording are no two hundred recordings.
+            recording are not two hundred recordings.
     """
 
     def __init__(self, labels: np.ndarray, seed: int, recordings: np.ndarray | None = None) -> None:

@@ -211,7 +211,7 @@ class Session:
             row: `epoch` and figures of it.
 
         Raises:
-            QuaclrsError: a loss is no number, and nothing more can be learned.
+            QuaclrsError: a loss is NaN or infinite, and nothing more can be learned.
         """
         for name, value in row.items():
             if name.endswith("loss") and not math.isfinite(value):

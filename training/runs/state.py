@@ -64,7 +64,7 @@ class TrainingState:
         self.chosen.load_state_dict(self.best)
 
     def describe(self) -> dict[str, Any]:
-        """All of it that is no tensor, as JSON; every process must call."""
+        """State beside its tensors, as JSON; every process must call."""
         scaler = self.accelerator.scaler
         return {
             "optimizers": {
@@ -136,7 +136,7 @@ class TrainingState:
 
 
 def read_values(folder: Path) -> dict[str, Any]:
-    """What a checkpoint holds beside tensors.
+    """State of a checkpoint beside its tensors.
 
     Raises:
         ValueError: it cannot be read, or is of another form.
@@ -151,7 +151,7 @@ def read_values(folder: Path) -> dict[str, Any]:
 
 
 def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Tensors]]:
-    """What a checkpoint holds: its values, and the tensors of its files, each file as its digest says.
+    """Read a checkpoint: its values, and the tensors of its files, each file as its digest says.
 
     Raises:
         Exception: of many kinds, whose message says what is wrong.
@@ -212,7 +212,7 @@ def _restore_optimizer(optimizer: Any, tensors: Tensors, groups: Any) -> None:
 
 
 def _like(present: Any, saved: Any) -> Any:
-    """What was saved as JSON, with the types of the present value; a `ValueError` where it is none of its form."""
+    """Read what was saved as JSON, with the types of the present value; a `ValueError` where its form differs."""
     if isinstance(present, dict):
         if not isinstance(saved, dict) or saved.keys() != present.keys():
             raise ValueError(f"{STATE_FILE} has other entries than {', '.join(map(str, present))}")
@@ -228,7 +228,7 @@ def _like(present: Any, saved: Any) -> Any:
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:
-    """Of every generator that a process has, as JSON."""
+    """State of every generator that a process has, as JSON."""
     numpy: Any = np.random.get_state(legacy=False)
     state: dict[str, Any] = {"python": random.getstate(), "numpy": {**numpy, "state": {**numpy["state"]}}}
     state["numpy"]["state"]["key"] = numpy["state"]["key"].tolist()

@@ -1,4 +1,4 @@
-"""How well a frozen encoder tells held-out clips apart: k-NN, probes, and signs of collapse."""
+"""Evaluation of a frozen encoder on held-out clips: k-NN, probes, and signs of collapse."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def load_encoder(encoder: QuaclrsModel, run: str) -> None:
         run: a run's folder, or a folder that `save_pretrained` wrote.
 
     Raises:
-        QuaclrsError: there is no such model, or it is of another kind.
+        QuaclrsError: the model does not exist, or is of another kind.
     """
     folder = model_folder_of(run)
     if not (folder / CONFIG).is_file():

@@ -1,4 +1,4 @@
-"""Whether the ImageNet weights of the paper's backbones can be had, found out before anything is trained."""
+"""Search for the ImageNet weights of the paper's backbones, before anything is trained."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class ImageNetWeights:
-    """Where a backbone's ImageNet weights come from.
+    """Source of a backbone's ImageNet weights.
 
     Attributes:
         file: a local file; None for the Hub's (torchvision's for AlexNet).

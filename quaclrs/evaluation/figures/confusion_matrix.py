@@ -64,10 +64,10 @@ def confusion_matrices_figure(
         columns: matrices side by side.
 
     Raises:
-        QuaclrsError: there is no matrix, or one has not as many rows and columns as there are names.
+        QuaclrsError: no matrix is given, or one lacks a row and column for each name.
     """
     if not matrices:
-        raise QuaclrsError("there is no confusion matrix to draw; give one at least")
+        raise QuaclrsError("no confusion matrix to draw; give one at least")
     classes = len(class_names)
     columns = min(columns, len(matrices))
     rows = -(-len(matrices) // columns)

@@ -40,7 +40,7 @@ def accuracy_over_snr_figure(conditions: Sequence[Mapping[str, Any]], title: str
         QuaclrsError: no conditions.
     """
     if not conditions:
-        raise QuaclrsError("there are no signal-to-noise ratios to draw; give one or more")
+        raise QuaclrsError("no signal-to-noise ratios to draw; give one or more")
     noisy = sorted((c for c in conditions if c["snr_db"] != "clean"), key=lambda c: c["snr_db"])
     clean = [c for c in conditions if c["snr_db"] == "clean"]
     snrs = [float(c["snr_db"]) for c in noisy]

@@ -26,7 +26,7 @@ def describe_folds(protocol: str, folds: Sequence[int], complete_folds: Sequence
         reasons.append("the other folds lack clips")
     return (
         f"Protocol {protocol}, {_listed('fold', folds)} of {len(all_folds)} only: {' and '.join(reasons)}, "
-        f"so this is no {len(all_folds)}-fold figure"
+        f"so this is not a {len(all_folds)}-fold figure"
     )
 
 

@@ -134,7 +134,7 @@ def test_a_class_is_compared_alone_and_an_unknown_one_refused(sample_dataset: Pa
     assert main([*arguments, "--class", "police", "--class", "traffic"]) == 0
     assert "66 clips, " in capsys.readouterr().out  # 33 of each
     assert main([*arguments, "--class", "tram"]) == 2
-    assert "--class tram is no class of" in capsys.readouterr().err
+    assert "--class tram is not a class of" in capsys.readouterr().err
 
 
 # Of ambulances there are the most near-duplicates; all 130,000 pairs take minutes.

@@ -29,7 +29,7 @@ def test_a_class_of_ones_own_takes_every_sound_and_names_what_is_none(tmp_path):
     (saws / "photo.jpg").write_bytes(b"\xff\xd8\xff")
     write_noise(tmp_path / "store" / "s.wav", seed=1)
     (saws / "site").symlink_to(tmp_path / "store", target_is_directory=True)
-    with pytest.warns(AudioWarning, match=r"1 file that is no sound was passed over: photo\.jpg"):
+    with pytest.warns(AudioWarning, match=r"1 file that is not a sound was passed over: photo\.jpg"):
         report = scan_extras({"saw": saws})
     assert [clip.path.name for clip in report.clips] == ["a.wav", "b.aifc", "c.wave", "d", "s.wav"]
 

@@ -150,6 +150,24 @@ def test_the_commands(command: str, cases, tiny_classifier_folder, capfd) -> Non
     assert wrong(cases, answers, lambda found: are_scores([entry["score"] for entry in found])) == {}
 
 
+def test_an_archive_without_a_line_of_a_library(cases, tmp_path) -> None:
+    names = [str(case.file) for case in cases.values()]
+    options = ["--output", str(tmp_path / "labels.jsonl"), "--quiet", "--threads", "1"]
+    command = [sys.executable, "-m", "quaclrs.annotate", *names, *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG)
+    assert (done.returncode, done.stdout) == (2, "")
+    *errors, last = done.stderr.splitlines()
+    refused = set(errors_of(cases, errors, "error"))
+    assert refused == {name for name, case in cases.items() if case.refused}
+    assert last.endswith(f"in {len(cases) - len(refused)} of {len(cases)} files")
+    labels: dict[str, set[str]] = {}
+    for line in (tmp_path / "labels.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line, parse_constant=pytest.fail)
+        labels.setdefault(row["file"], set()).add(row["label"])
+    assert len(labels) == len(cases) - len(refused)
+    assert sum(found == {"silence"} for found in labels.values()) == sum(case.silent for case in cases.values())
+
+
 def escaped(file: Path) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(file))
 

@@ -66,7 +66,7 @@ def test_other_files_are_counted_and_named_in_one_line(tmp_path: Path, capfd) ->
         assert [file.name for file in find_audio_files(tmp_path)] == ["a.wav"]
     (line,) = [str(found.message) for found in warning]
     assert line == (
-        f"{tmp_path}: 6 files that are no sounds were passed over: list.csv, notes.txt, photo.jpg, random.bin, "
+        f"{tmp_path}: 6 files that are not sounds were passed over: list.csv, notes.txt, photo.jpg, random.bin, "
         "speech.docx and 1 more"
     )
     assert capfd.readouterr().err == ""  # libmpg123 was asked for two of them

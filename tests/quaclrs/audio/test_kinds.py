@@ -1,4 +1,4 @@
-"""What is no sound is called by its name, with advice that helps."""
+"""A file that is not a sound is called by its name, with advice that helps."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_a_channel_that_is_asked_for_is_heard_whether_or_not_channels_cancel(cha
 
 def test_a_mono_recording_is_both_sides_and_has_no_second_channel() -> None:
     np.testing.assert_array_equal(mono(noise(0), channel="right"), noise(0))
-    with pytest.raises(AudioError, match=r"street\.wav: there is no channel 2 among 1"):
+    with pytest.raises(AudioError, match=r"street\.wav: channel 2 does not exist among 1"):
         mono(noise(0), channel=2)
 
 

@@ -331,4 +331,4 @@ def test_a_child_process_prints_one_object_and_on_a_stderr_that_is_no_terminal_w
     assert child.returncode == 0, child.stderr
     assert json.loads(child.stdout)["clips"] == 5
     assert len(child.stdout.splitlines()) == 1
-    assert child.stderr == f"warning: {siren_folder}: 1 file that is no sound was passed over: map.yaml\n"
+    assert child.stderr == f"warning: {siren_folder}: 1 file that is not a sound was passed over: map.yaml\n"

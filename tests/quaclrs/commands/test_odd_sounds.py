@@ -55,7 +55,7 @@ def test_every_sound_of_a_folder_is_labelled_or_named_and_the_status_says_if_one
     labelled = [Path(json.loads(line)["file"]).relative_to(folder).as_posix() for line in lines]
     assert labelled == ["a.wav", "c.wave", "d.aifc", "e.mp2", "f.snd", "site/s.wav"]
     assert errors == [
-        f"warning: {folder}: 1 file that is no sound was passed over: labels.csv",
+        f"warning: {folder}: 1 file that is not a sound was passed over: labels.csv",
         f"error: {folder}/b.m4a is MP4, M4A or 3GP, which libsndfile does not decode; convert it to WAV or FLAC, with "
         "ffmpeg for instance",
         f"error: {folder}/gone.wav is a link to missing, which does not exist; fetch or restore that",
@@ -133,7 +133,7 @@ def test_what_names_no_channel_is_refused_before_anything_is_heard(channel, inve
 def test_a_channel_that_a_file_lacks_names_the_file(inverted, run):
     status, lines, errors = run("predict", inverted, "--channel", "3")
     assert (status, lines) == (2, [])
-    assert errors == [f"error: {inverted}: there is no channel 3 among 2; choose another, or mean"]
+    assert errors == [f"error: {inverted}: channel 3 does not exist among 2; choose another, or mean"]
 
 
 def test_a_damaged_file_is_labelled_with_one_warning_and_status_0(tmp_path, run):

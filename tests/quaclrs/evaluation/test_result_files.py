@@ -42,7 +42,7 @@ WHOLE = "\r\n".join([HEADER, *ROWS, ""])
         (WHOLE.replace("clip_id,fold", "fold,clip_id", 1).encode(), "its columns must be clip_id, fold"),
         (WHOLE.replace(",0.1", "").encode(), "more or fewer columns"),
         (WHOLE.replace("0.1", "0.1,9").encode(), "more or fewer columns"),
-        (WHOLE.replace("0.1", "nan").encode(), "a probability is no number"),
+        (WHOLE.replace("0.1", "nan").encode(), "a probability is not a number"),
         (WHOLE.replace("0.1", "loud").encode(), "loud"),
         (WHOLE.replace("a,1", "a,one").encode(), "one"),
         (WHOLE.replace("a,1,police", "a,1,siren").encode(), "siren"),

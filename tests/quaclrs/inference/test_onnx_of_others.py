@@ -110,7 +110,7 @@ def test_what_is_no_such_graph_is_one_line(case, export, tmp_path, capfd) -> Non
 
 @pytest.mark.parametrize(
     ("weight", "words"),
-    [(np.full((1000, 2), np.nan), "scores that are no numbers"), (np.full((7, 2), 1.0), "the graph cannot be run")],
+    [(np.full((1000, 2), np.nan), "are NaN or infinite"), (np.full((7, 2), 1.0), "the graph cannot be run")],
 )
 def test_a_graph_that_gives_no_scores_is_one_line(weight, words, export, tmp_path, capfd) -> None:
     made = onnx.numpy_helper.from_array(weight.astype(np.float32), "w")

@@ -1,4 +1,4 @@
-"""Which clips are cut from one recording, found from the sound alone: sireNNet names no recordings.
+"""Search for clips cut from one recording, by sound alone: sireNNet names no recordings.
 
 Two clips belong together when a short template of one appears in the other: the highest normalised cross-correlation
 over all lags. Three stages keep it affordable: magnitude spectra, which no lag can change, name the candidates; an FFT
@@ -19,8 +19,7 @@ import soxr
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from quaclrs.errors import QuaclrsError
-
+from ..errors import QuaclrsError
 from .correlation import correlations, degrees_of_freedom, refined, whitened, whitening_filter
 from .seams import ClipEnds, SeamConfig, clip_ends, find_seams
 
@@ -153,7 +152,7 @@ def _starts(length: int, window: int, hop: int) -> list[int]:
 def _templates(
     clip: int, waveform: np.ndarray, window: int, starts: list[int], config: GroupingConfig
 ) -> list[_Template]:
-    """Those of a clip's windows that can tell recordings apart."""
+    """Select the windows of a clip that can tell recordings apart."""
     cuts = [waveform[start : start + window].astype(np.float32) for start in starts]
     norms = [float(np.linalg.norm(cut)) for cut in cuts]
     floor = max(max(norms) * 10 ** (config.silence_db / 20), 1e-6)
@@ -231,7 +230,8 @@ def _alike(
         bounds = np.searchsorted(of_query, np.arange(1, len(block)))
         for template, columns in zip(block, np.split(owner[begin + column], bounds), strict=True):
             others = np.unique(columns)
-            yield template, others[others > template.clip]
+            if len(others := others[others > template.clip]):  # a template is whitened at length before it is compared
+                yield template, others
 
 
 def _matches(

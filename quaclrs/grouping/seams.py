@@ -1,4 +1,4 @@
-"""Which clips are cut one after the other from a recording: they share no sound, but an odd length and a seam.
+"""Search for clips cut one after the other from a recording: they share no sound, but an odd length and a seam.
 
 Who cuts a recording into equal parts leaves parts of one odd number of samples, and where one part ends the next goes
 on: the spectrum at the seam is nearly the same. Measured on the police clips, whose names show the truth: see
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from quaclrs.errors import QuaclrsError
+from ..errors import QuaclrsError
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SeamConfig:
 
 @dataclass(frozen=True)
 class ClipEnds:
-    """What the search keeps of a clip: its length, and the spectra at its two ends.
+    """A clip as the search keeps it: its length, and the spectra at its two ends.
 
     Attributes:
         length: (samples, rate in Hz) of the clip as it was given.
@@ -120,7 +120,7 @@ def _end_spectrum(samples: np.ndarray) -> np.ndarray:
 
 
 def _similarities(ends: Sequence[ClipEnds], before: list[int], after: list[int]) -> np.ndarray:
-    """How well each clip of `after` goes on where each of `before` ends, (before, after), at most 1."""
+    """Score how well each clip of `after` continues each of `before`, (before, after), at most 1."""
     windows = range(len(ends[before[0]].last))
     by_window = [
         np.stack([ends[i].last[w] for i in before]) @ np.stack([ends[j].first[w] for j in after]).T for w in windows
@@ -142,6 +142,6 @@ def _share_by_chance(ends: Sequence[ClipEnds], config: SeamConfig, most: int = 3
 
 
 def _is_odd(samples: int, rate: int, config: SeamConfig) -> bool:
-    """Whether nobody chose this length: it is no multiple of `round_to`, give or take a sample."""
+    """True if nobody chose this length: it is not a multiple of `round_to`, give or take a sample."""
     away = abs(samples - round(samples / rate / config.round_to) * config.round_to * rate)
     return away > 1.0

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from dataset_builder.recordings.grouping import GroupingConfig, group_recordings
-from dataset_builder.recordings.seams import SeamConfig, clip_ends, find_seams
 from quaclrs.audio import read_recording
 from quaclrs.errors import QuaclrsError
+from quaclrs.grouping import GroupingConfig, group_recordings
+from quaclrs.grouping.seams import SeamConfig, clip_ends, find_seams
 
 RATE = 22050
 ODD = 2 * RATE + 77  # samples of a part

@@ -15,8 +15,8 @@ import scipy.signal
 import soundfile
 import soxr
 
-from dataset_builder.recordings.grouping import Grouping, GroupingConfig, group_recordings
 from quaclrs.errors import QuaclrsError
+from quaclrs.grouping import Grouping, GroupingConfig, group_recordings
 
 RATE = 22050
 

@@ -12,7 +12,7 @@ import scipy.signal
 
 
 def degrees_of_freedom(samples: np.ndarray) -> tuple[float, float]:
-    """How many independent numbers the sound amounts to, about 4 for a steady tone, and the share of time it lasts.
+    """Count the independent numbers in a sound, about 4 for a steady tone, and the share of time it lasts.
 
     Two unrelated sounds with n of them correlate by about 1 / sqrt(n) at a given lag, so with few of them some lag
     reaches any threshold. The participation ratio of the spectrum counts them, that of the energy is the share of time.

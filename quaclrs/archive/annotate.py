@@ -1,0 +1,204 @@
+"""`annotate`: every sound file of an archive to one table, by as many processes and machines as join in."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..audio import AudioError, find_audio_files
+from ..errors import QuaclrsError
+from ..files import refuse_unwritable, storable
+from ..inference.classifier import AudioClassifier
+from .hearing import Ear, HearingOptions
+from .journal import Journal, Key
+from .progress import Progress
+from .recorded import recorded_at
+from .rows import Annotated
+from .tables import FOLDERS, format_of, write_tables
+
+#: Batches that wait for each worker: so decoding runs ahead, and one long file keeps all of them busy.
+_BATCHES_AHEAD = 2
+
+#: Files of former runs, which may lie among the sounds.
+_OURS = ("*.jsonl", "plan.json", "*.npy", *(f"*{ending}" for ending in FOLDERS.values()))
+
+#: Seconds until files that other processes work on are looked at again.
+_PAUSE = 0.5
+
+
+@dataclass(frozen=True)
+class Part:
+    """Number of this process among several."""
+
+    rank: int = 0
+    processes: int = 1
+    on_this_machine: int = 1
+
+    @classmethod
+    def of_environment(cls) -> Part:
+        """Read what `accelerate launch` and `torchrun` say; one of one where nobody does."""
+        names = {"rank": "RANK", "processes": "WORLD_SIZE", "on_this_machine": "LOCAL_WORLD_SIZE"}
+        return cls(**{name: int(os.environ[key]) for name, key in names.items() if os.environ.get(key, "").isdigit()})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Outcome of an archive, by all runs and processes together.
+
+    Attributes:
+        files: how many sound files it holds.
+        hours: of sound that were annotated.
+        broken: files that cannot be heard -> why.
+    """
+
+    files: int
+    hours: float
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+def annotate(
+    classifier: AudioClassifier,
+    sounds: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    options: HearingOptions | None = None,
+    *,
+    model: str = "",
+    style: str | None = None,
+    workers: int = 1,
+    progress: bool = False,
+    part: Part | None = None,
+) -> Outcome:
+    """Annotate files and all files below folders; what a former run finished is not heard again.
+
+    Beside the output lies its journal, a folder, by which any number of processes go on together: each takes the next
+    file that nobody works on, also one whose process has died. All end when every file is done. The journal stays, so
+    that new files can be added later. Files that could not be heard are tried again by the next run.
+
+    Args:
+        classifier: see `Ear`.
+        sounds: files and folders, in the order of the tables; the files of a folder by their paths.
+        output: one table, by its ending Parquet, CSV or JSON lines; for `audacity` and `raven` a folder.
+        options: how to hear.
+        model: which model it is: all runs into one output must share it.
+        style: one of `tables.FORMATS`, where the ending does not tell.
+        workers: threads that run the model, each on its own: the classifier should use one thread for a batch.
+        progress: show it on standard error.
+        part: which process this is; by the environment where absent.
+
+    Raises:
+        QuaclrsError: no sounds are found, the output cannot be written, or its journal belongs to other options.
+    """
+    output, part, options = Path(output), part or Part.of_environment(), options or HearingOptions()
+    style = format_of(output, style)
+    paths = {_key_of(path): path for path in _files_of(sounds, (output.name, *_OURS))}
+    refuse_unwritable(output, "--output")
+    (output if style in FOLDERS else output.parent).mkdir(parents=True, exist_ok=True)
+    plan = {**dataclasses.asdict(options), "model": model, "labels": classifier.labels}
+    del plan["batch_size"]  # which changes how fast it goes
+    with closing(Journal(output.with_name(f"{output.name}.journal"), plan)) as journal:
+        with ThreadPoolExecutor(workers, "model") as executor:
+            ear = Ear(classifier, executor, _BATCHES_AHEAD * workers, options)
+            with Progress(sum(size for _, size, _ in paths), progress and part.rank == 0) as shown:
+                first = len(paths) * part.rank // part.processes  # each begins elsewhere
+                _Lanes(ear, journal, shown, [*paths.items()][first:] + [*paths.items()][:first]).run(workers + 1)
+        if part.rank == 0:
+            with journal.held("merge"):
+                write_tables((journal.read(key) for key in paths), output, style)
+        seconds, broken = 0.0, {}
+        for annotated in map(journal.read, paths):
+            seconds += annotated.seconds
+            if annotated.error is not None:
+                broken[annotated.file] = annotated.error
+    return Outcome(len(paths), seconds / 3600, broken)
+
+
+def _files_of(sounds: Sequence[str | os.PathLike[str]], ignored: tuple[str, ...]) -> Iterator[Path]:
+    for place in map(Path, sounds):
+        if not place.is_dir():
+            yield place
+        elif files := find_audio_files(place, ignored):
+            yield from files
+        elif len(sounds) > 1:
+            yield place  # whoever hears it says that it is a folder
+        else:
+            raise QuaclrsError(f"{place} holds no sound files; give a folder with WAV, FLAC, Ogg or MP3 files")
+
+
+def _key_of(path: Path) -> Key:
+    try:
+        status = path.stat()
+    except OSError:  # whoever hears it says why
+        return storable(str(path)), 0, 0
+    return storable(str(path)), status.st_size, int(status.st_mtime)
+
+
+class _Stopped(Exception):
+    """Another lane has failed, or the user has had enough."""
+
+
+class _Lanes:
+    """Threads that each take a file, decode it, and wait for what the model's threads make of it."""
+
+    def __init__(self, ear: Ear, journal: Journal, progress: Progress, files: Sequence[tuple[Key, Path]]) -> None:
+        self.ear, self.journal, self.progress = ear, journal, progress
+        self._files = deque(files)
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._taken = 0  # files in turn that others work on
+
+    def run(self, lanes: int) -> None:
+        """Return when every file is in the journal, by whomever."""
+        with ThreadPoolExecutor(lanes, "lane") as threads:
+            running = [threads.submit(self._lane) for _ in range(lanes)]
+            try:
+                wait(running, return_when=FIRST_EXCEPTION)
+            finally:
+                self._stop.set()
+        for lane in running:
+            if not isinstance(error := lane.exception(), _Stopped) and error is not None:
+                raise error
+
+    def _lane(self) -> None:
+        while not self._stop.is_set():
+            with self._lock:
+                if not self._files:
+                    return
+                key, path = self._files.popleft()
+                is_pausing = self._taken > len(self._files)
+            if is_pausing and self._stop.wait(_PAUSE):
+                return
+            with self.journal.claim(key) as is_free:
+                if is_free:
+                    self.journal.add(self._annotated(key, path))
+                elif key in self.journal:
+                    self.progress.passed(key[1], by_us=False)
+                else:
+                    with self._lock:
+                        self._files.append((key, path))
+                        self._taken += 1
+                    continue
+            with self._lock:
+                self._taken = 0
+
+    def _annotated(self, key: Key, path: Path) -> Annotated:
+        def heard(seconds: float) -> None:
+            self.progress.heard(seconds)
+            if self._stop.is_set():
+                raise _Stopped
+
+        recorded = recorded_at(path)
+        begun = None if recorded is None else recorded.isoformat()
+        try:
+            segments = self.ear.segments(path, heard)
+        except AudioError as error:
+            self.progress.broken(key[1])
+            return Annotated(*key, begun, (), str(error))
+        self.progress.passed(key[1])
+        return Annotated(*key, begun, tuple(segments))

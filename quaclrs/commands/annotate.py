@@ -1,0 +1,99 @@
+"""`quaclrs annotate`: what is heard when in every recording of an archive."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import print_error
+from .model_options import add_answer_options, add_channel_option, add_model_options, load_model, min_score_of
+
+#: Formats, as `archive.tables` has them; here so that `--help` imports no more.
+_FORMATS = ("parquet", "csv", "jsonl", "audacity", "raven")
+
+
+def add_annotate_command(commands: Any) -> None:
+    """Register the command with the subparsers of `quaclrs`."""
+    parser = commands.add_parser(
+        "annotate",
+        help="say what is heard when in an archive",
+        description="Say what is heard when in every recording below folders. Stopped and started again, or started on "
+        "several machines at once, it goes on with the next file.",
+    )
+    add = parser.add_argument
+    add("sounds", nargs="+", metavar="FILE_OR_DIR", help="WAV, FLAC, Ogg, MP3, AIFF …, or a folder of them")
+    add("--output", type=Path, required=True, metavar="TABLE", help="ends in .parquet, .csv or .jsonl; or a folder")
+    add("--format", choices=_FORMATS, help="audacity, raven: a table a file, in the folder --output")
+    add_model_options(parser)
+    add("--hop", type=float, metavar="S", help="seconds from one window to the next (default: the model's window)")
+    add("--refine", type=int, default=1, metavar="N", help="windows between two that differ (default 1)")
+    add_answer_options(parser, "a moment is")
+    add("--batch-size", type=int, default=4, metavar="N", help="windows at once (default 4)")
+    add_channel_option(parser)
+    add("--embeddings", type=Path, metavar="DIR", help="keep the embeddings of all windows there, an .npy a file")
+    add("--quiet", action="store_true", help="show no progress")
+    parser.set_defaults(run=run_annotate)
+
+
+def run_annotate(options: argparse.Namespace) -> int:
+    """Write the tables; name what cannot be heard on stderr and return 2 if there is any, of several processes 0."""
+    from ..archive.annotate import Part, annotate
+    from ..archive.hearing import HearingOptions
+    from ..archive.notes import without_library_notes
+    from ..archive.tables import format_of
+    from ..errors import QuaclrsError
+    from ..inference.onnx import OnnxClassifier, usable_cores
+
+    if options.batch_size < 1:
+        raise QuaclrsError(f"--batch-size is {options.batch_size}; it must be 1 or more")
+    format_of(options.output, options.format)
+    part = Part.of_environment()
+    threads = options.threads or max(1, usable_cores() // part.on_this_machine)
+    options.threads = 1
+    classifier = load_model(options)
+    # PyTorch shares one batch among its threads; ONNX Runtime runs a batch a thread, which waits for nobody.
+    workers = threads if isinstance(classifier, OnnxClassifier) else 1
+    if workers == 1 < threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    names = ("hop", "refine", "batch_size", "channel", "group_sirens")
+    asked = HearingOptions(
+        **{name: getattr(options, name) for name in names},
+        min_score=min_score_of(options, classifier),
+        embeddings=options.embeddings,
+    )
+    with without_library_notes():
+        outcome = annotate(
+            classifier,
+            options.sounds,
+            options.output,
+            asked,
+            model=_digest_of(options.model),
+            style=options.format,
+            workers=workers,
+            progress=not options.quiet,
+            part=part,
+        )
+    if part.rank:
+        return 0
+    for error in outcome.broken.values():
+        print_error(error)
+    told = (
+        f"{options.output}: {outcome.hours:.2f} h in {outcome.files - len(outcome.broken):,} of {outcome.files:,} files"
+    )
+    print(told, file=sys.stderr)
+    # Launchers of several processes take any other status than 0 for a crash, and end the rest.
+    return 2 if outcome.broken and part.processes == 1 else 0
+
+
+def _digest_of(model: str | None) -> str:
+    """Which model it is, wherever it lies: a digest of its weights, or of the graph of an export."""
+    from ..files import digest_of
+    from ..saved_model import GRAPH, WEIGHTS, find_model_folder
+
+    folder = find_model_folder(model)
+    with (folder / (WEIGHTS if (folder / WEIGHTS).is_file() else GRAPH)).open("rb") as file:
+        return digest_of(file, "sha256")

@@ -1,0 +1,188 @@
+"""`quaclrs.learn`: a classifier from a handful of labelled sounds, and what it is worth."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from ..audio import AudioError, find_audio_files
+from ..errors import QuaclrsError, QuaclrsWarning
+from ..inference.loading import load_classifier
+from ..labels import OTHER
+from ..models.configuration_checks import labels_in_order
+from ..saved_model import SavedModel, open_saved_model
+from .background import Background, packaged_background, plain
+from .card import learned_card
+from .clips import Clips, embedded
+from .embeddings import Embedder, Part, cache_folder, digest_of_encoder
+from .head import HeadOptions
+from .labelled import read_labelled
+from .learner import MOST_WINDOWS, Learner
+from .page import report_page
+from .report import LearnReport
+from .saving import SUMMARY, refuse_other_folder, save_learned
+from .unlabelled import SpreadOptions
+
+if TYPE_CHECKING:
+    from ..inference.classifier import AudioClassifier
+
+Sources = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+@dataclass(frozen=True)
+class LearnOptions:
+    """Options of learning.
+
+    Args:
+        background: folders of sounds that are none of the classes.
+        own_background: hear the background in the package too.
+        keep_classes: add to the base's classes in place of having others; a class of the same name hears the new clips
+            too.
+        unlabelled: folder of sounds without labels to learn from as well, where held-out clips do not speak against it
+            (see `docs/learn.md` for what that brings).
+        model: folder or repository of the base; the model in the package where absent.
+        by_content: find out which clips are of one recording, where neither a column nor a name says so.
+        head: how the classifier is fitted.
+        cache: folder of embeddings; that of `cache_folder` where absent.
+    """
+
+    background: tuple[str | os.PathLike[str], ...] = ()
+    own_background: bool = True
+    keep_classes: bool = False
+    unlabelled: str | os.PathLike[str] | None = None
+    model: str | os.PathLike[str] | None = None
+    by_content: bool = True
+    head: HeadOptions = field(default_factory=HeadOptions)
+    cache: Path | None = None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A classifier and its report; `report.to_dict()` is what lies in `learned.json` of its folder."""
+
+    classifier: AudioClassifier
+    report: LearnReport
+    folder: Path | None
+
+
+def learn(
+    sources: Sources,
+    output: str | os.PathLike[str] | None = None,
+    options: LearnOptions | None = None,
+    progress: bool | None = False,
+    **more: Any,
+) -> Learned:
+    """Learn a classifier from labelled sounds.
+
+    Args:
+        sources: folders with a sub-folder a label, or tables, as `quaclrs.learning.labelled.read_labelled` takes them.
+        output: folder for the model, with its card and `report.html`; nothing is kept where absent.
+        options: see there.
+        progress: show a bar on standard error; where None, on a terminal.
+        more: options by their names, in place of `options`.
+
+    Raises:
+        QuaclrsError: no labelled sounds, a single class and no background, or a file or folder that cannot be used.
+    """
+    begun = time.perf_counter()
+    options = options or LearnOptions(**more)
+    if output is not None:
+        refuse_other_folder(Path(output))
+    given = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
+    sounds = [sound for source in given for sound in read_labelled(source)]
+    base = open_saved_model(options.model)
+    if base.options.get("problem_type") == "multi_label_classification":
+        raise QuaclrsError(f"{base.name} gives several labels a clip; learn from a model that gives one")
+    classifier = load_classifier(options.model)
+    embedder = Embedder(classifier, digest_of_encoder(base), options.cache or cache_folder())
+    clips = Clips.of(sounds, embedder, progress)
+    labels = _labels_of(clips, base if options.keep_classes else None)
+    background = _background(options, embedder, base, labels, progress)
+    unlabelled = None if options.unlabelled is None else _unlabelled(options.unlabelled, embedder, progress)
+    # One thread: matrices are small, and threads of BLAS wait for each other in busy loops wherever cores are shared.
+    with threadpool_limits(1, "blas"):
+        learner = Learner(
+            base, labels, clips, background, options.head, options.keep_classes, options.by_content, unlabelled
+        )
+        fitted = learner.learn()
+        report = learner.report(fitted, begun)
+    with tempfile.TemporaryDirectory() as nowhere:
+        folder = Path(output) if output is not None else Path(nowhere) / "model"
+        summary = json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n"
+        files = {SUMMARY: summary.encode(), "report.html": report_page(report).encode()}
+        save_learned(folder, base, fitted.head, labels, learned_card(report, base), files)
+        learned = load_classifier(folder)
+    return Learned(learned, report, None if output is None else folder)
+
+
+def _labels_of(clips: Clips, base: SavedModel | None) -> list[str]:
+    """Names of the model's classes, `other` last."""
+    found = sorted({sound.label for sound in clips.sounds} - {OTHER})
+    if not found:
+        raise QuaclrsError("no sound of a class can be heard; give a folder of sounds for each label")
+    if base is not None:
+        of_base = [label for label in base.labels if label != OTHER]
+        found = [*of_base, *(label for label in found if label not in of_base)]
+    return labels_in_order(dict(enumerate([*found, OTHER])))
+
+
+def _background(
+    options: LearnOptions, embedder: Embedder, base: SavedModel, labels: Sequence[str], progress: bool | None
+) -> Background:
+    """Background that came with the package, without kinds that have the name of a class, and that of folders."""
+    vectors: list[np.ndarray] = []
+    kinds: list[str] = []
+    own = packaged_background(base) if options.own_background else None
+    if options.own_background and own is None and not options.background:
+        told = "no background comes with this encoder, so every sound will be called one of the classes"
+        warnings.warn(f"{told}; give --background DIR", QuaclrsWarning, stacklevel=3)
+    if own is not None:
+        # Of classes that are kept, what comes with the package is a reminder.
+        kept = set(base.labels) if options.keep_classes else set()
+        names = {plain(label) for label in labels if label not in kept}
+        own = own.without([kind for kind in set(own.kinds.tolist()) if plain(kind) in names])
+        vectors.append(own.vectors)
+        kinds += own.kinds.tolist()
+    for folder in options.background:
+        path = Path(folder)
+        files = find_audio_files(path) if path.is_dir() else []
+        if not files:
+            raise QuaclrsError(f"--background {path} holds no sounds; give a folder that does")
+        for file, found in zip(
+            files, embedded(embedder, [Part(f) for f in files], "background", progress), strict=True
+        ):
+            if isinstance(found, AudioError):
+                warnings.warn(f"left out: {found}", QuaclrsWarning, stacklevel=3)
+                continue
+            heard = found.vectors[found.levels > 0][:MOST_WINDOWS]
+            vectors.append(heard)
+            parts = file.relative_to(path).parts
+            kinds += [f"{path.name}/{parts[0] if len(parts) > 1 else file.stem}"] * len(heard)
+    if not vectors:
+        size = embedder.classifier.embed_waveforms(np.zeros((1, embedder.classifier.log_mel_config.n_samples))).shape[1]
+        return Background(np.zeros((0, size), dtype=np.float32), np.array([], dtype=str))
+    return Background(np.concatenate(vectors), np.array(kinds))
+
+
+def _unlabelled(folder: str | os.PathLike[str], embedder: Embedder, progress: bool | None) -> np.ndarray:
+    """Windows of sounds without labels in which something is heard, spread evenly over all where they are too many."""
+    files = find_audio_files(folder) if os.path.isdir(folder) else []
+    found = [
+        entry.vectors[entry.levels > 0]
+        for entry in embedded(embedder, [Part(file) for file in files], "unlabelled", progress)
+        if not isinstance(entry, AudioError)
+    ]
+    if not sum(map(len, found)):
+        raise QuaclrsError(f"--unlabelled {folder} holds no sounds that can be heard; give a folder that does")
+    windows = np.concatenate(found)
+    return windows[:: -(-len(windows) // SpreadOptions().most)]

@@ -1,0 +1,7 @@
+"""Listening to a microphone or a stream: rolling windows, labels that do not flicker, clips and messages of them."""
+
+from __future__ import annotations
+
+from .listening import Listener, ListeningOptions, LiveLabel
+
+__all__ = ["Listener", "ListeningOptions", "LiveLabel"]

@@ -1,0 +1,273 @@
+"""From a folder of clips to a model that loads like any other, and what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from made_sounds import RATE, sound_of, write_sounds
+
+import quaclrs
+from quaclrs import load_classifier
+from quaclrs.cli import main
+from quaclrs.default_model import DEFAULT_MODEL
+from quaclrs.errors import QuaclrsError, QuaclrsWarning
+from quaclrs.learning import learn
+from quaclrs.learning.background import packaged_background
+from quaclrs.learning.embeddings import digest_of_encoder
+from quaclrs.saved_model import open_saved_model
+
+
+def labels_of(classifier, kinds=("hum", "hiss", "clicks"), seed: int = 77) -> list[str]:
+    return [classifier.predict(sound_of(kind, seed), RATE, top_k=1)[0]["label"] for kind in kinds]
+
+
+def street_sounds(shared_data: Path, step: int) -> list[str]:
+    """Clips of UrbanSound8K."""
+    files = [str(file) for file in sorted((shared_data / "UrbanSound8K" / "audio" / "fold1").iterdir())[::step]]
+    assert len(files) > 10
+    return files
+
+
+def test_what_was_learned_is_named_and_other_sounds_are_not(learned, shared_data):
+    classifier, report = learned.classifier, learned.report
+    assert classifier.labels == ["clicks", "hiss", "hum", "other"]
+    assert labels_of(classifier) == ["hum", "hiss", "clicks"]
+    assert report.worth.accuracy is not None and report.worth.accuracy >= 0.8
+    low, high = report.worth.interval
+    assert low <= report.worth.accuracy <= high
+    streets = street_sounds(shared_data, 60)
+    named = [prediction[0]["label"] for prediction in classifier.predict(streets, top_k=1)]
+    assert named.count("other") > 0.8 * len(streets)
+
+
+def test_it_is_a_model_for_every_door(learned):
+    rate = 48_000  # each door resamples in its own way
+    sounds = [soxr.resample(sound_of(kind, 5), RATE, rate).astype(np.float32) for kind in ("hum", "hiss", "clicks")]
+    by_onnx = load_classifier(learned.folder, backend="onnx")
+    by_torch = load_classifier(learned.folder, backend="torch")
+    wanted = by_onnx.probabilities(sounds, rate)
+    np.testing.assert_allclose(by_torch.probabilities(sounds, rate), wanted, atol=2e-4)
+
+    from transformers import pipeline
+
+    import quaclrs.auto  # noqa: F401
+
+    pipe = pipeline("audio-classification", model=str(learned.folder))
+    for sound, scores in zip(sounds, wanted, strict=True):
+        best = pipe({"raw": sound, "sampling_rate": rate})[0]
+        assert best["label"] == by_onnx.labels[int(scores.argmax())]
+        assert best["score"] == pytest.approx(scores.max(), abs=2e-3)
+
+
+def test_encoder_and_licence_are_those_of_the_base(learned):
+    base, own = open_saved_model(), open_saved_model(learned.folder)
+    assert digest_of_encoder(base) == digest_of_encoder(own)
+    assert (learned.folder / "LICENSE").read_bytes() == (DEFAULT_MODEL / "LICENSE").read_bytes()
+    card = (learned.folder / "README.md").read_text(encoding="utf-8")
+    assert "license: cc-by-nc-4.0" in card
+    assert "| hum " in card
+    for file in learned.folder.glob("*.[jhmR]*"):
+        if file.suffix in (".json", ".html", ".md"):
+            assert str(learned.folder.parent.parent) not in file.read_text(encoding="utf-8"), file  # no place of a disk
+    assert own.options.get("training_data") is None  # of the base's classifier, which is gone
+
+
+def test_the_report_is_one_page_with_its_pictures_inside(learned):
+    page = (learned.folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 2
+    assert not re.search(r"(src|href)=", page)
+    summary = json.loads((learned.folder / "learned.json").read_text(encoding="utf-8"))
+    assert summary["clips"] == 15
+    counts = np.array(summary["confusion"]["counts"])
+    assert counts.sum() == summary["tested"]["clips"] == 15
+    columns = summary["confusion"]["columns"]
+    right = sum(counts[row, columns.index(entry["label"])] for row, entry in enumerate(summary["classes"]))
+    assert right / 15 == pytest.approx(summary["accuracy"])
+
+
+def test_a_mislabelled_clip_is_named(tmp_path, cache):
+    write_sounds(tmp_path, 8)
+    soundfile.write(tmp_path / "hum" / "wrong.wav", sound_of("hiss", 50), RATE)
+    suspects = learn(tmp_path, cache=cache).report.worth.suspects
+    assert (Path(suspects[0].name).name, suspects[0].label, suspects[0].heard) == ("wrong.wav", "hum", "hiss")
+
+
+def test_classes_are_added_to_those_of_the_base(tmp_path, cache, shared_data):
+    write_sounds(tmp_path, 5)
+    learned = learn(tmp_path, keep_classes=True, cache=cache)
+    assert learned.classifier.labels == [*load_classifier().labels[:-1], "clicks", "hiss", "hum", "other"]
+    assert labels_of(learned.classifier) == ["hum", "hiss", "clicks"]
+    files = street_sounds(shared_data, 30)
+    before, after = (
+        [prediction[0]["label"] for prediction in classifier.predict(files, top_k=1)]
+        for classifier in (load_classifier(), learned.classifier)
+    )
+    assert sum(a == b for a, b in zip(before, after, strict=True)) >= 0.9 * len(files)
+
+
+def test_the_background_in_the_package_is_of_the_encoder_in_the_package():
+    background = packaged_background(open_saved_model())
+    assert background is not None
+    assert len(set(background.kinds.tolist())) > 30
+    assert np.isfinite(background.vectors).all()
+
+
+def test_kinds_of_background_that_sound_like_a_class_are_left_out(tmp_path, cache, shared_data):
+    for kind, name in (("rain", "Regen"), ("clock_tick", "Uhr")):
+        (tmp_path / name).mkdir()
+        for file in sorted((shared_data / "ESC-50" / "audio" / kind).glob("*.ogg"))[:12]:
+            (tmp_path / name / file.name).symlink_to(file)
+    dropped = learn(tmp_path, cache=cache).report.background_dropped
+    assert dropped.get("rain") == "Regen"
+    assert set(dropped.values()) <= {"Regen", "Uhr"}
+
+
+def test_learning_needs_no_torch(sounds, tmp_path):
+    code = (
+        "import sys, quaclrs\n"
+        f"learned = quaclrs.learn({str(sounds)!r}, {str(tmp_path / 'model')!r})\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'pandas', 'pyarrow', 'librosa', 'matplotlib', 'sklearn'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_command_says_what_the_model_is_worth(sounds, tmp_path, capsys):
+    output = tmp_path / "my model"
+    assert main(["learn", str(sounds), "--output", str(output)]) == 0
+    told = capsys.readouterr().out
+    assert "3 classes from 15 clips" in told
+    assert "Accuracy" in told
+    assert main(["learn", str(sounds), "--output", str(output), "--json"]) == 0  # an older model is replaced
+    assert json.loads(capsys.readouterr().out)["labels"] == ["clicks", "hiss", "hum", "other"]
+    file = next((sounds / "hum").iterdir())
+    assert main(["predict", str(file), "--model", str(output), "--top-k", "1"]) == 0
+    assert "hum" in capsys.readouterr().out
+    assert main(["timeline", str(file), "--model", str(output)]) == 0
+    assert "hum" in capsys.readouterr().out
+
+
+# Bad input: a defined result or one clear line.
+
+
+def test_one_class_is_told_from_the_background_and_is_refused_without_any(tmp_path, cache):
+    write_sounds(tmp_path / "all", 5)
+    (tmp_path / "all" / "hum").rename(tmp_path / "hum")
+    only = tmp_path / "one"
+    only.mkdir()
+    (tmp_path / "hum").rename(only / "hum")
+    assert learn(only, cache=cache).classifier.labels == ["hum", "other"]
+    with pytest.raises(QuaclrsError, match="hum is the only class; give a second one, or --background"):
+        learn(only, cache=cache, own_background=False)
+
+
+def test_a_class_with_one_clip_is_learned_and_said_to_be_unjudged(tmp_path, cache):
+    write_sounds(tmp_path, 4)
+    for file in sorted((tmp_path / "hum").iterdir())[1:]:
+        file.unlink()
+    report = learn(tmp_path, cache=cache).report
+    entry = next(entry for entry in report.worth.classes if entry.label == "hum")
+    assert (entry.clips, entry.recall, entry.judged) == (1, None, "one recording: cannot be judged")
+    assert "hum (one recording: cannot be judged)" in _page_of(report)
+
+
+def test_classes_of_one_clip_each_are_learned_without_any_figure(tmp_path, cache):
+    write_sounds(tmp_path, 1)
+    learned = learn(tmp_path, cache=cache)
+    assert learned.report.worth.accuracy is None
+    assert "nothing could be held out" in _page_of(learned.report)
+    assert labels_of(learned.classifier, seed=0) == ["hum", "hiss", "clicks"]
+
+
+def _page_of(report) -> str:
+    from quaclrs.learning.page import report_page
+
+    return report_page(report)
+
+
+def test_one_sound_under_two_labels_is_left_out_and_both_names_are_told(tmp_path, cache):
+    write_sounds(tmp_path, 3)
+    for name in ("hum/twice.wav", "hiss/again.wav"):
+        soundfile.write(tmp_path / name, sound_of("hum", 40), RATE)
+    with pytest.warns(QuaclrsWarning) as warned:
+        report = learn(tmp_path, cache=cache).report
+    told = [str(w.message) for w in warned]
+    assert len(told) == 2
+    assert re.search(r"again.wav is the same sound as .*twice.wav, which is labelled hum", told[0])
+    assert report.clips == 9
+
+
+def test_silence_and_broken_files_are_left_out(tmp_path, cache):
+    write_sounds(tmp_path, 3)
+    soundfile.write(tmp_path / "hum" / "silent.wav", np.zeros(RATE), RATE)
+    (tmp_path / "hum" / "broken.wav").write_bytes(b"RIFF no sound")
+    with pytest.warns(QuaclrsWarning) as warned:
+        report = learn(tmp_path, cache=cache).report
+    told = " ".join(str(w.message) for w in warned)
+    assert "silent.wav is silent" in told
+    assert "broken.wav" in told
+    assert len(report.left_out) == 2
+    assert report.clips == 9
+
+
+def test_nothing_but_silence_is_one_clear_line(tmp_path, cache):
+    (tmp_path / "hum").mkdir()
+    soundfile.write(tmp_path / "hum" / "a.wav", np.zeros(RATE), RATE)
+    with pytest.warns(QuaclrsWarning), pytest.raises(QuaclrsError, match="no sound of a class can be heard"):
+        learn(tmp_path, cache=cache)
+
+
+def test_a_label_named_other_is_background(tmp_path, cache):
+    write_sounds(tmp_path, 5)
+    (tmp_path / "hiss").rename(tmp_path / "other")
+    learned = learn(tmp_path, cache=cache)
+    assert learned.classifier.labels == ["clicks", "hum", "other"]
+    assert labels_of(learned.classifier) == ["hum", "other", "clicks"]
+
+
+def test_labels_of_any_alphabet_reach_card_report_and_predictions(tmp_path, cache):
+    write_sounds(tmp_path / "in", 3)
+    for kind, name in (("hum", "トラム & <b>"), ("hiss", "Straßen|Rauschen"), ("clicks", "a b")):
+        (tmp_path / "in" / kind).rename(tmp_path / "in" / name)
+    learned = learn(tmp_path / "in", tmp_path / "out", cache=cache)
+    assert labels_of(learned.classifier, seed=1) == ["トラム & <b>", "Straßen|Rauschen", "a b"]
+    assert "トラム &amp; &lt;b&gt;" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("what", ["file", "folder of something else"])
+def test_what_is_in_the_way_of_the_model_is_left_alone(tmp_path, sounds, cache, what):
+    output = tmp_path / "taken"
+    output.write_text("mine") if what == "file" else (output.mkdir(), (output / "mine.txt").write_text("mine"))
+    with pytest.raises(QuaclrsError, match="choose another --output"):
+        learn(sounds, output, cache=cache)
+    assert output.exists()
+
+
+def test_a_background_folder_without_sounds_is_one_clear_line(sounds, tmp_path, cache):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(QuaclrsError, match=r"--background .*empty holds no sounds"):
+        learn(sounds, background=(tmp_path / "empty",), cache=cache)
+    with pytest.raises(QuaclrsError, match=r"--unlabelled .*empty holds no sounds"):
+        learn(sounds, unlabelled=tmp_path / "empty", cache=cache)
+
+
+def test_a_long_clip_counts_where_it_is_loud(tmp_path, cache):
+    """Half a minute with a hum in its middle and near silence around it."""
+    write_sounds(tmp_path, 4)
+    for seed in (20, 21):
+        long = 1e-3 * np.random.default_rng(seed).standard_normal(30 * RATE)
+        long[14 * RATE : 20 * RATE] += sound_of("hum", seed, 6.0)
+        soundfile.write(tmp_path / "hum" / f"long-{seed}.wav", long, RATE)
+    assert labels_of(learn(tmp_path, cache=cache).classifier) == ["hum", "hiss", "clicks"]
+
+
+def test_the_function_is_public():
+    assert quaclrs.learn is learn
