@@ -157,7 +157,8 @@ class SavedModel:
             found = load_file(self.folder / WEIGHTS)
             tensors = {name: found[stored[name]] for name in wanted}
             # From tensors, not from the folder, where adapters and other formats would be looked for too.
-            model = model_class.from_pretrained(None, config=config, state_dict=tensors, dtype=torch.float32)
+            with _without_bar():
+                model = model_class.from_pretrained(None, config=config, state_dict=tensors, dtype=torch.float32)
         model.name_or_path = model.config.name_or_path = os.fspath(self.folder)
         return model
 
@@ -249,6 +250,20 @@ def _read_header(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     with safe_open(folder / WEIGHTS, framework="numpy") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
         return {name: (str(part.get_dtype()), tuple(part.get_shape())) for name, part in slices.items()}
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """Keep Transformers from showing the progress of what takes no time."""
+    from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
+
+    shown = is_progress_bar_enabled()
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bar()
 
 
 @contextmanager

@@ -7,23 +7,19 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..errors import QuaclrsError, first_line_of
+from ..errors import QuaclrsError
 from ..files import name_unwritable, written
-from ..models import QuaclrsForAudioClassification, QuaclrsModel
+from ..models import QuaclrsModel
 from ..saved_model import GRAPH, SavedModel, open_saved_model
 from .encoder_graph import EMBEDDINGS, ENCODER, encoder_of
 from .graphs import largest_difference, refuse_different, save_graph, traced
 from .onnx import load_model
 from .pytorch import TorchClassifier, load_torch_classifier
-
-if TYPE_CHECKING:
-    import onnx_ir
 
 
 class _WaveformToEmbedding(nn.Module):
@@ -61,7 +57,9 @@ def write_encoder_graph(folder: str | os.PathLike[str], known: Path | None = Non
             with suppress(QuaclrsError):  # of another encoder, or of an older version
                 shutil.copyfile(known, file)
                 return _checked_difference(saved, file, classifier, noise)
-        graph = _graph_without_weights(classifier.model, torch.from_numpy(noise))
+        encoder = _WaveformToEmbedding(classifier.model.quaclrs).eval()
+        weights = {f"encoder.{n}": n for n, t in encoder.encoder.state_dict().items() if t.is_floating_point()}
+        graph = traced(encoder, torch.from_numpy(noise), "input_values", EMBEDDINGS, weights)
         graph.metadata_props[ENCODER] = json.dumps(encoder_of(saved.options))
         save_graph(graph, file)
         return _checked_difference(saved, file, classifier, noise)
@@ -77,27 +75,3 @@ def _checked_difference(saved: SavedModel, file: Path, classifier: TorchClassifi
     )
     refuse_different(file, difference)
     return difference
-
-
-def _graph_without_weights(model: QuaclrsForAudioClassification, waveforms: torch.Tensor) -> onnx_ir.Model:
-    encoder = model.quaclrs
-    graph = traced(_WaveformToEmbedding(encoder).eval(), waveforms, "input_values", EMBEDDINGS, optimize=False)
-    from onnxscript.optimizer import optimize
-
-    # Whatever is an input while the graph is folded is taken for unknown, so batch norms stay what they are.
-    weights = []
-    for name, tensor in encoder.state_dict().items():
-        value = graph.graph.initializers.get(f"encoder.{name}")
-        if value is not None and tensor.is_floating_point():
-            del graph.graph.initializers[f"encoder.{name}"]
-            value.const_value = None
-            graph.graph.inputs.append(value)
-            weights.append((name, value))
-    try:
-        optimize(graph)
-    except Exception as error:  # every architecture fails in its own way
-        raise QuaclrsError(f"the model cannot be exported to ONNX ({first_line_of(error)})") from error
-    for name, value in weights:
-        graph.graph.inputs.remove(value)
-        value.name = name
-    return graph

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,20 +26,23 @@ if TYPE_CHECKING:
 PARITY = 1e-4
 
 
-def traced(module: nn.Module, inputs: torch.Tensor, name: str, output: str, optimize: bool = True) -> onnx_ir.Model:
-    """The graph of a module for batches of any size, with its weights as initializers.
+def traced(
+    module: nn.Module, inputs: torch.Tensor, name: str, output: str, left_out: Mapping[str, str] | None = None
+) -> onnx_ir.Model:
+    """Trace a module as a graph for batches of any size, in which everything is folded that is constant.
 
     Args:
         module: in evaluation mode on the CPU.
         inputs: an example, more than one in the batch.
         name, output: of the graph's input and output.
-        optimize: fold what is constant, weights too.
+        left_out: weights, by their name in the module, that the graph only names, as this says.
 
     Raises:
         QuaclrsError: a library is missing, or the architecture cannot be exported.
     """
     with named_extra():
-        import onnxscript  # noqa: F401 - what torch exports by
+        import onnx_ir
+        from onnxscript.optimizer import optimize
     try:
         with quiet_logging(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
@@ -51,15 +54,30 @@ def traced(module: nn.Module, inputs: torch.Tensor, name: str, output: str, opti
                 input_names=[name],
                 output_names=[output],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
-                optimize=optimize,
+                optimize=not left_out,
                 verbose=False,
             )
+            assert program is not None
+            model, graph = program.model, program.model.graph
+            if left_out:
+                # What is an input while the graph is folded is taken for unknown: batch norms stay what they are.
+                weights = [graph.initializers.pop(old) for old in left_out if old in graph.initializers]
+                for value in weights:
+                    value.const_value = None
+                    graph.inputs.append(value)
+                optimize(model)
+                for value in weights:
+                    graph.inputs.remove(value)
+                    value.name = left_out[str(value.name)]
     except OSError:  # the disk
         raise
     except Exception as error:  # every architecture fails in its own way
         raise QuaclrsError(f"the model cannot be exported to ONNX ({first_line_of(error)})") from error
-    assert program is not None
-    return program.model
+    for node in graph:
+        if node.op_type == "Resize" and node.attributes.get_int("antialias", 0):
+            # PyTorch weighs what lies inside a picture alone; torch 2.8 wrote that its border is weighed too.
+            node.attributes["exclude_outside"] = onnx_ir.AttrInt64("exclude_outside", 1)
+    return model
 
 
 def save_graph(model: onnx_ir.Model, file: Path) -> None:

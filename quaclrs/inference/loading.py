@@ -77,10 +77,7 @@ def load_classifier(
 
         return load_onnx_classifier(path_or_repo, threads=threads)
     with named_extra():
-        from transformers.utils.logging import disable_progress_bar
-
         from .pytorch import load_torch_classifier
-    disable_progress_bar()  # of the loading of weights, which takes no time
     if threads:
         import torch
 
