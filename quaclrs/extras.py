@@ -12,7 +12,7 @@ from .errors import QuaclrsError
 #: Extra of `pyproject.toml` -> modules that it brings, as code imports them. A later extra holds those before it.
 _MODULES = {
     "torch": (
-        *("torch", "torchvision", "transformers", "timm", "matplotlib", "pytorch_grad_cam"),
+        *("torch", "torchaudio", "torchvision", "transformers", "timm", "matplotlib", "pytorch_grad_cam"),
         *("onnx", "onnx_ir", "onnxscript"),
     ),
     "train": (

@@ -75,7 +75,7 @@ def test_every_library_that_is_imported_is_named_in_the_extra_that_a_missing_one
 
 
 def test_an_extra_that_stands_on_another_holds_it() -> None:
-    wanted = {"train": {"torch"}, "space": {"torch"}, "test": {"space", "train"}}
+    wanted = {"train": {"torch"}, "space": {"torch"}, "bench": {"train"}, "test": {"live", "space", "train"}}
     for extra, others in wanted.items():
         (line,) = [line for line in PROJECT["optional-dependencies"][extra] if line.startswith("quaclrs[")]
-        assert set(re.search(r"\[(.*)\]", line)[1].split(",")) == others
+        assert others <= set(re.search(r"\[(.*)\]", line)[1].split(","))
