@@ -39,13 +39,14 @@ class Part:
 
     rank: int = 0
     processes: int = 1
+    local_rank: int = 0
     on_this_machine: int = 1
 
     @classmethod
     def of_environment(cls) -> Part:
         """What `accelerate launch` and `torchrun` say; one of one where nobody does."""
-        names = {"rank": "RANK", "processes": "WORLD_SIZE", "on_this_machine": "LOCAL_WORLD_SIZE"}
-        return cls(**{name: int(os.environ[key]) for name, key in names.items() if os.environ.get(key, "").isdigit()})
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+        return cls(*(int(os.environ.get(name, "") or default) for name, default in zip(names, "0101", strict=True)))
 
 
 @dataclass(frozen=True)
