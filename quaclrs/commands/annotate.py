@@ -48,10 +48,14 @@ def run_annotate(options: argparse.Namespace) -> int:
 
     if options.batch_size is not None and options.batch_size < 1:
         raise QuaclrsError(f"--batch-size is {options.batch_size}; it must be 1 or more")
+    if options.threads < 0:
+        raise QuaclrsError(f"--threads is {options.threads}; it must be 1 or more")
     format_of(options.output, options.format)
     part = Part.of_environment()
     threads = options.threads or max(1, usable_cores() // part.on_this_machine)
     options.threads = 1
+    if options.device == "cuda" and part.on_this_machine > 1:
+        options.device = f"cuda:{part.local_rank}"
     classifier = load_model(options)
     # PyTorch shares one batch among its threads; ONNX Runtime runs a batch a thread, which waits for nobody.
     workers = threads if isinstance(classifier, OnnxClassifier) else 1
