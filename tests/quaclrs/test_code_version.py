@@ -21,7 +21,9 @@ _WITHOUT_EFFECT = {
     "quaclrs.data",
     "quaclrs.errors",
     "quaclrs.files",
-} | {"quaclrs.extras"}
+    "quaclrs.extras",
+    "quaclrs.standard_error",
+}
 
 
 @pytest.mark.parametrize(
