@@ -45,6 +45,8 @@ from .street_hour import Event, held_out, write_hour
 #: Labels that are not events, seconds of a step, and seconds around a true edge that do not count.
 NO_EVENT, STEP, COLLAR = ("other", "silence", "unsure"), 0.1, 0.5
 
+PARTS = ("accuracy", "speed", "growth")
+
 WAYS = {
     "hop 4 s, none between": HearingOptions(refine=0),
     "hop 4 s, 1 between (default)": HearingOptions(),
@@ -131,12 +133,11 @@ def print_accuracy(classifier: OnnxClassifier, file: Path, events: Sequence[Even
         print(f"{name:<36}{f1:>10.1%}{recall:>14.1%}{seconds / taken:>20.0f}", flush=True)
 
 
-def print_speed(file: Path, rounds: int, scratch: Path) -> None:
+def print_speed(package: OnnxClassifier, file: Path, rounds: int, scratch: Path) -> None:
     """Ways in turn on ten minutes of the hour."""
     samples, rate = soundfile.read(file, frames=600 * 48_000, dtype="int16")
     short = scratch / "ten_minutes.wav"
     soundfile.write(short, samples, rate)
-    package = load_onnx_classifier(threads=1)
     yamnet = load_onnx_classifier(yamnet_alone(scratch / "yamnet"), threads=1)
     plain, transformer = HearingOptions(refine=0), audio_spectrogram_transformer()
     torch.set_num_threads(1)
@@ -181,6 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="DIR", help="folder with UrbanSound8K and ESC-50")
     add("--seconds", type=float, default=3600.0, help="of the street (default 3600)")
+    add("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="P", help=f"of {', '.join(PARTS)} (default: all)")
     add("--rounds", type=int, default=3, metavar="N", help="turns of each way (default 3)")
     add("--hours", type=int, nargs="+", default=[1, 2], metavar="N", help="copies, for growth (default 1 2)")
     options = parser.parse_args(arguments)
@@ -189,10 +191,13 @@ def main(arguments: list[str] | None = None) -> int:
         hour = scratch / "street.wav"
         events = write_hour(options.data, hour, options.seconds)
         print(f"{len(events)} events of {sum(e.end - e.start for e in events):.0f} s in {options.seconds:.0f} s\n")
-        classifier = held_out(load_onnx_classifier(threads=1), options.data)
-        print_accuracy(classifier, hour, events, options.seconds)
-        print_speed(hour, options.rounds, scratch)
-        print_growth(classifier, hour, options.hours, len(os.sched_getaffinity(0)), scratch)
+        package = load_onnx_classifier(threads=1)
+        if "accuracy" in options.parts:
+            print_accuracy(held_out(package, options.data), hour, events, options.seconds)
+        if "speed" in options.parts:
+            print_speed(package, hour, options.rounds, scratch)
+        if "growth" in options.parts:
+            print_growth(package, hour, options.hours, len(os.sched_getaffinity(0)), scratch)
     return 0
 
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 #: Package -> its layers, the lowest first; a room is a folder, or a file at the package's top level.
 LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     "quaclrs": (
+        ("standard_error",),
         ("errors", "labels", "code_version", "neighbours", "default_model"),
         ("extras", "files", "text_files"),
         ("locks",),

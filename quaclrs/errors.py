@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
+from .standard_error import write_line
+
 #: Control characters, those that turn the direction of writing, and bytes that are not text: names of files hold them.
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -43,7 +45,7 @@ def one_line(message: object) -> str:
 
 def print_error(message: object, kind: str = "error") -> None:
     """Print a line on standard error: of a file among many that is left out, for instance."""
-    print(f"{kind}: {one_line(message)}", file=sys.stderr, flush=True)
+    write_line(f"{kind}: {one_line(message)}")
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -131,8 +133,8 @@ def _one_line_warnings() -> Iterator[None]:
                 from tqdm import tqdm
 
                 printed.add(line)
-                # Through tqdm, so that the line does not run into a progress bar.
-                tqdm.write(f"warning: {line}", file=sys.stderr)
+                with tqdm.external_write_mode(file=sys.stderr):  # the line does not run into a progress bar
+                    write_line(f"warning: {line}")
 
         warnings.showwarning = show
         warnings.simplefilter("always", QuaclrsWarning)  # other filters come and go in a run

@@ -1,4 +1,4 @@
-"""Publish a finished run on the Hub: `python -m training.push RUN --repo NAMESPACE/NAME`.
+"""Publish a run or a model of `quaclrs learn` on the Hub: `python -m training.push RUN --repo NAMESPACE/NAME`.
 
 One commit holds the weights as safetensors, the encoder's graph for ONNX Runtime, the feature extractor, the Python
 files that run them where quaclrs is not installed, the model card with its picture, the run's options and figures, and
@@ -22,6 +22,9 @@ from quaclrs.errors import CommandParser, QuaclrsError, QuaclrsWarning, first_li
 from quaclrs.evaluation.run_metrics import METRICS_FILE, RunMetrics
 from quaclrs.hub import check_repo_id, push_folder
 from quaclrs.inference.encoder_export import write_encoder_graph
+from quaclrs.learning.card import FOLDER
+from quaclrs.learning.saving import CARD, REPORT, SUMMARY, is_learned
+from quaclrs.learning.saving import LICENCE as OWN_LICENCE
 from quaclrs.models import QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification, QuaclrsModel
 from quaclrs.saved_model import GRAPH, open_saved_model
 from quaclrs.text_files import read_mapping
@@ -43,7 +46,7 @@ _EXAMPLES = "examples"
 def main(arguments: list[str] | None = None) -> int:
     parser = CommandParser(prog="python -m training.push", description="Publish a finished run on the Hub.")
     add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="folder of a finished supervised or self-supervised run, or a release")
+    add("run", type=Path, metavar="RUN", help="folder of a finished run, a release, or of `quaclrs learn`")
     add("--repo", metavar="NAMESPACE/NAME", help="repository (default: quaclrs/urbansound13-BACKBONE[-METHOD])")
     add("--private", action="store_true", help="only you, or your organisation, may read it")
     add(
@@ -54,16 +57,24 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add("--example", type=Path, action="append", default=[], metavar="FILE", help="a sound that the page plays")
     options = parser.parse_args(arguments)
-    run = read_run(options.run)
-    repo_id = options.repo or default_repo_id(run)
+    run = None if is_learned(options.run) else read_run(options.run)
+    repo_id = options.repo or (default_repo_id(run) if run else None)
+    if repo_id is None:
+        raise QuaclrsError(f"{options.run} is of `quaclrs learn`; say where it goes: --repo NAMESPACE/NAME")
     check_repo_id(repo_id, "model")
     with tempfile.TemporaryDirectory() as folder:
-        write_repository(run, Path(folder), repo_id, options.evaluation, options.example)
+        if run:
+            write_repository(run, Path(folder), repo_id, options.evaluation, options.example)
+        elif options.evaluation or options.example:
+            raise QuaclrsError("--evaluation and --example have no use with a model of `quaclrs learn`; leave them out")
+        else:
+            write_learned_repository(options.run, Path(folder), repo_id)
+        message = run.message if run else "Learned with quaclrs learn"
         pushed = push_folder(
-            Path(folder), repo_id, "model", stale_patterns=["*"], private=options.private, commit_message=run.message
+            Path(folder), repo_id, "model", stale_patterns=["*"], private=options.private, commit_message=message
         )
     print(f"{pushed.url}: {len(pushed.files)} files; commit {pushed.commit[:7]}")
-    loader = "AutoModel" if run.is_encoder else "AutoModelForAudioClassification"
+    loader = "AutoModel" if run and run.is_encoder else "AutoModelForAudioClassification"
     print(f'load it with {loader}.from_pretrained("{repo_id}") after `import quaclrs.auto`')
     return 0
 
@@ -145,25 +156,8 @@ def write_repository(
             raise QuaclrsError(f"--example {example} is not a file; give a sound file")
         if [other.name for other in examples].count(example.name) > 1:
             raise QuaclrsError(f"--example: two files are called {example.name}; rename one")
-    QuaclrsConfig.register_for_auto_class()
-    QuaclrsFeatureExtractor.register_for_auto_class()
-    QuaclrsModel.register_for_auto_class("AutoModel")
-    QuaclrsForAudioClassification.register_for_auto_class("AutoModelForAudioClassification")
-    model_class = QuaclrsModel if run.is_encoder else QuaclrsForAudioClassification
     source = run.path / "model"
-    saved = open_saved_model(source, name=str(source))
-    saved.check_front_end()
-    model: Any = saved.load(model_class)
-    extractor = QuaclrsFeatureExtractor(log_mel=saved.options["log_mel"])
-    # Saving adds the class of the model itself; the encoder of a classifier loads from the same weights.
-    model.config.auto_map = {"AutoModel": f"{QuaclrsModel.__module__.rpartition('.')[2]}.{QuaclrsModel.__name__}"}
-    model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
-    if not run.is_encoder:
-        try:
-            write_encoder_graph(folder, source / GRAPH)
-        except QuaclrsError as error:  # an architecture that does not export is published all the same
-            warnings.warn(f"without {GRAPH}, so that it needs PyTorch: {error}", QuaclrsWarning, stacklevel=1)
+    _write_model(source, folder, run.is_encoder)
     published = without_local_paths(run.config)
     options = yaml.safe_dump(dataclasses.asdict(published), sort_keys=False)
     (folder / "config.yaml").write_text(options, encoding="utf-8")
@@ -189,6 +183,47 @@ def write_repository(
         write_encoder_card(folder, run.config, RunMetrics.from_dict(metrics), context)
     else:
         write_model_card(folder, run.config, RunMetrics.from_dict(metrics), context)
+
+
+def write_learned_repository(source: Path, folder: Path, repo_id: str) -> None:
+    """Write into an empty folder what the repository of a model of `quaclrs learn` will hold.
+
+    Args:
+        source: that `quaclrs learn` wrote.
+        folder: empty.
+        repo_id: by which the card says the model is loaded.
+
+    Raises:
+        QuaclrsError: weights that cannot be loaded.
+    """
+    _write_model(source, folder, is_encoder=False)
+    for name in (CARD, SUMMARY, REPORT, OWN_LICENCE):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    card = folder / CARD
+    card.write_text(card.read_text(encoding="utf-8").replace(FOLDER, repo_id), encoding="utf-8")
+
+
+def _write_model(source: Path, folder: Path, is_encoder: bool) -> None:
+    """Weights, feature extractor and graph of a model, and the Python files that run them without quaclrs."""
+    QuaclrsConfig.register_for_auto_class()
+    QuaclrsFeatureExtractor.register_for_auto_class()
+    QuaclrsModel.register_for_auto_class("AutoModel")
+    QuaclrsForAudioClassification.register_for_auto_class("AutoModelForAudioClassification")
+    model_class = QuaclrsModel if is_encoder else QuaclrsForAudioClassification
+    saved = open_saved_model(source, name=str(source))
+    saved.check_front_end()
+    model: Any = saved.load(model_class)
+    extractor = QuaclrsFeatureExtractor(log_mel=saved.options["log_mel"])
+    # Saving adds the class of the model itself; the encoder of a classifier loads from the same weights.
+    model.config.auto_map = {"AutoModel": f"{QuaclrsModel.__module__.rpartition('.')[2]}.{QuaclrsModel.__name__}"}
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    if not is_encoder:
+        try:
+            write_encoder_graph(folder, source / GRAPH)
+        except QuaclrsError as error:  # an architecture that does not export is published all the same
+            warnings.warn(f"without {GRAPH}, so that it needs PyTorch: {error}", QuaclrsWarning, stacklevel=1)
 
 
 if __name__ == "__main__":

@@ -39,13 +39,15 @@ class Part:
 
     rank: int = 0
     processes: int = 1
+    local_rank: int = 0
     on_this_machine: int = 1
 
     @classmethod
     def of_environment(cls) -> Part:
         """Read what `accelerate launch` and `torchrun` say; one of one where nobody does."""
-        names = {"rank": "RANK", "processes": "WORLD_SIZE", "on_this_machine": "LOCAL_WORLD_SIZE"}
-        return cls(**{name: int(os.environ[key]) for name, key in names.items() if os.environ.get(key, "").isdigit()})
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+        found = (os.environ.get(name, "") for name in names)
+        return cls(*(int(v) if v.isdigit() else default for v, default in zip(found, (0, 1, 0, 1), strict=True)))
 
 
 @dataclass(frozen=True)

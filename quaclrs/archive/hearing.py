@@ -43,7 +43,8 @@ class HearingOptions:
         hop: seconds from one window to the next; the model's whole window where absent.
         refine: windows that are heard between two neighbours whose best labels differ.
         min_score, group_sirens, channel: as of `AudioClassifier.predict_timeline`.
-        batch_size: windows that go through the model at once; on a CPU more than a few are no faster.
+        batch_size: windows that go through the model at once; on a CPU one at a time is fastest, as what the networks
+            compute stays in its cache.
         embeddings: folder in which those of each file's windows are kept, or None.
     """
 
@@ -52,7 +53,7 @@ class HearingOptions:
     min_score: float = 0.0
     group_sirens: bool = False
     channel: Channel | None = None
-    batch_size: int = 4
+    batch_size: int = 1
     embeddings: Path | None = None
 
 

@@ -59,7 +59,7 @@ class Journal:
         if begun != plan:
             other = ", ".join(sorted(name for name in {*begun, *plan} if begun.get(name) != plan.get(name)))
             raise QuaclrsError(
-                f"{self.folder} was begun with another {other}; give the same, another --output, or remove the folder"
+                f"{self.folder} was begun with other settings ({other}); give the same, another --output, or remove it"
             )
 
     def refresh(self) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import os
 import re
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import soundfile
 
+from ..standard_error import turned_away
 from .carriers import SoundSource
 from .errors import AudioError
 from .headers import first_flac_sample, mend_header
@@ -251,22 +251,7 @@ class Source:
     def quiet(self, always: bool = False) -> Iterator[None]:
         """Keep libmpg123, which writes its notes into file descriptor 2, from writing over ours.
 
-        The descriptor is the whole process's: it is turned away for the time of one call, and only by the main thread,
-        so that no two threads can leave it turned away.
+        Our own lines pass by it (`write_line`).
         """
-        if not (always or self.is_mpeg) or threading.current_thread() is not threading.main_thread():
+        with turned_away() if always or self.is_mpeg else nullcontext():
             yield
-            return
-        try:
-            kept = os.dup(2)
-        except OSError:  # there is none, so nothing is written
-            yield
-            return
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

@@ -30,7 +30,7 @@ def add_annotate_command(commands: Any) -> None:
     add("--hop", type=float, metavar="S", help="seconds from one window to the next (default: the model's window)")
     add("--refine", type=int, default=1, metavar="N", help="windows between two that differ (default 1)")
     add_answer_options(parser, "a moment is")
-    add("--batch-size", type=int, default=4, metavar="N", help="windows at once (default 4)")
+    add("--batch-size", type=int, metavar="N", help="windows at once (default: 1 by ONNX Runtime, 16 by PyTorch)")
     add_channel_option(parser)
     add("--embeddings", type=Path, metavar="DIR", help="keep the embeddings of all windows there, an .npy a file")
     add("--quiet", action="store_true", help="show no progress")
@@ -46,21 +46,26 @@ def run_annotate(options: argparse.Namespace) -> int:
     from ..errors import QuaclrsError
     from ..inference.onnx import OnnxClassifier, usable_cores
 
-    if options.batch_size < 1:
+    if options.batch_size is not None and options.batch_size < 1:
         raise QuaclrsError(f"--batch-size is {options.batch_size}; it must be 1 or more")
+    if options.threads < 0:
+        raise QuaclrsError(f"--threads is {options.threads}; it must be 1 or more")
     format_of(options.output, options.format)
     part = Part.of_environment()
     threads = options.threads or max(1, usable_cores() // part.on_this_machine)
     options.threads = 1
+    if options.device == "cuda" and part.on_this_machine > 1:
+        options.device = f"cuda:{part.local_rank}"
     classifier = load_model(options)
     # PyTorch shares one batch among its threads; ONNX Runtime runs a batch a thread, which waits for nobody.
     workers = threads if isinstance(classifier, OnnxClassifier) else 1
-    if workers == 1 < threads:
+    if not isinstance(classifier, OnnxClassifier):
         import torch
 
         torch.set_num_threads(threads)
-    names = ("hop", "refine", "batch_size", "channel", "group_sirens")
+    names = ("hop", "refine", "channel", "group_sirens")
     asked = HearingOptions(
+        batch_size=options.batch_size or (1 if isinstance(classifier, OnnxClassifier) else 16),
         **{name: getattr(options, name) for name in names},
         min_score=min_score_of(options, classifier),
         embeddings=options.embeddings,

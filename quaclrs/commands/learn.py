@@ -78,7 +78,8 @@ def _lines_of(report: LearnReport, folder: Path) -> list[str]:
     from ..learning.card import summary_line
 
     width = max(len(printable(entry.label)) for entry in report.worth.classes)
-    lines = [f"{len(report.worth.classes)} classes from {report.clips} clips in {report.seconds:.1f} s"]
+    count = len(report.worth.classes)
+    lines = [f"{count} class{'es' * (count > 1)} from {report.clips} clips in {report.seconds:.1f} s"]
     for entry in report.worth.classes:
         known = f"{percent(entry.recall):>6} ({percent_range(entry.interval)})" if entry.recall is not None else ""
         told = "  ".join(part for part in (known, entry.judged) if part)

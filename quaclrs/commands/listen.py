@@ -62,9 +62,9 @@ def run_listen(options: argparse.Namespace) -> int:
     from ..errors import QuaclrsError
     from ..live.listening import Listener, ListeningOptions
 
-    for name, least in (("patience", 1), ("channels", 1)):
-        if getattr(options, name) < least:
-            raise QuaclrsError(f"--{name} is {getattr(options, name)}; it must be {least} or more")
+    for name in ("patience", "channels", "rate"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise QuaclrsError(f"--{name} is {value}; it must be 1 or more")
     with ExitStack() as stack:
         classifier = load_model(options)
         wanted = None if options.record_labels is None else [*options.record_labels.split(",")]

@@ -127,9 +127,9 @@ class AudioClassifier(ABC):
         refuse_non_finite(embeddings)
         return embeddings
 
-    @abstractmethod
     def _embeddings_of(self, waveforms: np.ndarray) -> np.ndarray:
-        """Embeddings as `embed_waveforms` gives them, not yet checked."""
+        """Embeddings as `embed_waveforms` gives them, not yet checked; a `QuaclrsError` where there are none."""
+        raise QuaclrsError("this classifier gives no embeddings; give a model's folder in place of an export")
 
     def predict(
         self,

@@ -19,7 +19,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from ..errors import QuaclrsError
-from ..models import Backbone
+from ..models import Backbone, LogMelSpectrogram
 from ..models.waveforms import Channel
 from .cells import BANDS, DELETED, STEPS, Cells
 from .classifier import refuse_non_finite
@@ -158,7 +158,8 @@ def worth_of_cells(classifier: TorchClassifier, waveform: torch.Tensor, place: i
             margin(classifier, cells.with_gains(waveform, -DELETED * deleted.to(waveform.device)), place).cpu()
         )
     # Of a cell near the floor little can be taken away, and of silence nothing.
-    level = classifier.log_mel_config.top_db * classifier.model.quaclrs.log_mel(waveform[None])[0].cpu()
+    front_end = LogMelSpectrogram(classifier.log_mel_config).to(waveform.device)
+    level = classifier.log_mel_config.top_db * front_end(waveform[None])[0].cpu()
     loss = torch.nn.functional.adaptive_avg_pool2d(level.clamp(max=DELETED)[None] / DELETED, (BANDS, STEPS)).flatten()
     deletions, lost = torch.cat(drawn) * loss, -torch.cat(margins)
     deletions, lost = deletions - deletions.mean(0), lost - lost.mean()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import html
+
 import yaml
 
 from ..evaluation.reports.tables import markdown_table, percent, percent_range
 from ..saved_model import SavedModel
 from .report import LearnReport
+
+#: What the card calls its own folder; who publishes it puts the repository's name here.
+FOLDER = "THIS_FOLDER"
 
 
 def learned_card(report: LearnReport, base: SavedModel) -> str:
@@ -29,7 +34,7 @@ def learned_card(report: LearnReport, base: SavedModel) -> str:
         "`quaclrs learn`.",
         "",
         "```bash",
-        "quaclrs predict clip.wav --model THIS_FOLDER",
+        f"quaclrs predict clip.wav --model {FOLDER}",
         "```",
         "",
         "## What it is worth",
@@ -40,7 +45,7 @@ def learned_card(report: LearnReport, base: SavedModel) -> str:
             ("class", "clips", "recordings", "recall", "95 % interval", ""),
             [
                 (
-                    entry.label.replace("|", "\\|"),
+                    html.escape(entry.label, quote=False).replace("|", "\\|"),
                     str(entry.clips),
                     str(entry.recordings),
                     percent(entry.recall),

@@ -59,6 +59,8 @@ class FittedHead:
         strength, temperature: that were chosen.
         held_out: (clips, classes) probabilities of each clip by a head that heard nothing of its recording; NaN of
             clips whose class has a single recording, which nothing could be held out of.
+        unlabelled: whether windows without labels were heard.
+        offsets: (classes,) of the bias, or 0: that were added once the head was fitted.
     """
 
     head: LinearHead
@@ -66,6 +68,7 @@ class FittedHead:
     temperature: float
     held_out: np.ndarray
     unlabelled: bool = False
+    offsets: np.ndarray | float = 0.0
 
 
 def head_of(saved: SavedModel) -> LinearHead:
@@ -172,13 +175,13 @@ class HeadFitter:
         return FittedHead(LinearHead(*scaled, parts=self.parts), strength, temperature, held_out, use)
 
     def curve(
-        self, rows: Rows, classes: int, strength: float, shares: Sequence[float], base: LinearHead | None = None
+        self, rows: Rows, classes: int, fitted: FittedHead, shares: Sequence[float], base: LinearHead | None = None
     ) -> list[tuple[int, float]]:
         """Recordings that were heard and the accuracy on held-out clips, by heads that heard these shares of them.
 
         Args:
             rows, classes, base: as of `fit`.
-            strength: of the heads.
+            fitted: whose strength, temperature and readiness to answer a class the heads have.
             shares: ascending; of those that come to the same number of recordings one is measured.
         """
         fit = self._fit(rows, classes, base, np.zeros((0, rows.vectors.shape[1]), np.float32))
@@ -192,11 +195,12 @@ class HeadFitter:
                 generator = np.random.default_rng((self.options.seed, int(fold)))
                 held = folds[rows.clips] == fold
                 heard = _share_of_recordings(rows, ~held, share, generator)
-                ((_, weight, bias),) = fit.path(heard, (strength,))
+                ((_, weight, bias),) = fit.path(heard, (fitted.strength,))
                 logits[held] = fit.logits(held, weight, bias)
                 own = np.unique(rows.clips[heard])
                 counts.append(len(set(rows.recordings[own[rows.tested[own]]])))
-            found = clip_probabilities(np.nan_to_num(logits), rows)[judged].argmax(axis=1)
+            scores = clip_probabilities(np.nan_to_num(logits) / fitted.temperature, rows)[judged]
+            found = (scores * np.exp(fitted.offsets)).argmax(axis=1)
             points[round(float(np.mean(counts)))] = float((found == rows.labels[judged]).mean())
         return sorted(points.items())
 

@@ -128,7 +128,7 @@ def _of_table(path: Path, folder: Path) -> list[LabelledSound] | None:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        if path.suffix.lower() == ".txt":
+        if path.suffix.lower() == ".txt" or path.suffix.lower() not in TABLES:
             return None
         raise QuaclrsError(f"{path} cannot be read as a table in UTF-8; save it as one") from error
     header = text.partition("\n")[0]

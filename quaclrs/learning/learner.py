@@ -144,14 +144,14 @@ class Learner:
         truth, scores = self.rows.labels[known], fitted.held_out[known]
         if not (scores[:, : self.other].argmax(axis=1) == truth).any():
             return fitted
-        offset = offset_of_other(truth, scores, _KEPT)
-        bias, shifted = fitted.head.bias.copy(), fitted.held_out.copy()
-        bias[self.other] += offset
-        shifted[:, self.other] *= np.exp(offset)
+        offsets = np.zeros(len(self.labels), np.float32)
+        offsets[self.other] = offset_of_other(truth, scores, _KEPT)
+        shifted = fitted.held_out * np.exp(offsets)
         return dataclasses.replace(
             fitted,
-            head=dataclasses.replace(fitted.head, bias=bias),
+            head=dataclasses.replace(fitted.head, bias=fitted.head.bias + offsets),
             held_out=shifted / shifted.sum(axis=1, keepdims=True),
+            offsets=offsets,
         )
 
     def report(self, fitted: FittedHead, begun: float) -> LearnReport:
@@ -199,7 +199,7 @@ class Learner:
     def _curve(self, fitted: FittedHead, worth: Worth) -> Curve:
         if worth.accuracy is None:
             return Curve([], None)
-        return extrapolate(self.fitter.curve(self.rows, len(self.labels), fitted.strength, _SHARES, self.prior))
+        return extrapolate(self.fitter.curve(self.rows, len(self.labels), fitted, _SHARES, self.prior))
 
 
 def _prior(base: SavedModel, labels: Sequence[str]) -> LinearHead:

@@ -19,6 +19,7 @@ from ..audio import AudioError, find_audio_files
 from ..errors import QuaclrsError, QuaclrsWarning
 from ..inference.loading import load_classifier
 from ..labels import OTHER
+from ..locks import only_writer
 from ..models.configuration_checks import labels_in_order
 from ..saved_model import SavedModel, open_saved_model
 from .background import Background, packaged_background, plain
@@ -30,7 +31,7 @@ from .labelled import read_labelled
 from .learner import MOST_WINDOWS, Learner
 from .page import report_page
 from .report import LearnReport
-from .saving import SUMMARY, refuse_other_folder, save_learned
+from .saving import REPORT, SUMMARY, refuse_other_folder, save_learned
 from .unlabelled import SpreadOptions
 
 if TYPE_CHECKING:
@@ -92,12 +93,19 @@ def learn(
         more: options by their names, in place of `options`.
 
     Raises:
-        QuaclrsError: no labelled sounds, a single class and no background, or a file or folder that cannot be used.
+        QuaclrsError: no labelled sounds, a single class and no background, a file or folder that cannot be used, or
+            another process that writes `output`.
     """
-    begun = time.perf_counter()
     options = options or LearnOptions(**more)
-    if output is not None:
-        refuse_other_folder(Path(output))
+    if output is None:
+        return _learn(sources, None, options, progress)
+    refuse_other_folder(Path(output))
+    with only_writer(Path(output), "--output"):
+        return _learn(sources, Path(output), options, progress)
+
+
+def _learn(sources: Sources, output: Path | None, options: LearnOptions, progress: bool | None) -> Learned:
+    begun = time.perf_counter()
     given = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
     sounds = [sound for source in given for sound in read_labelled(source)]
     base = open_saved_model(options.model)
@@ -117,12 +125,12 @@ def learn(
         fitted = learner.learn()
         report = learner.report(fitted, begun)
     with tempfile.TemporaryDirectory() as nowhere:
-        folder = Path(output) if output is not None else Path(nowhere) / "model"
+        folder = output or Path(nowhere) / "model"
         summary = json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n"
-        files = {SUMMARY: summary.encode(), "report.html": report_page(report).encode()}
+        files = {SUMMARY: summary.encode(), REPORT: report_page(report).encode()}
         save_learned(folder, base, fitted.head, labels, learned_card(report, base), files)
         learned = load_classifier(folder)
-    return Learned(learned, report, None if output is None else folder)
+    return Learned(learned, report, output)
 
 
 def _labels_of(clips: Clips, base: SavedModel | None) -> list[str]:

@@ -21,7 +21,7 @@ from ..text_files import read_mapping
 #: Entries of the base's configuration that say what its classes are, or what it heard.
 _OF_THE_BASE = ("id2label", "label2id", "num_labels", "false_alarms", "training_data", "normalized_parts")
 
-LICENCE, CARD = "LICENSE", "README.md"
+LICENCE, CARD, REPORT = "LICENSE", "README.md", "report.html"
 
 
 def save_learned(

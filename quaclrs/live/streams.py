@@ -18,6 +18,10 @@ SAMPLE_FORMATS = {"u8": 1, "s16": 2, "s24": 3, "s32": 4, "f32": 4, "f64": 8}
 #: Format tags of WAV: PCM, floating point, and the one that says it in a longer header.
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 
+#: First bytes of sounds that are neither WAV nor raw samples; as samples they would be noise.
+_COMPRESSED = {b"OggS": "Ogg", b"fLaC": "FLAC", b"ID3\2": "MP3", b"ID3\3": "MP3", b"ID3\4": "MP3", b"caff": "CAF"}
+_COMPRESSED |= {b"FORM": "AIFF", b"RF64": "RF64", b"\x1a\x45\xdf\xa3": "WebM or Matroska"}
+
 #: Bytes of a chunk before the samples, at most, and chunks.
 _LONGEST_CHUNK, _MOST_CHUNKS = 1 << 20, 64
 
@@ -43,12 +47,17 @@ class PcmStream:
         channel: which is heard: 1 for the first, `left`, `right`; their mean where absent.
 
     Raises:
-        QuaclrsError: a WAV whose header is damaged or whose samples are compressed, or a channel that it lacks.
+        QuaclrsError: an empty stream, a WAV whose header is damaged or whose samples are compressed, another kind of
+            sound file, or a channel that it lacks.
     """
 
     def __init__(self, stream: BinaryIO, raw: StreamFormat | None = None, channel: Channel | None = None) -> None:
         self._stream = stream
         head = _read(stream, 4)
+        if not head:
+            raise QuaclrsError("standard input is empty; send WAV or raw PCM")
+        if kind := _COMPRESSED.get(head):
+            raise QuaclrsError(f"standard input is {kind}; send WAV or raw PCM (ffmpeg -i FILE -f wav -)")
         if head == b"RIFF":
             self.format, self._begun = _wav_format(stream), b""
         else:

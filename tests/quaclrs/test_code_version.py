@@ -14,7 +14,16 @@ from quaclrs.code_version import DECODING, EMBEDDING, code_version, files_of
 PACKAGE = Path(quaclrs.__file__).parent
 
 #: What these modules import that changes no figure.
-_WITHOUT_EFFECT = {"quaclrs", "quaclrs.auto", "quaclrs.code_version", "quaclrs.data", "quaclrs.errors", "quaclrs.files"}
+_WITHOUT_EFFECT = {
+    "quaclrs",
+    "quaclrs.auto",
+    "quaclrs.code_version",
+    "quaclrs.data",
+    "quaclrs.errors",
+    "quaclrs.files",
+    "quaclrs.extras",
+    "quaclrs.standard_error",
+}
 
 
 @pytest.mark.parametrize(

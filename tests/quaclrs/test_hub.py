@@ -221,7 +221,7 @@ def test_hidden_files_byte_code_and_leftovers_are_not_pushed(tmp_path):
     ["name", "", "a/b/c", "datasets/ns/name", "ns/na me", "ns/-name", "ns/a--b", "ns/name.git", "/name", "ns/"],
 )
 def test_what_can_be_no_repository_is_refused_before_anything_is_sent(repo_id):
-    with pytest.raises(QuaclrsError, match=r"namespace/name|no valid name") as refusal:
+    with pytest.raises(QuaclrsError, match=r"namespace/name|not a valid name") as refusal:
         check_repo_id(repo_id, "model")
     assert repr(repo_id) in str(refusal.value)
 

@@ -55,7 +55,7 @@ def page(space: str) -> Iterator[Any]:
 
 def test_without_clips_it_says_what_is_missing(page):
     page.click("#learn")
-    page.wait_for_selector("text=there are no sounds yet", timeout=60_000)
+    page.wait_for_selector("text=no sounds yet", timeout=60_000)
 
 
 def test_sounds_are_learned_tried_and_taken_home(page, clips, tmp_path):

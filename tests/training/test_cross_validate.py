@@ -110,7 +110,7 @@ def test_the_first_line_names_protocol_and_missing_folds(finished):
     text = (folder / "summary.md").read_text()
     scope = (
         "Protocol strict, folds 2, 3 of 10 only: folds 1, 4, 5, 6, 7, 8, 9, 10 were not tested, "
-        "so this is no 10-fold figure"
+        "so this is not a 10-fold figure"
     )
     assert text.splitlines()[0] == f"# {scope}"
     assert summary["headline"].startswith(scope)

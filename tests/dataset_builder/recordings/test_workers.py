@@ -62,7 +62,12 @@ def eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
 def test_workers_end_with_the_builder_in_the_middle_of_their_work(tmp_path, number, to_group, status, says):
     command = [sys.executable, "-c", BUSY, str(tmp_path / "out")]
     builder = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     assert builder.stdout.readline() == "busy\n"
     children = children_of(builder.pid)

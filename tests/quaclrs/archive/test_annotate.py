@@ -124,18 +124,22 @@ def test_two_processes_share_the_files_and_write_the_table_of_one(archive, whole
 
 
 def test_a_file_that_a_dead_process_worked_on_is_taken_over(archive, whole, tmp_path):
-    output = tmp_path / "labels.csv"
-    first = subprocess.Popen(command(archive, output), cwd=archive, stderr=subprocess.DEVNULL)
-    while lines_in(tmp_path / "labels.csv.journal") < 2:
-        time.sleep(0.002)
-    first.send_signal(signal.SIGSTOP)  # it holds its claims, and does nothing
-    second = subprocess.Popen(command(archive, output), cwd=archive, stderr=subprocess.DEVNULL)
-    time.sleep(3)
-    assert second.poll() is None
-    first.send_signal(signal.SIGKILL)
-    assert second.wait(timeout=300) == 2
-    first.wait()
-    assert output.read_bytes() == whole.read_bytes()
+    for attempt in range(5):
+        output = tmp_path / f"{attempt}.csv"
+        first = subprocess.Popen(command(archive, output), cwd=archive, stderr=subprocess.DEVNULL)
+        while lines_in(tmp_path / f"{attempt}.csv.journal") < 2:
+            time.sleep(0.002)
+        first.send_signal(signal.SIGSTOP)  # it holds its claims, and does nothing
+        second = subprocess.Popen(command(archive, output), cwd=archive, stderr=subprocess.DEVNULL)
+        time.sleep(3)
+        waits = second.poll() is None
+        first.send_signal(signal.SIGKILL)
+        assert second.wait(timeout=300) == 2
+        first.wait()
+        assert output.read_bytes() == whole.read_bytes()
+        if waits:  # else the first was stopped between two files
+            return
+    pytest.fail("the second process never waited for the first")
 
 
 def test_new_files_are_added_and_other_options_refused(archive, tmp_path, monkeypatch, expect_one_error_line, capsys):
@@ -150,7 +154,7 @@ def test_new_files_are_added_and_other_options_refused(archive, tmp_path, monkey
     assert lines_in(Path("out/labels.jsonl.journal")) == 2
     capsys.readouterr()
     assert main(["annotate", ".", "--output", "out/labels.jsonl", "--min-score", "0.5"]) == 2
-    expect_one_error_line("labels.jsonl.journal was begun with another min_score; give the same, another --output")
+    expect_one_error_line("labels.jsonl.journal was begun with other settings (min_score); give the same, ")
 
 
 def test_parquet_holds_the_rows_of_csv_and_selection_tables_those_of_a_file(archive, whole, tmp_path):

@@ -115,6 +115,11 @@ def test_the_page_is_whole_needs_no_other_file_and_plays_what_the_table_names(ta
     assert len(sound) / rate == pytest.approx(6.0, abs=0.2)
 
 
+def test_a_folder_in_place_of_the_page_is_named_in_one_line(table, tmp_path, expect_one_error_line):
+    assert main(["summary", str(table), "--output", str(tmp_path)]) == 2
+    expect_one_error_line("is a folder; give the name of a page in it")
+
+
 def test_an_archive_without_times_has_no_week(table, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = re.sub(r"2023-04-1[^\n\r]*", "", table.read_text())

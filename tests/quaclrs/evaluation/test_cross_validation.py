@@ -161,8 +161,12 @@ def test_one_fold_and_one_seed_have_no_deviation() -> None:
     ("complete", "folds", "scope"),
     [
         (range(1, 4), 3, "Protocol strict, all 3 folds"),
-        (range(1, 11), 10, "folds 1, 2, 3 of 10 only: folds 4, 5, 6, 7, 8, 9, 10 were not tested, so this is no 10-f"),
-        ((1, 2, 3), 10, "folds 1, 2, 3 of 10 only: the other folds lack clips, so this is no 10-fold figure"),
+        (
+            range(1, 11),
+            10,
+            "folds 1, 2, 3 of 10 only: folds 4, 5, 6, 7, 8, 9, 10 were not tested, so this is not a 10-f",
+        ),
+        ((1, 2, 3), 10, "folds 1, 2, 3 of 10 only: the other folds lack clips, so this is not a 10-fold figure"),
         ((1, 2, 3, 7), 10, "folds 1, 2, 3 of 10 only: fold 7 was not tested and the other folds lack clips, so this"),
     ],
 )

@@ -44,7 +44,7 @@ def test_a_fold_is_the_split_that_training_sees_in_its_order(split: str | None, 
     assert clips.left_out == {}
     assert len(clips) == len(rows)
     assert clips.description == f"{split or 'test'} split of fold 2, strict protocol"
-    assert any("no test" in warning for warning in clips.warnings) == (split == "validation")
+    assert any("not a test" in warning for warning in clips.warnings) == (split == "validation")
     assert any("synthetic" in warning for warning in clips.warnings)
 
 

@@ -143,8 +143,12 @@ def test_unlabelled_windows_are_not_heard_where_ten_recordings_of_a_class_have_l
 
 def test_a_learning_curve_counts_recordings_and_rises():
     rows = rows_of(240, classes=3, spread=5.0)
-    points = fitter().curve(rows, 3, 0.03, (0.1, 0.5, 1.0))
+    fitted = fitter().fit(rows, 3)
+    points = fitter().curve(rows, 3, fitted, (0.1, 0.5, 1.0))
     counts = [count for count, _ in points]
     assert counts == sorted(counts)
     assert counts[-1] == pytest.approx(0.8 * 120, abs=3)
     assert points[-1][1] > points[0][1]
+    known = ~np.isnan(fitted.held_out).any(axis=1)
+    right = fitted.held_out[known].argmax(axis=1) == rows.labels[known]
+    assert points[-1][1] == pytest.approx(right.mean())

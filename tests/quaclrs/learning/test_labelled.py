@@ -96,6 +96,13 @@ def test_sounds_outside_of_the_folders_are_passed_over_and_named(recording):
     assert any("empty holds no sounds" in line for line in lines)
 
 
+@pytest.mark.parametrize("level", [0.0, 0.1])
+def test_a_sound_in_place_of_a_table_is_one_line(tmp_path, level):
+    soundfile.write(tmp_path / "a.wav", level * np.random.default_rng(0).standard_normal(8000), 8000)
+    with pytest.raises(QuaclrsError, match=r"a\.wav is not a table of labels; give CSV"):
+        read_labelled(tmp_path / "a.wav")
+
+
 def test_no_folder_and_a_folder_without_sounds(tmp_path, recording):
     with pytest.raises(QuaclrsError, match="does not exist"):
         read_labelled(tmp_path / "nowhere")

@@ -22,6 +22,7 @@ from quaclrs.errors import QuaclrsError, QuaclrsWarning
 from quaclrs.learning import learn
 from quaclrs.learning.background import packaged_background
 from quaclrs.learning.embeddings import digest_of_encoder
+from quaclrs.locks import only_writer
 from quaclrs.saved_model import open_saved_model
 
 
@@ -240,6 +241,25 @@ def test_labels_of_any_alphabet_reach_card_report_and_predictions(tmp_path, cach
     learned = learn(tmp_path / "in", tmp_path / "out", cache=cache)
     assert labels_of(learned.classifier, seed=1) == ["トラム & <b>", "Straßen|Rauschen", "a b"]
     assert "トラム &amp; &lt;b&gt;" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    table = [
+        line for line in (tmp_path / "out" / "README.md").read_text(encoding="utf-8").splitlines() if line[:1] == "|"
+    ]
+    assert any("トラム &amp; &lt;b&gt;" in line for line in table) and not any("<b>" in line for line in table)
+
+
+def test_the_learning_curve_ends_at_the_accuracy_that_is_told_and_more_labels_make_it_no_worse(learned):
+    report = learned.report
+    assert report.curve.points[-1][1] == pytest.approx(report.worth.accuracy)
+    assert report.curve.twice >= report.worth.accuracy
+
+
+def test_a_model_that_another_process_is_learning_is_left_to_it(tmp_path, sounds, cache):
+    with (
+        only_writer(tmp_path / "model", "--output"),
+        pytest.raises(QuaclrsError, match=r"model is being written by another process; .*another --output"),
+    ):
+        learn(sounds, tmp_path / "model", cache=cache)
+    learn(sounds, tmp_path / "model", cache=cache)
 
 
 @pytest.mark.parametrize("what", ["file", "folder of something else"])

@@ -61,6 +61,7 @@ def test_lines_come_while_the_stream_goes_on_and_a_signal_ends_it_with_whole_cli
         (["--record", "clips", "--record-labels", "cow"], "the model knows no cow"),
         (["--window", "9"], "window at most the model's 4 s"),
         (["--mqtt", "http://x"], "--mqtt takes mqtt://"),
+        (["--rate", "0"], "--rate is 0; it must be 1 or more"),
     ],
 )
 def test_an_option_that_makes_no_sense_ends_in_one_line(options, words, tmp_path):

@@ -75,6 +75,9 @@ def test_24_bits_keep_their_sign():
         (b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<IHHIIHH", 16, 85, 1, RATE, RATE, 1, 16), "of a kind that is not read"),
         (b"RIFF\0\0\0\0WAVEdata\0\0\0\0", "damaged header"),
         (b"RIFF", "holds no WAV"),
+        (b"", "standard input is empty"),
+        (b"OggS\0\2" + bytes(100), "standard input is Ogg; send WAV or raw PCM"),
+        (b"ID3\4\0\0" + bytes(100), "standard input is MP3; send WAV or raw PCM"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_one_line(content, words):

@@ -225,12 +225,12 @@ def test_a_file_that_is_no_fitting_tensor_file_is_refused_in_one_line_and_change
         "another.safetensors": "do not fit",
         "nan.safetensors": f"damaged: {first} holds NaN",
         "negative.safetensors": f"damaged: {variance} holds negative variances",
-        "plain.pth": "is no .safetensors and can hold code",
+        "plain.pth": "is not .safetensors and can hold code",
         "text.safetensors": "no plain tensors",
-        "empty.pth": "is no .safetensors",
+        "empty.pth": "is not .safetensors",
         "folder.pth": "does not exist",
         "absent.pth": "does not exist",
-        "code.pth": "is no .safetensors",
+        "code.pth": "is not .safetensors",
     }
 
     for name, reason in words.items():
