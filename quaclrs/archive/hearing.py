@@ -7,32 +7,25 @@ it, as in `quaclrs timeline`.
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ..errors import QuaclrsError
-from ..inference.classifier import AudioClassifier, batches
+from ..inference.batches import batches, in_order
+from ..inference.classifier import AudioClassifier
 from ..inference.head import LinearHead
 from ..inference.timeline import Moment, label_moments
-from ..inference.windows import Window, read_windows
+from ..inference.windows import Window, level_of, read_windows
 from ..models.waveforms import Channel
 from .embeddings import EmbeddingWriter, embeddings_at
 from .rows import LevelSegment, inside
-
-#: Level of digital silence: below what 24 bits can hold.
-_FLOOR = -150.0
-
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -163,25 +156,6 @@ class Ear:
         return [Window(s, both[f : f + length], rate) for s, f in zip(starts, firsts, strict=True)]
 
 
-def in_order(
-    executor: Executor, call: Callable[[Item], Answer], items: Iterable[Item], ahead: int
-) -> Iterator[tuple[Item, Answer]]:
-    """Items with what `call` gives for each, in their order; up to `ahead` of them are taken before their turn."""
-    waiting: deque[tuple[Item, Future[Answer]]] = deque()
-    try:
-        for item in items:
-            waiting.append((item, executor.submit(call, item)))
-            if len(waiting) > ahead:
-                done, answer = waiting.popleft()
-                yield done, answer.result()
-        while waiting:
-            done, answer = waiting.popleft()
-            yield done, answer.result()
-    finally:
-        for _, answer in waiting:
-            answer.cancel()
-
-
 def _counted(run: Iterable[Moment], heard: Callable[[float], object]) -> Iterator[Moment]:
     for moment in run:
         heard(moment.end - moment.start)
@@ -195,5 +169,5 @@ def _joined(run: Iterator[Moment]) -> LevelSegment:
     for last in run:
         power, samples = power + last.power, samples + last.samples
         scores, moments = scores + last.score, moments + 1
-    level = 10 * math.log10(power / samples) if power else _FLOOR
-    return LevelSegment(first.start, last.end, first.label, scores / moments, max(level, _FLOOR))
+    level = level_of(power / samples if power else 0.0)
+    return LevelSegment(first.start, last.end, first.label, scores / moments, level)

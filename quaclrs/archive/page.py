@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from ..audio import AudioError, open_sound
+from ..audio import AudioError, read_part
 from .charts import DAYS, Bar, bar_chart, day_chart, heat_map, range_chart, strip_chart
 from .summary import NO_CLASS, ClassSummary, Summary
 
@@ -210,23 +210,17 @@ def example_of(row: dict[str, Any], sounds: Path) -> bytes | None:
     length = min(_LONGEST, row["end"] - row["start"] + 2 * _MARGIN)
     begin = max(0.0, (row["start"] + row["end"] - length) / 2)
     try:
-        with open_sound(file) as sound:
-            rate = sound.sampling_rate
-            if not sound.seek(round(begin * rate)):
-                sound.skip(round(begin * rate))
-            blocks = [block.mean(axis=1) for block in sound.blocks(rate, round(length * rate), warn=False)]
+        part = read_part(file, begin, begin + length)
     except AudioError:
         return None
-    return encode_mp3(np.concatenate(blocks), rate) if blocks else None
+    return encode_mp3(part.waveform[0], part.sampling_rate) if part.duration else None
 
 
 def encode_mp3(waveform: np.ndarray, rate: int) -> bytes:
     """A waveform (samples,) as MP3, which every browser plays, at a rate that it knows; quiet ones made louder."""
     peak = float(np.abs(waveform).max(initial=0))
     loud = waveform * np.float32(min(0.7 / peak, 100.0) if 0 < peak < 0.7 else 1.0)
-    known = 32_000
     file = io.BytesIO()
-    soundfile.write(
-        file, np.clip(soxr.resample(loud, rate, known), -1, 1), known, format="MP3", subtype="MPEG_LAYER_III"
-    )
+    resampled = np.clip(soxr.resample(loud, rate, _MP3_RATE), -1, 1)
+    soundfile.write(file, resampled, _MP3_RATE, format="MP3", subtype="MPEG_LAYER_III")
     return file.getvalue()

@@ -5,7 +5,7 @@ from .encoding import decode_pcm, encode_flac, encode_pcm, flac_digest
 from .errors import AudioError, AudioWarning
 from .finding import find_audio_files, has_audio_files, walk_files
 from .mixing import Mixer
-from .recording import BLOCK, MOST_SAMPLES, Recording, load_audio, read_mono, read_recording
+from .recording import BLOCK, MOST_SAMPLES, Recording, load_audio, read_mono, read_part, read_recording
 from .stream import SoundStream, open_sound
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "name_of",
     "open_sound",
     "read_mono",
+    "read_part",
     "read_recording",
     "unpack_sound",
     "walk_files",

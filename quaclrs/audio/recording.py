@@ -116,11 +116,27 @@ def read_mono(
         AudioError: as of `read_recording`, or the sound lacks the channel.
     """
 
-    def mixer_of(sound: SoundStream) -> _Mix:
-        mix = Mixer(sound.sampling_rate, channel, sound.name)
-        return lambda block: mix(block.T)[:, None]
+    return _read(file, name, longest, lambda sound: _mixer_of(sound, channel))
 
-    return _read(file, name, longest, mixer_of)
+
+def read_part(file: SoundSource, start: float, end: float, name: str | None = None) -> Recording:
+    """Decode the seconds from `start` to `end` alone, mono, of a file of any length; fewer where it ends before.
+
+    Args:
+        file, name: as of `read_recording`.
+        start, end: seconds from the beginning.
+
+    Raises:
+        AudioError: the file cannot be decoded, or the part is longer than what is held whole.
+    """
+    with open_sound(file, name) as sound:
+        first, last = (round(second * sound.sampling_rate) for second in (start, end))
+        if not sound.seek(first):
+            sound.rewind()
+            sound.skip(first)
+        samples = _keep(sound, last - first, _mixer_of(sound, None))
+        assert samples is not None  # no `most` was given
+        return Recording(samples.T, sound.sampling_rate, sound.name)
 
 
 def load_audio(
@@ -139,6 +155,11 @@ def load_audio(
 
 #: Makes (frames, channels) of (frames, channels).
 _Mix = Callable[[np.ndarray], np.ndarray]
+
+
+def _mixer_of(sound: SoundStream, channel: Channel | None) -> _Mix:
+    mix = Mixer(sound.sampling_rate, channel, sound.name)
+    return lambda block: mix(block.T)[:, None]
 
 
 def _read(file: SoundSource, name: str | None, longest: float, mixer_of: Callable[[SoundStream], _Mix]) -> Recording:

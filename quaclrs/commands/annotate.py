@@ -41,7 +41,6 @@ def run_annotate(options: argparse.Namespace) -> int:
     """Write the tables; name what cannot be heard on stderr and return 2 if there is any, of several processes 0."""
     from ..archive.annotate import Part, annotate
     from ..archive.hearing import HearingOptions
-    from ..archive.notes import without_library_notes
     from ..archive.tables import format_of
     from ..errors import QuaclrsError
     from ..inference.onnx import OnnxClassifier, usable_cores
@@ -70,18 +69,17 @@ def run_annotate(options: argparse.Namespace) -> int:
         min_score=min_score_of(options, classifier),
         embeddings=options.embeddings,
     )
-    with without_library_notes():
-        outcome = annotate(
-            classifier,
-            options.sounds,
-            options.output,
-            asked,
-            model=_digest_of(options.model),
-            style=options.format,
-            workers=workers,
-            progress=not options.quiet,
-            part=part,
-        )
+    outcome = annotate(
+        classifier,
+        options.sounds,
+        options.output,
+        asked,
+        model=_digest_of(options.model),
+        style=options.format,
+        workers=workers,
+        progress=not options.quiet,
+        part=part,
+    )
     if part.rank:
         return 0
     for error in outcome.broken.values():

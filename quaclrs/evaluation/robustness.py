@@ -18,7 +18,8 @@ import torch
 
 from ..augment.draws import Draws, clip_key
 from ..augment.noise import BackgroundNoise, GaussianNoise
-from ..inference.classifier import AudioClassifier, batches
+from ..inference.batches import batches
+from ..inference.classifier import AudioClassifier
 from ..inference.windows import Window
 from .metrics import classification_metrics
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +16,7 @@ import numpy as np
 from ..audio import AudioError, find_audio_files, is_one_sound
 from ..errors import QuaclrsError
 from ..models.waveforms import Channel
+from .batches import batches
 from .hearing import Heard, Prediction, Tally, refuse_ranking
 from .timeline import Segment, label_windows
 from .windows import MARGIN, Crop, Window, file_or_recording, middle_of, read_windows, windows_of
@@ -321,39 +319,3 @@ def several_sounds(sound: Any) -> list[Any] | None:
             return [str(file) for file in files]
         raise QuaclrsError(f"{sound} holds no sound files; give a folder with WAV, FLAC, Ogg or MP3 files")
     return list(sound) if isinstance(sound, (list, tuple)) and not is_one_sound(sound) else None
-
-
-def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of `size` items, the last of what is left, each taken by a thread while the one before is worked on.
-
-    Raises:
-        QuaclrsError: the size is below 1.
-        Exception: what taking an item raises, in the place of its batch.
-    """
-    if size < 1:
-        raise QuaclrsError(f"batch size is {size}; it must be 1 or more")
-    waiting = iter(items)
-    batch = list(islice(waiting, size))
-    if len(batch) < size:
-        yield from [batch] if batch else []
-        return
-    asked: SimpleQueue[bool] = SimpleQueue()
-    taken: SimpleQueue[tuple[list[Any], BaseException | None]] = SimpleQueue()
-
-    def take() -> None:
-        while asked.get():
-            try:
-                taken.put((list(islice(waiting, size)), None))
-            except BaseException as error:
-                taken.put(([], error))
-
-    Thread(target=take, daemon=True).start()  # of which no end waits: its sound may be a pipe into which nobody writes
-    try:
-        while batch:
-            asked.put(True)
-            yield batch
-            batch, error = taken.get()
-            if error is not None:
-                raise error
-    finally:
-        asked.put(False)

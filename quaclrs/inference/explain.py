@@ -19,7 +19,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from ..errors import QuaclrsError
-from ..models import Backbone, LogMelSpectrogram
+from ..models import Backbone
 from ..models.waveforms import Channel
 from .cells import BANDS, DELETED, STEPS, Cells
 from .classifier import refuse_non_finite
@@ -114,7 +114,7 @@ def explain(
     if not log_mel.any():
         raise QuaclrsError("the sound is silent: there is nothing in it to explain")
     if method == "deletion":
-        worth = worth_of_cells(classifier, waveform[0], place).clamp(min=0)
+        worth = worth_of_cells(classifier, waveform[0], log_mel[0], place).clamp(min=0)
         heat = Cells(classifier.log_mel_config).grown(worth, classifier.log_mel_config).numpy()
     else:
         if network.config.more_encoders:
@@ -133,7 +133,9 @@ def explain(
 
 
 @torch.no_grad()
-def worth_of_cells(classifier: TorchClassifier, waveform: torch.Tensor, place: int, seed: int = 0) -> torch.Tensor:
+def worth_of_cells(
+    classifier: TorchClassifier, waveform: torch.Tensor, log_mel: torch.Tensor, place: int, seed: int = 0
+) -> torch.Tensor:
     """Regress the loss of a class's margin over the others on random deletions of cells.
 
     A fifth of the blocks of 2 x 2 cells are deleted at random, again and again, and the margin is regressed on what was
@@ -142,6 +144,7 @@ def worth_of_cells(classifier: TorchClassifier, waveform: torch.Tensor, place: i
     Args:
         classifier: whose answer.
         waveform: (samples,) on the classifier's device.
+        log_mel: (n_mels, frames) of it, in [0, 1].
         place: of the class.
         seed: of the draws.
 
@@ -158,8 +161,7 @@ def worth_of_cells(classifier: TorchClassifier, waveform: torch.Tensor, place: i
             margin(classifier, cells.with_gains(waveform, -DELETED * deleted.to(waveform.device)), place).cpu()
         )
     # Of a cell near the floor little can be taken away, and of silence nothing.
-    front_end = LogMelSpectrogram(classifier.log_mel_config).to(waveform.device)
-    level = classifier.log_mel_config.top_db * front_end(waveform[None])[0].cpu()
+    level = classifier.log_mel_config.top_db * log_mel.cpu()
     loss = torch.nn.functional.adaptive_avg_pool2d(level.clamp(max=DELETED)[None] / DELETED, (BANDS, STEPS)).flatten()
     deletions, lost = torch.cat(drawn) * loss, -torch.cat(margins)
     deletions, lost = deletions - deletions.mean(0), lost - lost.mean()

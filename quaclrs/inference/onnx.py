@@ -18,7 +18,7 @@ from ..saved_model import GRAPH, WEIGHTS, SavedModel, find_model_folder, open_sa
 from ..text_files import read_mapping
 from .classifier import AudioClassifier
 from .encoder_graph import BASE, EMBEDDINGS, ENCODER, HEAD, encoder_of, with_weights
-from .head import LinearHead
+from .head import LinearHead, head_of
 
 #: Files of an export: waveforms to probabilities, the same in 8 bits, log-mels to logits, and what graphs do not say.
 WAVEFORM, INT8, CLASSIFIER, CONFIG = "model.onnx", "model_int8.onnx", "classifier.onnx", "config.json"
@@ -48,7 +48,7 @@ def load_onnx_classifier(
 
 
 def _is_model(folder: Path) -> bool:
-    """Whether a folder is that of a model, whose weights lie beside the graph if they are not lost, or of an export."""
+    """True for the folder of a model, whose weights lie beside the graph if they are not lost; False for an export."""
     if (folder / WEIGHTS).is_file():
         return True
     return (folder / CONFIG).is_file() and "model_type" in read_mapping(folder / CONFIG)
@@ -62,7 +62,7 @@ def load_model(saved: SavedModel, threads: int = 0, graph: Path | None = None) -
     if not graph.is_file():
         raise QuaclrsError(f"{saved.name} has no {GRAPH}; {write}, or run it with --backend torch")
     weights = {name.removeprefix(BASE): array for name, array in saved.arrays().items()}
-    head = _head_of(saved, weights)
+    head = head_of(saved, weights)
     try:
         session = _open_session(graph, {n: w for n, w in weights.items() if not n.startswith(HEAD)})
         _refuse_other_graph(session, saved.log_mel.n_samples, head.weight.shape[1], encoder=True)
@@ -74,17 +74,6 @@ def load_model(saved: SavedModel, threads: int = 0, graph: Path | None = None) -
     except Exception as error:  # a graph of somebody else's fails in its own way
         raise QuaclrsError(f"{graph} cannot be loaded ({first_line_of(error)}); {write}") from error
     return OnnxClassifier(session, saved.labels, saved.log_mel, saved.options.get("false_alarms"), head, threads)
-
-
-def _head_of(saved: SavedModel, weights: Mapping[str, np.ndarray]) -> LinearHead:
-    weight, bias = (weights.get(f"{HEAD}{name}", np.zeros(0)) for name in ("weight", "bias"))
-    classes = len(saved.labels)
-    if not classes or weight.ndim != 2 or len(weight) != classes or bias.shape != (classes,):
-        raise QuaclrsError(f"{saved.name} has no classifier of its {classes} classes; give one that was trained")
-    parts = tuple(saved.options.get("normalized_parts") or ())
-    if parts and sum(parts) != weight.shape[1]:
-        raise QuaclrsError(f"{saved.name}: normalized_parts do not add up to {weight.shape[1]}; learn it anew")
-    return LinearHead(weight, bias, saved.options.get("problem_type") == "multi_label_classification", parts)
 
 
 def _load_export(folder: Path, int8: bool, threads: int) -> OnnxClassifier:

@@ -121,6 +121,15 @@ def label_moments(
         first += 1
 
 
+def best_label(labels: Sequence[str], scores: np.ndarray, min_score: float, group_sirens: bool) -> tuple[str, float]:
+    """The answer for scores (classes,), and its score: the best class, `siren`, or `UNSURE` below `min_score`."""
+    best = int(scores.argmax())
+    label, score = labels[best], float(scores[best])
+    if group_sirens and (siren := siren_score(labels, scores)) is not None:
+        label, score = SIREN, siren
+    return (label if score >= min_score else UNSURE), score
+
+
 class _Heard:
     """Scores of a moment: how loud it is, and the sum of the scores (classes,) of the windows that hold it."""
 
@@ -141,10 +150,5 @@ class _Heard:
         """The best label by the mean score, and that score."""
         label, score = SILENCE, 1.0
         if not self.silent:
-            scores = np.asarray(self.scores) / self.windows
-            best = int(scores.argmax())
-            label, score = labels[best], float(scores[best])
-            if group_sirens and (siren := siren_score(labels, scores)) is not None:
-                label, score = SIREN, siren
-            label = label if score >= min_score else UNSURE
+            label, score = best_label(labels, np.asarray(self.scores) / self.windows, min_score, group_sirens)
         return Moment(start, end, label, score, self.power, self.samples)

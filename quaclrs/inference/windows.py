@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ _SECONDS = 10.0
 
 #: Seconds that are decoded beside the window in the middle, so that resampling has its neighbourhood.
 MARGIN = 1.0
+
+#: Level of digital silence, dBFS: below what 24 bits can hold.
+_FLOOR = -150.0
 
 #: Seconds between two windows at least, about a frame of the front end: nothing changes in less.
 SHORTEST_HOP = 0.01
@@ -74,6 +78,11 @@ class Window:
     def peak(self, begin: float, end: float) -> float:
         """Largest absolute sample between two such times."""
         return float(np.abs(self.part(begin, end)).max(initial=0))
+
+
+def level_of(power: float) -> float:
+    """Level, dB relative to full scale, of samples of this mean power; that of digital silence is `_FLOOR`."""
+    return max(_FLOOR, 10 * math.log10(power)) if power else _FLOOR
 
 
 def windows_of(

@@ -13,17 +13,18 @@ import warnings
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..audio import AudioError, Recording, read_mono
+from ..audio import AudioError, Recording, read_part
 from ..code_version import DECODING, code_version
 from ..errors import QuaclrsWarning
 from ..files import digest_of, written
+from ..inference.batches import in_order
 from ..inference.encoder_graph import BASE, encoder_of
 from ..inference.windows import Window, read_windows
 from ..saved_model import WEIGHTS, SavedModel
@@ -70,6 +71,10 @@ class Embedded:
     vectors: np.ndarray
     duration: float
     key: Path | None = None
+
+
+#: A sound's file of the cache; what is known of it, or what is wrong; else its windows, and its seconds.
+_Read = tuple[Path | None, Embedded | AudioError | None, list[Window], float]
 
 
 def cache_folder() -> Path:
@@ -120,7 +125,7 @@ class Embedder:
             parts: the sounds.
             done: is called after each.
         """
-        waiting: deque[tuple[Path | None, Embedded | AudioError | None, list[Window], float]] = deque()
+        waiting: deque[_Read] = deque()
         windows: list[Window] = []  # of `waiting`, those not embedded yet
         vectors: list[np.ndarray] = []
         for key, known, cut, duration in self._read_ahead(parts):
@@ -137,9 +142,7 @@ class Embedder:
             yield self._finish(waiting.popleft(), vectors)
             done()
 
-    def _finish(
-        self, entry: tuple[Path | None, Embedded | AudioError | None, list[Window], float], vectors: list[np.ndarray]
-    ) -> Embedded | AudioError:
+    def _finish(self, entry: _Read, vectors: list[np.ndarray]) -> Embedded | AudioError:
         key, known, cut, duration = entry
         if known is not None:
             return known
@@ -161,24 +164,13 @@ class Embedder:
         embedded = self.classifier.embed_waveforms(np.stack([fit(window.waveform) for window in windows]))
         return list(np.clip(embedded, -65504, 65504).astype(np.float16).astype(np.float32))
 
-    def _read_ahead(
-        self, parts: Iterable[Part]
-    ) -> Iterator[tuple[Path | None, Embedded | AudioError | None, list[Window], float]]:
+    def _read_ahead(self, parts: Iterable[Part]) -> Iterator[_Read]:
         """Yield what is known of each sound, or its windows, decoded in threads while the network runs."""
         with ThreadPoolExecutor(2) as pool:
-            ahead: deque[Future[tuple[Path | None, Embedded | AudioError | None, list[Window], float]]] = deque()
-            try:
-                for part in parts:
-                    ahead.append(pool.submit(self._read, part))
-                    if len(ahead) > _AHEAD:
-                        yield ahead.popleft().result()
-                while ahead:
-                    yield ahead.popleft().result()
-            finally:
-                for future in ahead:
-                    future.cancel()
+            for _, found in in_order(pool, self._read, parts, _AHEAD):
+                yield found
 
-    def _read(self, part: Part) -> tuple[Path | None, Embedded | AudioError | None, list[Window], float]:
+    def _read(self, part: Part) -> _Read:
         try:
             key = self._key(part)
             if key is not None and (known := load_embedded(key)):
@@ -195,7 +187,7 @@ class Embedder:
         duration = front_end.duration
         rate = front_end.sampling_rate
         if part.start is not None and part.end is not None:
-            sound = _cut(part, rate)
+            sound = _cut(part)
             found = list(read_windows(sound, rate, duration, duration, full=True))
             shifted = [Window(w.start + part.start, w.waveform, rate, w.total) for w in found]
             return shifted, part.end - part.start
@@ -245,17 +237,13 @@ def load_embedded(file: Path) -> Embedded | None:
         return None
 
 
-def _cut(part: Part, rate: int) -> Recording:
+def _cut(part: Part) -> Recording:
     """The seconds of a part, mono."""
     assert part.start is not None and part.end is not None
-    whole = read_mono(part.file)
-    first, last = (round(second * whole.sampling_rate) for second in (part.start, part.end))
-    samples = whole.waveform[:, first:last]
-    if samples.shape[1] < 1:
-        raise AudioError(
-            f"{part.file} lasts {whole.duration:.2f} s, and a label of it begins at {part.start:g} s; correct the table"
-        )
-    return Recording(samples, whole.sampling_rate, whole.name)
+    sound = read_part(part.file, part.start, part.end)
+    if not sound.duration:
+        raise AudioError(f"{part.file} ends before a label of it begins at {part.start:g} s; correct the table")
+    return sound
 
 
 def _loudest(found: list[Window], duration: float, length: float) -> Window:

@@ -71,14 +71,6 @@ class FittedHead:
     offsets: np.ndarray | float = 0.0
 
 
-def head_of(saved: SavedModel) -> LinearHead:
-    """The classifier of a saved model on its embeddings."""
-    arrays = saved.arrays()
-    several = saved.options.get("problem_type") == "multi_label_classification"
-    parts = tuple(saved.options.get("normalized_parts") or ())
-    return LinearHead(arrays["classifier.weight"], arrays["classifier.bias"], several, parts)
-
-
 def parts_of(saved: SavedModel) -> tuple[int, ...]:
     """Sizes of the parts of a model's embedding: of each encoder the means and, where they are pooled, the maxima.
 

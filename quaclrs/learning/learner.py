@@ -10,13 +10,13 @@ import numpy as np
 
 from ..errors import QuaclrsError
 from ..evaluation.open_set import offset_of_other
-from ..inference.head import LinearHead
+from ..inference.head import LinearHead, head_of
 from ..labels import OTHER
 from ..saved_model import SavedModel
 from .background import Background
 from .clips import Clips
 from .groups import recordings_of
-from .head import FittedHead, HeadFitter, HeadOptions, head_of, parts_of, weights_of_parts
+from .head import FittedHead, HeadFitter, HeadOptions, parts_of, weights_of_parts
 from .report import LearnReport
 from .rows import Rows
 from .worth import Curve, Worth, extrapolate, judge

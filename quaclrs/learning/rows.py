@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..inference.head import softmax
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -56,8 +58,7 @@ def deal_folds(labels: np.ndarray, recordings: np.ndarray, folds: int, seed: int
 
 def clip_probabilities(logits: np.ndarray, rows: Rows) -> np.ndarray:
     """Probabilities (clips, classes): the mean over a clip's windows, by their weights, as `predict` has it."""
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    of_windows = raised / raised.sum(axis=1, keepdims=True) * rows.weights[:, None]
+    of_windows = softmax(logits) * rows.weights[:, None]
     found = np.zeros((len(rows.labels), logits.shape[1]))
     np.add.at(found, rows.clips, of_windows)
     return found / np.maximum(np.bincount(rows.clips, rows.weights, len(rows.labels)), 1e-12)[:, None]

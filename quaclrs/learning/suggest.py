@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ..audio import AudioError, find_audio_files, read_mono
+from ..audio import AudioError, find_audio_files, read_part
 from ..errors import QuaclrsError, print_error
 from ..files import name_unwritable
-from ..inference.head import normalize_parts
+from ..inference.head import head_of, normalize_parts
 from ..inference.loading import load_classifier
 from ..labels import OTHER
 from ..saved_model import open_saved_model
 from .clips import embedded
 from .embeddings import Embedder, Part, cache_folder, digest_of_encoder
-from .head import head_of, parts_of
+from .head import parts_of
 
 #: The sheet beside the cut windows. It has no column `label`: `quaclrs learn` goes by the folders.
 SHEET = "suggestions.csv"
@@ -139,9 +139,8 @@ def write_review(suggestions: Sequence[Suggestion], folder: Path, root: Path) ->
             if target.exists():
                 raise QuaclrsError(f"{target} exists; choose another --output")
             target.parent.mkdir(parents=True, exist_ok=True)
-            sound = read_mono(suggestion.file)
-            first, last = (round(t * sound.sampling_rate) for t in (suggestion.start, suggestion.end))
-            soundfile.write(target, sound.waveform[0, first:last], sound.sampling_rate, subtype="PCM_16")
+            sound = read_part(suggestion.file, suggestion.start, suggestion.end)
+            soundfile.write(target, sound.waveform[0], sound.sampling_rate, subtype="PCM_16")
             written.append(target)
         with (folder / SHEET).open("w", newline="", encoding="utf-8") as file:
             sheet = csv.writer(file)

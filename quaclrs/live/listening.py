@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,13 +10,10 @@ import soxr
 
 from ..errors import QuaclrsError
 from ..inference.classifier import AudioClassifier
-from ..inference.sirens import SIREN, siren_score
-from ..inference.timeline import SILENCE, UNSURE
+from ..inference.timeline import SILENCE, best_label
+from ..inference.windows import level_of
 from ..models.waveforms import check_rate
 from .hysteresis import Hysteresis
-
-#: Level of digital silence, dBFS.
-_FLOOR = -150.0
 
 
 @dataclass(frozen=True)
@@ -108,8 +104,7 @@ class Listener:
     def _answer(self, window: np.ndarray) -> LiveLabel:
         self._hops += 1
         seconds, last = self._hops * self.options.hop, window[-self._hop :]
-        power = float(np.dot(last, last)) / len(last)
-        level = max(_FLOOR, 10 * math.log10(power)) if power else _FLOOR
+        level = level_of(float(np.dot(last, last)) / len(last))
         label, score = self._label(window, last)
         begins = None
         if self._state(label, score):
@@ -122,7 +117,4 @@ class Listener:
         if log_mel.is_silent(last):
             return SILENCE, 1.0
         scores = self.classifier.classify(log_mel.fit(window)[None])[0]
-        label, score = self.classifier.labels[int(scores.argmax())], float(scores.max())
-        if self.options.group_sirens and (siren := siren_score(self.classifier.labels, scores)) is not None:
-            label, score = SIREN, siren
-        return (label if score >= self.options.min_score else UNSURE), score
+        return best_label(self.classifier.labels, scores, self.options.min_score, self.options.group_sirens)

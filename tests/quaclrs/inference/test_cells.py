@@ -10,7 +10,13 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.inference.cells import BANDS, STEPS, Cells
 from quaclrs.inference.explain import explain, worth_of_cells
 from quaclrs.inference.pytorch import TorchClassifier
-from quaclrs.models import LogMelConfig, QuaclrsConfig, QuaclrsFeatureExtractor, QuaclrsForAudioClassification
+from quaclrs.models import (
+    LogMelConfig,
+    LogMelSpectrogram,
+    QuaclrsConfig,
+    QuaclrsFeatureExtractor,
+    QuaclrsForAudioClassification,
+)
 
 SHORT = LogMelConfig(duration=1.0, image_size=32)
 
@@ -57,7 +63,9 @@ def test_heat_lies_on_the_only_cells_that_count() -> None:
     sound = tone(3000, 0.5, 0.75) + tone(400, 0.0, 1.0) + noise
     detector = type("Classifier", (), {"log_mel_config": SHORT, "model": ToneDetector()})()
 
-    worth = worth_of_cells(detector, sound, 0).clamp(min=0)
+    log_mel = LogMelSpectrogram(SHORT)(sound[None])[0]
+
+    worth = worth_of_cells(detector, sound, log_mel, 0).clamp(min=0)
 
     mel = 2595 * np.log10(1 + 3000 / 700) / (2595 * np.log10(1 + 8000 / 700))
     band = int(mel * BANDS)
