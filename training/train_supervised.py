@@ -104,7 +104,7 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
     if config.mode == "linear_probe" and augmentation is None:
         trainable = probe_on_embeddings(config, model, splits, hold_out, accelerator)
     else:
-        trainable = classifier_on_clips(config, model, splits, hold_out)
+        trainable = classifier_on_clips(config, model, splits, hold_out, augmentation)
 
     # Loss, optimiser and schedule.
     labels, kind = trainable.train.labels, config.class_weights or "none"

@@ -80,6 +80,13 @@ class AugmentedLogMel(nn.Module):
         return self._find(Mixup)
 
     @property
+    def on_log_mels_alone(self) -> bool:
+        """True if the policy acts on log-mels alone, so that a clip's own can be made once."""
+        return not self.policy.random_placement and all(
+            AUGMENTATIONS[name] in _ON_LOG_MELS for name in self.policy.augmentations
+        )
+
+    @property
     def _n_frames(self) -> int:
         return 1 + self.log_mel.config.n_samples // self.log_mel.config.hop_length
 
@@ -121,10 +128,12 @@ class AugmentedLogMel(nn.Module):
             mel = self._mel_power(clips, draws)
             if (equalizer := self._find(Equalizer)) is not None:
                 mel = equalizer(mel, draws)
-            log_mel = self.log_mel.to_unit_decibels(mel)
-            for kind in _ON_LOG_MELS:
-                if (step := self._find(kind)) is not None:
-                    log_mel = step(log_mel, draws)
+            return self._augment_log_mels(self.log_mel.to_unit_decibels(mel), draws)
+
+    def _augment_log_mels(self, log_mel: torch.Tensor, salted: Draws) -> torch.Tensor:
+        for kind in _ON_LOG_MELS:
+            if (step := self._find(kind)) is not None:
+                log_mel = step(log_mel, salted)
         return log_mel
 
     def augment_batch(
@@ -134,7 +143,8 @@ class AugmentedLogMel(nn.Module):
 
         Args:
             batch: `input_values` on the front end's device, `length` and `clip_key` anywhere (on the host they cost no
-                wait for the device), and for mixup `partner_values` and `partner_length`.
+                wait for the device), and for mixup `partner_values` and `partner_length`. Where the policy is
+                `on_log_mels_alone`, `input_features` and `clip_key` do.
             seed, epoch, view: of the draws.
 
         Returns:
@@ -145,6 +155,10 @@ class AugmentedLogMel(nn.Module):
             QuaclrsError: the batch lacks a column.
         """
         keys, lengths, partner_lengths = (_on_host(batch.get(n)) for n in ("clip_key", "length", "partner_length"))
+        if keys is not None and self.on_log_mels_alone and "input_features" in batch:
+            draws = Draws(keys, seed, epoch, view).salted(self.policy.salt)
+            own = {name: values for name, values in batch.items() if name != "clip_key"}
+            return own | {"input_features": self._augment_log_mels(batch["input_features"], draws)}
         if keys is None or lengths is None:
             raise QuaclrsError("the batch has no clip_key and length; load clips with ClipTransform(…, views=[…])")
         draws = Draws(keys, seed, epoch, view)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from quaclrs.augment import ORIGINAL, AugmentedLogMel, VariantLogMel, parent_and_variant
 from quaclrs.data import STORED_SAMPLING_RATE, class_names, is_synthetic, leak_warning, load_urbansound13, plan_folds
+from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.shortcuts import RandomLength
 from quaclrs.folds import SPLITS, FoldPlan
 from quaclrs.labels import OTHER
@@ -36,6 +37,7 @@ class Split:
     `labels` has the class of every clip, also of those that training is not told of (`labelled`: whether it is), and
     `recordings` what it was cut from.
     `variants` makes the log-mels of a split that holds augmented copies.
+    `in_memory` says that nothing is left to decode, so that its loader needs no processes.
     """
 
     dataset: Any
@@ -48,6 +50,7 @@ class Split:
     labelled: np.ndarray
     variants: VariantLogMel | None = None
     collate: Callable[[Any], Any] = collate_clips
+    in_memory: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,6 +64,7 @@ class Split:
 
         BatchNorm fails in training on a batch of a single clip.
         """
+        num_workers = 0 if self.in_memory else num_workers
         return DataLoader(
             self.dataset,
             batch_size=max(1, min(batch_size, len(self))),
@@ -159,7 +163,8 @@ def load_splits(
         variants = VariantLogMel(LogMelSpectrogram(LogMelConfig.from_dict(feature_extractor.log_mel)), config.seed)
     plan = plan_folds(dataset, config.test_fold, config.protocol)
     labels = np.asarray(dataset["label"][:])
-    rows = {split: getattr(plan, split) for split in SPLITS}
+    kept = ~np.isin(labels, labels_of(config.leave_out, names))
+    rows = {split: of_split[kept[of_split]] for split in SPLITS for of_split in [getattr(plan, split)]}
     if not keep_back:
         rows["train"] = np.sort(np.concatenate(list(rows.values())))
     labelled = keep_labelled(
@@ -182,7 +187,9 @@ def load_splits(
         audio = audio.remove_columns("label").add_column("label", told.tolist(), feature=Value("int64"))
     if config.max_clips_per_class:
         rows["train"] = thin_by_class(rows["train"], labels, config.max_clips_per_class, config.seed)
-    if len(rows["train"]) != len(plan.train):
+    if config.leave_out:
+        used = f"without {config.leave_out.replace(',', ', ')}: " + ", ".join(f"{k} {len(v)}" for k, v in rows.items())
+    elif len(rows["train"]) != len(plan.train):
         used = f"{len(rows['train'])} of the clips to train on are used"
     described = plan.describe([names[label] for label in labels], _are_copies(dataset) if variants else [])
     train_background = None
@@ -236,6 +243,20 @@ def load_splits(
         fingerprint=originals._fingerprint,
         train_background=train_background,
     )
+
+
+def labels_of(classes: str, names: Sequence[str]) -> list[int]:
+    """The labels of classes named with commas between.
+
+    Raises:
+        QuaclrsError: the data set lacks one, or none would be left.
+    """
+    found = [name.strip() for name in classes.split(",") if name.strip()]
+    if unknown := [name for name in found if name not in names]:
+        raise QuaclrsError(f"--leave-out names {unknown[0]}, which the data set lacks; choose {', '.join(names)}")
+    if len(set(found)) > len(names) - 2:
+        raise QuaclrsError("--leave-out leaves fewer than two classes; name fewer")
+    return [names.index(name) for name in found]
 
 
 def _are_copies(dataset: Dataset) -> list[bool]:

@@ -43,6 +43,9 @@ class TrainingConfig:
         "(449, as the paper's authors, where absent); self-supervised views are drawn of the originals; 0: no copies",
         at_least=0,
     )
+    leave_out: str = option(
+        "", "classes whose clips neither train nor test, with commas; they keep their place in the labels"
+    )
     max_clips_per_class: int | None = option(
         None, "keep at most this many training clips a class, copies among them, drawn by seed", above=0
     )

@@ -14,11 +14,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from quaclrs.augment import AugmentedLogMel
 from quaclrs.models import QuaclrsForAudioClassification, QuaclrsModel
 
 from ..clips.embeddings import embed_split
 from ..clips.splits import Split, Splits
-from ..clips.stored import log_mels_of, stored, together
+from ..clips.stored import MOST_BYTES, bytes_of_log_mel, log_mels_of, stored, together
 from .config import SupervisedConfig
 from .model import parameter_groups
 
@@ -32,7 +33,7 @@ class Trainable:
         groups: of its parameters.
         train: clips to learn from.
         held_out: `validation`, `test`, and `test_cut`, the test clips cut at random; empty where every clip trains.
-        num_workers: processes that decode clips.
+        num_workers: processes that decode clips of splits that are not in memory.
         whole: makes the whole classifier of the network with its final weights.
     """
 
@@ -45,10 +46,7 @@ class Trainable:
 
     def held_out_loaders(self, batch_size: int) -> dict[str, DataLoader]:
         """Batches of the held-out splits in order, by name."""
-        return {
-            name: split.loader(batch_size, 0 if name == "validation" else self.num_workers)  # that one is in memory
-            for name, split in self.held_out.items()
-        }
+        return {name: split.loader(batch_size, self.num_workers) for name, split in self.held_out.items()}
 
 
 def held_out_splits(splits: Splits, seed: int) -> dict[str, Split]:
@@ -58,15 +56,28 @@ def held_out_splits(splits: Splits, seed: int) -> dict[str, Split]:
 
 
 def classifier_on_clips(
-    config: SupervisedConfig, model: QuaclrsForAudioClassification, splits: Splits, hold_out: bool
+    config: SupervisedConfig,
+    model: QuaclrsForAudioClassification,
+    splits: Splits,
+    hold_out: bool,
+    augmentation: AugmentedLogMel | None = None,
 ) -> Trainable:
-    """The whole classifier, which hears clips anew in every epoch; log-mels of the validation clips are kept."""
+    """The whole classifier, which hears clips anew in every epoch.
+
+    Log-mels that every epoch begins with are kept: those of the validation clips, and of the training clips where no
+    augmentation acts before them and they fit into memory.
+    """
+    front_end, train = model.quaclrs.log_mel, splits.train
     held_out = held_out_splits(splits, config.seed) if hold_out else {}
     if hold_out:
-        log_mels = log_mels_of(splits.validation, model.quaclrs.log_mel, config.num_workers)
+        log_mels = log_mels_of(splits.validation, front_end, config.num_workers)
         held_out["validation"] = stored(splits.validation, "input_features", log_mels)
+    alike = augmentation is None or (augmentation.on_log_mels_alone and config.augment_on == "device")
+    if alike and len(train) * bytes_of_log_mel(front_end) <= MOST_BYTES:
+        log_mels = log_mels_of(train.plain(), front_end, config.num_workers)
+        train = stored(train, "input_features", log_mels, keyed=augmentation is not None)
     groups = parameter_groups(config, model)
-    return Trainable(model, groups, splits.train, held_out, config.num_workers, lambda trained: trained)
+    return Trainable(model, groups, train, held_out, config.num_workers, lambda trained: trained)
 
 
 def probe_on_embeddings(
