@@ -30,6 +30,6 @@ def test_a_part_is_heard_of_a_file_that_is_too_long_to_be_held(tmp_path: Path, m
     soundfile.write(tmp_path / "long.wav", sound, 8000, subtype="FLOAT")
     monkeypatch.setattr("quaclrs.audio.recording.MOST_SAMPLES", 10_000)
 
-    with pytest.raises(ValueError, match="long.wav"):
+    with pytest.raises(ValueError, match=r"long\.wav"):
         read_mono(tmp_path / "long.wav")
     np.testing.assert_allclose(read_part(tmp_path / "long.wav", 3, 4).waveform[0], sound[24_000:32_000], atol=1e-6)
