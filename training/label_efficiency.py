@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
 
 def _draw_curves(config: LabelEfficiencyConfig, start: Starter) -> int:
     refuse_unwritable(config.output_dir, "--output-dir")
-    clips = count_labelled_clips(config)
+    clips = count_labelled_clips(config.dataset, config.test_fold, config.amounts, config.all_seeds)
     plan = {
         (curve, amount, seed): run
         for seed in config.all_seeds
@@ -113,15 +114,17 @@ def _draw_curves(config: LabelEfficiencyConfig, start: Starter) -> int:
     return 1 if failed else 0
 
 
-def count_labelled_clips(config: LabelEfficiencyConfig) -> dict[tuple[str, int], int]:
+def count_labelled_clips(
+    dataset: str, test_fold: int, amounts: Iterable[str], seeds: Iterable[int]
+) -> dict[tuple[str, int], int]:
     """Count the training clips with labels, by labelled recordings a class and seed."""
-    rows = load_urbansound13(config.dataset)
-    train = plan_folds(rows, config.test_fold, "strict").train
+    rows = load_urbansound13(dataset)
+    train = plan_folds(rows, test_fold, "strict").train
     labels, recordings = np.asarray(rows["label"][:]), rows["recording_id"][:]
     return {
         (amount, seed): len(keep_labelled(train, labels, recordings, amount, seed=seed))
-        for amount in config.amounts
-        for seed in config.all_seeds
+        for amount in amounts
+        for seed in seeds
     }
 
 

@@ -2,6 +2,7 @@
 
 python -m training.reproduce table9 --dataset DIR --output-dir DIR --folds 1,2 --backbones resnet18,mobilenet_v2
 python -m training.reproduce table3 --dataset DIR --output-dir DIR --seeds 0,1,2 --backbone resnet18
+python -m training.reproduce questions --dataset DIR --output-dir DIR --noise DIR --jobs 2
 """
 
 from __future__ import annotations
@@ -32,12 +33,16 @@ from .paper.gains import knn_gain_intervals
 from .paper.plan import Key, Plan, Request, check_image_size, in_order, plan_table, select_folds
 from .paper.report import Report
 from .paper.tables import TABLE_NAMES, PaperTable, select_backbones, select_tables
+from .questions.command import main as answer_questions
 from .runs.folder import RunFolder
 from .runs.heard import refuse_planned
 from .runs.options import flag_of, parse_numbers
 from .runs.queue import Starter, train_all
 from .runs.run import Run
 from .weights.imagenet import ImageNetWeights, find_imagenet_weights
+
+#: In place of a table: the paper's research questions, by options of their own.
+QUESTIONS = "questions"
 
 
 @report_user_errors
@@ -48,6 +53,9 @@ def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
         arguments: of the command line.
         start: trains a run.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == [QUESTIONS]:
+        return answer_questions(arguments[1:])
     options = _parse(arguments)
     tables = select_tables(options.table)
     _refuse_what_has_no_use(options, tables)

@@ -1,0 +1,61 @@
+"""Processes that train run after run: what every run would import is imported once."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Any
+
+from .queue import environment_of_job
+from .run import Run
+
+
+class WarmProcesses:
+    """Starts runs as `Run.start` does, in processes that stay.
+
+    A run's peak memory is then not its own. The number of threads is set in this process's environment.
+
+    Args:
+        jobs: processes, which share the processors.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        os.environ.update(environment_of_job(jobs))
+        self._pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+
+    def __enter__(self) -> WarmProcesses:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __call__(self, run: Run, jobs: int = 1) -> int:
+        """Train a run and return its exit status."""
+        return self.do(_train, run)
+
+    def do(self, work: Callable[..., int], *arguments: Any) -> int:
+        """The exit status of work, a function of a module, in one of the processes."""
+        try:
+            return self._pool.submit(_with_status, work, *arguments).result()
+        except BrokenProcessPool:
+            print("error: a process was killed; run the command again to go on", file=sys.stderr, flush=True)
+            return 1
+
+
+def _with_status(work: Callable[..., int], *arguments: Any) -> int:
+    with contextlib.redirect_stdout(sys.stderr):  # standard output is for tables
+        try:
+            return work(*arguments)
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else 1
+
+
+def _train(run: Run) -> int:
+    return importlib.import_module(run.kind.module).main(run.arguments[1:])
