@@ -101,11 +101,11 @@ def more_classes(trainings: Trainings, folds: Sequence[int]) -> dict[tuple[str, 
     keys = [(fold, seed) for seed in trainings.config.all_encoder_seeds for fold in folds]
     names = {THIRTEEN: "strict", NINE: "nine", LEAKY: "paper"}
     of_small = {
-        setting: {(f, s): trainings.small(f"scratch-{names[setting]}", s, fold=f, **options) for f, s in keys}
+        setting: {(f, s): trainings.small(f"classes-{names[setting]}", s, fold=f, **options) for f, s in keys}
         for setting, options in settings.items()
     }
     of_pair = {
-        setting: {(f, s): trainings.head(f"both-{names[setting]}", PAIR, s, fold=f, **options) for f, s in keys}
+        setting: {(f, s): trainings.head(f"both-classes-{names[setting]}", PAIR, s, fold=f, **options) for f, s in keys}
         for setting, options in settings.items()
     }
     networks = ((SCRATCH, of_small), (BOTH, of_pair))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -54,11 +56,11 @@ def measure(run: Run, folder: str | None) -> int:
     return 0
 
 
-def read(run: Run) -> dict[str, np.ndarray]:
-    """`clip_id`, and 1.0 for every clip that is named rightly, or else 0.0, by column."""
+def read(run: Run, names: Sequence[str]) -> dict[str, Any]:
+    """`clip_id`, the `label` of each clip and what it was called, by column, as indices into the class names."""
     with (run.path / _FILE).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    label = np.array([row["label"] for row in rows])
-    of_clip = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    clip_ids = of_clip.pop("clip_id")
-    return {"clip_id": clip_ids, **{name: (called == label).astype(float) for name, called in of_clip.items()}}
+    columns = [column for column in rows[0] if column != "clip_id"]
+    index = {name: place for place, name in enumerate(names)}
+    called = {column: np.array([index[row[column]] for row in rows]) for column in columns}
+    return {"clip_id": [row["clip_id"] for row in rows], **called}
