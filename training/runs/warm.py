@@ -13,6 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any
 
+from quaclrs.errors import QuaclrsError
+
 from .queue import environment_of_job
 from .run import Run
 
@@ -41,12 +43,15 @@ class WarmProcesses:
         return self.do(_train, run)
 
     def do(self, work: Callable[..., int], *arguments: Any) -> int:
-        """The exit status of work, a function of a module, in one of the processes."""
+        """The exit status of work, a function of a module, in one of the processes.
+
+        Raises:
+            QuaclrsError: a process was killed; the others end with it.
+        """
         try:
             return self._pool.submit(_with_status, work, *arguments).result()
-        except BrokenProcessPool:
-            print("error: a process was killed; run the command again to go on", file=sys.stderr, flush=True)
-            return 1
+        except BrokenProcessPool as error:
+            raise QuaclrsError("a process that trains was killed; run the command again to go on") from error
 
 
 def _with_status(work: Callable[..., int], *arguments: Any) -> int:
