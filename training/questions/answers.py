@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from quaclrs.data import class_names, load_urbansound13
+from quaclrs.evaluation.run_metrics import KNN, LINEAR, RANDOM_KNN, RANDOM_LINEAR
 from quaclrs.labels import SIRENNET_CLASSES, URBANSOUND8K_CLASSES
 from quaclrs.ssl import METHODS
 
 from ..runs.metrics import SHORTCUT_CONTROL
 from ..runs.run import Run
+from ..ssl.results import PREDICTIONS
 from . import plan, under_noise
 from .laboratory import Laboratory, knn_of
 from .plan import Chosen
@@ -50,11 +52,25 @@ def describe_encoders(laboratory: Laboratory, chosen: Chosen, scores: Scores) ->
         curves = finished(runs, knn_of)
         return {"before": [curve[0] for curve in curves.values()], "after": [curve[-1] for curve in curves.values()]}
 
+    methods = {method: {seed: trainings.encoder(method, seed) for seed in seeds} for method in METHODS}
     return {
-        "methods": {method: of({seed: trainings.encoder(method, seed) for seed in seeds}) for method in METHODS},
+        "methods": {method: of(runs) | {"test": worth(scores, runs)} for method, runs in methods.items()},
         "further": {way: of({seeds[0]: trainings.further(way, seeds[0])}) for way in FURTHER},
         "chosen": {"methods": list(chosen.methods), "further": chosen.further},
     }
+
+
+def worth(scores: Scores, runs: Mapping[int, Run]) -> dict[str, Any]:
+    """Test accuracy of a frozen encoder by k-NN and by a linear probe, with the gain over itself before training."""
+    found = {}
+    for name, before in ((KNN, RANDOM_KNN), (LINEAR, RANDOM_LINEAR)):
+        ours, theirs = (
+            {seed: tested(run, file=PREDICTIONS[of]) for seed, run in runs.items() if run.is_finished()}
+            for of in (name, before)
+        )
+        if ours:
+            found[name] = scores.accuracy(list(ours.values())) | _gain_over(scores, "untrained", ours, theirs)
+    return found
 
 
 def few_labels(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quaclrs.evaluation.reports.tables import markdown_table, percent
+from quaclrs.evaluation.run_metrics import KNN, LINEAR
 
 from . import plan
 from .figures import best_tuned
@@ -85,9 +86,22 @@ def _few_labels(kept: Mapping[str, Any]) -> str:
         f"The last column is with {_recordings(last)}. `{chosen['methods'][0]}` has the best k-NN on the validation "
         f"clips. YAMNet is trained further by {chosen['further']}, chosen the same way ({ways})."
     )
+    note += f"\n\n{_encoders(kept)}"
     return _section("1. What does self-supervision add with few labels?", sentences, head, body, note, "few_labels", {
         "clips": answer["clips"][last],
     })  # fmt: skip
+
+
+def _encoders(kept: Mapping[str, Any]) -> str:
+    """The frozen encoders of the seven methods, all trained on one machine."""
+    found = {method: of["test"] for method, of in kept["encoders"]["methods"].items() if of["test"]}
+    head = ["frozen encoder", "k-NN, %", "gain over itself untrained", "linear, %", "gain over itself untrained"]
+    body = [
+        [method, *(text for name in (KNN, LINEAR) for text in (_mean(of[name]), _gain(of[name].get("over_untrained"))))]
+        for method, of in sorted(found.items(), key=lambda item: -item[1][KNN]["accuracy"])
+    ]
+    told = f"The encoders themselves, test clips, {len(next(iter(found.values()))[KNN]['of_each'])} seeds, one machine:"
+    return f"{told}\n\n{markdown_table(head, body)}"
 
 
 def _under_noise(kept: Mapping[str, Any]) -> str:

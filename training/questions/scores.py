@@ -38,9 +38,9 @@ class Tested:
         return Tested(clip_ids, self.labels[kept], self.called[..., kept])
 
 
-def tested(run: Run, among: Sequence[int] | None = None) -> Tested:
-    """What a finished run called its test clips, `among` some of the classes if not all."""
-    found = read_predictions(run.path / PREDICTIONS)
+def tested(run: Run, among: Sequence[int] | None = None, file: str = PREDICTIONS) -> Tested:
+    """What a finished run called its test clips by one of its files, `among` some of the classes if not all."""
+    found = read_predictions(run.path / file)
     columns = np.arange(len(found.class_names)) if among is None else np.asarray(among)
     return Tested(found.clip_ids, found.labels, columns[found.probabilities[:, columns].argmax(axis=1)])
 
