@@ -44,7 +44,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("runs", "configs"),
         ("clips", "weights"),
         ("supervised", "ssl"),
-        ("paper",),
+        ("paper", "questions"),
         ("train_supervised", "train_ssl", "imagenet_weights"),
         ("background_embeddings", "compare", "cross_validate", "release", "label_efficiency", "reproduce"),
         ("push", "quickstart"),

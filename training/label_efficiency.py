@@ -11,14 +11,10 @@ from __future__ import annotations
 import math
 import statistics
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from quaclrs.data import load_urbansound13, plan_folds
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.figures.label_efficiency import label_efficiency_figure
 from quaclrs.evaluation.figures.style import save_figure
@@ -26,7 +22,7 @@ from quaclrs.evaluation.reports.tables import markdown_table, percent
 from quaclrs.files import refuse_unwritable
 from quaclrs.locks import only_writer
 
-from .clips.few_labels import keep_labelled
+from .clips.few_labels import count_labelled_clips
 from .runs.config import ALL_RECORDINGS, TrainingConfig
 from .runs.folder import RunFolder
 from .runs.heard import refuse_planned
@@ -112,20 +108,6 @@ def _draw_curves(config: LabelEfficiencyConfig, start: Starter) -> int:
         folder.plots / "label_efficiency.png",
     )
     return 1 if failed else 0
-
-
-def count_labelled_clips(
-    dataset: str, test_fold: int, amounts: Iterable[str], seeds: Iterable[int]
-) -> dict[tuple[str, int], int]:
-    """Count the training clips with labels, by labelled recordings a class and seed."""
-    rows = load_urbansound13(dataset)
-    train = plan_folds(rows, test_fold, "strict").train
-    labels, recordings = np.asarray(rows["label"][:]), rows["recording_id"][:]
-    return {
-        (amount, seed): len(keep_labelled(train, labels, recordings, amount, seed=seed))
-        for amount in amounts
-        for seed in seeds
-    }
 
 
 def plan_runs(config: LabelEfficiencyConfig, amount: str, seed: int, clips: int) -> dict[str, Run]:

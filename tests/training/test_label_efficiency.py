@@ -15,7 +15,8 @@ from quaclrs import load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.figures.label_efficiency import label_efficiency_figure
 from quaclrs.evaluation.training_data import TrainingData
-from training.label_efficiency import LabelEfficiencyConfig, count_labelled_clips, main, plan_runs
+from training.clips.few_labels import count_labelled_clips
+from training.label_efficiency import LabelEfficiencyConfig, main, plan_runs
 from training.runs.run import Run
 from training.ssl.config import SSLConfig
 

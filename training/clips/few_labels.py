@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+
+from quaclrs.data import load_urbansound13, plan_folds
 
 from ..runs.config import ALL_RECORDINGS
 
@@ -43,3 +45,17 @@ def keep_labelled(
         wanted = max(1, round(fraction * len(order))) if recordings == ALL_RECORDINGS else int(recordings)
         kept.append(rows[of_class & np.isin(recording_of_row, order[:wanted])])
     return np.sort(np.concatenate(kept))
+
+
+def count_labelled_clips(
+    dataset: str, test_fold: int, amounts: Iterable[str], seeds: Iterable[int]
+) -> dict[tuple[str, int], int]:
+    """Count the training clips with labels, by labelled recordings a class and seed."""
+    rows = load_urbansound13(dataset)
+    train = plan_folds(rows, test_fold, "strict").train
+    labels, recordings = np.asarray(rows["label"][:]), rows["recording_id"][:]
+    return {
+        (amount, seed): len(keep_labelled(train, labels, recordings, amount, seed=seed))
+        for amount in amounts
+        for seed in seeds
+    }

@@ -12,7 +12,7 @@ from quaclrs.data import complete_folds, load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.ssl import METHODS
 
-from ..label_efficiency import count_labelled_clips
+from ..clips.few_labels import count_labelled_clips
 from ..runs.queue import side_by_side
 from ..runs.run import Run
 from ..runs.warm import WarmProcesses
