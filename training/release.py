@@ -46,7 +46,7 @@ from .train_supervised import fit
 
 #: Options of a run that say where and how it ran, not what was learned.
 _OF_THE_RUN = {"test_fold", "seed", "output_dir", "dataset", "num_workers", "decode_once", "resume", "overwrite"} | {
-    "log_every", "keep_checkpoints", "report_to", "pretrained_file", "ddp_timeout",
+    "log_every", "keep_checkpoints", "checkpoint_seconds", "report_to", "pretrained_file", "ddp_timeout",
 }  # fmt: skip
 
 

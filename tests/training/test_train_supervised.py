@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,27 @@ def test_a_finished_run_goes_on_to_more_epochs_as_if_they_had_been_asked_for_at_
     assert without_times(longer) == without_times(at_once)
     expected = weights(tmp_path / "once")
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(tmp_path / "run").items())
+
+
+def test_checkpoints_may_be_far_apart_but_the_last_epoch_and_a_signal_have_theirs(small_sample, tmp_path):
+    few = {"max_clips_per_class": 2, "keep_checkpoints": 9}
+    every = train(config(small_sample, tmp_path / "every", epochs=3, **few)).to_dict()
+    last = train(config(small_sample, tmp_path / "last", epochs=3, checkpoint_seconds=1e6, **few)).to_dict()
+    assert without_times(last) == without_times(every)
+    written = {
+        name: sorted(path.name for path in (tmp_path / name / "checkpoints").iterdir()) for name in ("every", "last")
+    }
+    assert len(written["every"]) == 3
+    assert written["last"] == written["every"][-1:]
+
+    def interrupt(*_):
+        signal.raise_signal(signal.SIGTERM)
+        return {}
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("training.train_supervised.describe_epoch", interrupt)
+        train(config(small_sample, tmp_path / "told", epochs=3, checkpoint_seconds=1e6, **few))
+    assert [path.name for path in (tmp_path / "told" / "checkpoints").iterdir()] == written["every"][:1]
 
 
 def test_augmenting_in_workers_or_on_the_device_trains_the_same_model(run, sample_dataset, tmp_path):

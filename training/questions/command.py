@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
             docs = Path(config.publish)
             _write(kept, docs / "results", docs / "pictures")
         print(write_page(kept))
-    return 0
+    return 1 if laboratory.failed else 0
 
 
 def collect(laboratory: Laboratory, chosen: Chosen) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Laboratory:
         config: of the command.
         trainings: makes the runs.
         folds: complete ones, for question 3.
+        failed: runs that ended with an error, which the answers lack.
     """
 
     def __init__(self, config: QuestionsConfig, processes: WarmProcesses) -> None:
@@ -44,6 +45,7 @@ class Laboratory:
         clips = count_labelled_clips(config.dataset, config.test_fold, config.amounts, config.all_seeds)
         self.trainings = Trainings(config, clips)
         self.folds = list(complete_folds(load_urbansound13(config.dataset), "strict"))
+        self.failed: list[Run] = []
         self._ends = time.monotonic() + 3600 * (config.budget_hours or 1e6)
 
     def work(self) -> Chosen:
@@ -60,7 +62,6 @@ class Laboratory:
         self.train(trainings.encoder(method, seed) for seed in seeds[1:] for method in METHODS)
         chosen = self.choose()
         self.train(trainings.further(chosen.further, seed) for seed in seeds[1:])
-        self.train(plan.quasi_encoders(trainings, chosen))
         few = plan.few_labels(trainings, chosen)
         noisy = plan.under_noise(trainings, chosen)
         classes = plan.more_classes(trainings, self.folds)
@@ -70,6 +71,7 @@ class Laboratory:
         keyed += [(seed, run) for runs in classes.values() for (_, seed), run in runs.items()]
         order = {seed: place for place, seed in enumerate(dict.fromkeys([*seeds, *self.config.all_seeds]))}
         for seed in order:
+            self.train(plan.quasi_encoders(trainings, chosen, seed))
             self.train(run for of, run in keyed if of == seed)
             self._test_in_noise(runs[seed] for runs in noisy.values() if seed in runs)
         return chosen
@@ -85,7 +87,9 @@ class Laboratory:
         methods = {method: score(self.trainings.encoder(method, seed) for seed in seeds) for method in METHODS}
         ways = {way: score([self.trainings.further(way, seeds[0])]) for way in FURTHER}
         if min(methods.values()) < 0 or max(ways.values()) < 0:
-            raise QuaclrsError("the budget ended before the first encoders were trained; run the command again")
+            raise QuaclrsError(
+                "the first encoders are missing: the budget ended, or they failed; run the command again"
+            )
         return Chosen(sorted(methods, key=lambda method: -methods[method]), max(ways, key=lambda way: ways[way]))
 
     def train(self, runs: Iterable[Run]) -> None:
@@ -109,7 +113,9 @@ class Laboratory:
             name = f"{run.folder.name}, fold {run.fold}, seed {run.seed}"
             if status in (130, 143):
                 raise KeyboardInterrupt
-            told = f"{done}" if status == 0 else f"failed with status {status}"
+            if status:
+                self.failed.append(run)
+            told = f"failed with status {status}" if status else done
             minutes = (time.monotonic() - begun) / 60
             print(f"[{number + 1}/{len(runs)}, {minutes:.0f} min] {name}: {told}", file=sys.stderr, flush=True)
 

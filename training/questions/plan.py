@@ -70,11 +70,11 @@ def few_labels(trainings: Trainings, chosen: Chosen) -> dict[str, dict[tuple[str
     return rows
 
 
-def quasi_encoders(trainings: Trainings, chosen: Chosen) -> list[Run]:
-    """Questions 1 and 4: the runs that the rows of quasi-supervision begin with."""
-    config, (best, second) = trainings.config, chosen.methods[:2]
-    runs = [trainings.quasi(trainings.encoder(second, s), s, ALL_RECORDINGS) for s in config.all_encoder_seeds]
-    return runs + [trainings.quasi(trainings.encoder(best, s), s, a) for s in config.all_seeds for a in config.amounts]
+def quasi_encoders(trainings: Trainings, chosen: Chosen, seed: int) -> list[Run]:
+    """Questions 1 and 4: the runs of a seed that the rows of quasi-supervision begin with."""
+    best, second = (trainings.encoder(method, seed) for method in chosen.methods[:2])
+    runs = [trainings.quasi(best, seed, amount) for amount in trainings.config.amounts]
+    return runs + ([trainings.quasi(second, seed, ALL_RECORDINGS)] * (seed in trainings.config.all_encoder_seeds))
 
 
 def under_noise(trainings: Trainings, chosen: Chosen) -> dict[tuple[str, str], OfSeeds]:

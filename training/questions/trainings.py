@@ -44,6 +44,9 @@ FURTHER: Mapping[str, dict[str, Any]] = {
     for rate in (1e-5, 1e-4)
 }
 
+#: Epochs with few labels take less time than a checkpoint.
+_QUICK: dict[str, Any] = {"checkpoint_seconds": 30.0}
+
 #: Weight of the labels in quasi-supervision (paper, section 4.4).
 _LABELS = 0.3
 
@@ -116,7 +119,7 @@ class Trainings:
             trained |= self._length(amount, seed, fold)
             policy = str(self._policy_file(augment)) if augment in ALONE else augment
             trained |= {"augment_on": "none"} if augment == "none" else {"augment": policy}
-        return self._run(SupervisedConfig, f"{name}-{amount}", seed, trained, fold)
+        return self._run(SupervisedConfig, f"{name}-{amount}", seed, {**_QUICK, **trained}, fold)
 
     def quasi(self, encoder: Run, seed: int, amount: str) -> Run:
         """The encoder's own method and the labels together, beginning with the encoder (paper, section 4.4)."""
@@ -136,7 +139,7 @@ class Trainings:
         if "+" in backbone:
             trained["encoder_scales"] = "0.7,1"
         trained |= self._length(amount, seed, fold, at_least=30)
-        return self._run(SupervisedConfig, f"{name}-{amount}", seed, {**trained, **options}, fold)
+        return self._run(SupervisedConfig, f"{name}-{amount}", seed, {**_QUICK, **trained, **options}, fold)
 
     @property
     def _small(self) -> dict[str, Any]:

@@ -114,6 +114,9 @@ class TrainingConfig:
     )
     log_every: int = option(10, "steps from one refreshing of the progress bar to the next", above=0)
     keep_checkpoints: int = option(2, "how many of the newest checkpoints stay", above=0)
+    checkpoint_seconds: float = option(
+        0.0, "seconds from one checkpoint to the next, at least; 0: one after every epoch", at_least=0
+    )
     ddp_timeout: int = option(
         1800,
         "seconds that processes wait for one that does not answer before they end; decoding counts",

@@ -29,7 +29,7 @@ _PACKAGES = ("quaclrs", "torch", "torchvision", "transformers", "datasets", "acc
 #: Options that a resumed run may change: its result is the same.
 _WITHOUT_EFFECT = frozenset(
     {"output_dir", "resume", "overwrite", "num_workers", "decode_once", "log_every", "report_to", "keep_checkpoints"}
-    | {"ddp_timeout"}
+    | {"checkpoint_seconds", "ddp_timeout"}
 )
 
 #: What to do about a damaged file of a run.

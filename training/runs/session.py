@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
-from accelerate.utils import DistributedType, ProjectConfiguration, set_seed
+from accelerate.utils import DistributedType, ProjectConfiguration, broadcast_object_list, set_seed
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.files import name_unwritable
@@ -104,6 +104,7 @@ class Session:
         self._unfinished: dict[str, float] | None = None
         self._state: TrainingState | None = None
         self.termination = Termination(config.log_every)
+        self._saved = time.monotonic()
         self._started = time.perf_counter()
         self._epoch_started = self._started
 
@@ -222,7 +223,7 @@ class Session:
         self.history.append({**row, "seconds": time.perf_counter() - self._epoch_started})
 
     def save(self) -> None:
-        """Log and save the epoch that was recorded last; then end where a signal asked for it.
+        """Log the epoch that was recorded last, save it if that is due, and end where a signal asked for it.
 
         Raises:
             SystemExit: SIGTERM or Ctrl-C came.
@@ -231,8 +232,10 @@ class Session:
         accelerator.log({name: value for name, value in row.items() if name != "epoch"}, step=row["epoch"])
         if accelerator.is_main_process:
             self.folder.write_history(self.history)
-        self._save(row["epoch"])
-        if told := self.termination.requested(accelerator):
+        told = self.termination.requested(accelerator)
+        if told or self._is_due(row["epoch"]):
+            self._save(row["epoch"])
+        if told:
             self._stop(told)
 
     def close(self) -> None:
@@ -240,12 +243,20 @@ class Session:
         finish_trackers(self.accelerator)
         self.accelerator.wait_for_everyone()
 
+    def _is_due(self, epoch: int) -> bool:
+        """True, in all processes, where the epoch is the last or the last checkpoint was written long enough ago."""
+        if not self.config.checkpoint_seconds or epoch == self.config.epochs:
+            return True
+        due = [time.monotonic() - self._saved >= self.config.checkpoint_seconds]
+        return bool(broadcast_object_list(due)[0])
+
     def _save(self, epochs: int, unfinished: Any = None, steps: int = 0) -> None:
         assert self._state is not None
         values = {"history": self.history, "unfinished": unfinished}
         folder = self.folder.checkpoints
         with name_unwritable(folder):
             save_checkpoint(folder, self._state, epochs, values, steps, keep=self.config.keep_checkpoints)
+        self._saved = time.monotonic()
 
     def _stop(self, told: signal.Signals) -> None:
         self.accelerator.print(f"stopped by {told.name} after writing a checkpoint; go on with --resume auto")

@@ -142,7 +142,7 @@ def test_finished_runs_are_not_repeated_and_encoders_come_before_what_begins_wit
 
 
 def test_a_budget_that_ends_before_the_first_encoders_is_one_line(options, sample_dataset):
-    with pytest.raises(QuaclrsError, match="budget ended before the first encoders"):
+    with pytest.raises(QuaclrsError, match="first encoders are missing: the budget ended"):
         Laboratory(QuestionsConfig(**options, budget_hours=1e-9), FakeProcesses(sample_dataset)).work()
 
 

@@ -149,6 +149,7 @@ BOUNDS = {
     "num_workers": ([-1], [0]),
     "log_every": ([0], [1]),
     "keep_checkpoints": ([0], [1]),
+    "checkpoint_seconds": ([-1], [0, 0.5]),
     "ddp_timeout": ([0, 10**9], [1, 1800]),
     "freeze_stages": ([-1, 0.5], [0, 1]),
     "label_smoothing": ([-0.1, 1], [0, 0.9]),
