@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -51,7 +52,7 @@ def collect(laboratory: Laboratory, chosen: Chosen) -> dict[str, Any]:
     plan = plan_folds(load_urbansound13(config.dataset), config.test_fold, "strict")
     seeds = f"label seeds {config.seeds}, encoder seeds {config.encoder_seeds}"
     kept = {
-        "command": command_line("python -m training.reproduce questions", config),
+        "command": command_line("python -m training.reproduce questions", without_folders(config)),
         "about": (
             f"What the paper asks (section 1), answered on recordings that no training has heard. Small networks "
             f"({config.backbone} at {config.image_size} pixels) learn for {config.ssl_epochs} epochs without labels, "
@@ -66,6 +67,13 @@ def collect(laboratory: Laboratory, chosen: Chosen) -> dict[str, Any]:
         **answer_all(laboratory, chosen),
     }
     return json.loads(json.dumps(kept), parse_float=lambda text: round(float(text), 5))
+
+
+def without_folders(config: QuestionsConfig) -> QuestionsConfig:
+    """The same options, to be shown to others: folders by their names alone."""
+    given = {name: getattr(config, name) for name in ("dataset", "output_dir", "noise")}
+    names: dict[str, Any] = {n: Path(value).name for n, value in given.items() if value and Path(value).is_absolute()}
+    return dataclasses.replace(config, **names, publish=None, budget_hours=None)
 
 
 def _write(kept: dict[str, Any], folder: Path, pictures: Path) -> None:

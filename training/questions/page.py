@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,8 +22,9 @@ _HEAD = """# The paper's four questions
 {command}
 ```
 
-{runs} An interval is of 95 %, by bootstrap over test recordings; differences are paired. ± is the standard deviation
-over seeds. [What holds for all tables](index.md#read-this-before-any-figure).
+{runs}
+An interval is of 95 %, by bootstrap over test recordings; differences are paired. ± is the standard deviation over
+seeds. [What holds for all tables](index.md#read-this-before-any-figure).
 """
 
 _LIMITS = {
@@ -49,9 +51,9 @@ def write_page(kept: Mapping[str, Any]) -> str:
     """The Markdown page.
 
     Args:
-        kept: `command`, `about`, `runs`, and the answers of `answer_all`.
+        kept: `command`, `about`, `runs`, `validation_clips`, and the answers of `answer_all`.
     """
-    parts = [_HEAD.format(**kept)]
+    parts = [_HEAD.format(command=kept["command"], about=_filled(kept["about"]), runs=_filled(kept["runs"]))]
     parts += [part(kept) for name, part in _PARTS.items() if kept[name].get("rows") or kept[name].get("grid")]
     return "\n".join(parts)
 
@@ -70,8 +72,9 @@ def _few_labels(kept: Mapping[str, Any]) -> str:
         f"ImageNet's beside it {percent(rows[plan.BOTH][first]['accuracy'])} and "
         f"{percent(rows[plan.BOTH][last]['accuracy'])}.",
         f"Once there is a network that has heard AudioSet, training it further without labels "
-        f"{_verdict([further[plan.BOTH][a] for a in amounts])}: {_each(further[plan.BOTH], amounts)}; YAMNet alone: "
-        f"{_each(further[plan.YAMNET], amounts)}.",
+        f"{_verdict([further[plan.BOTH][a] for a in amounts])}: {_gain(further[plan.BOTH][first])} points with "
+        f"{_recordings(first)} and {_gain(further[plan.BOTH][last])} with {_recordings(last)}; YAMNet alone, "
+        f"{_gain(further[plan.YAMNET][first])} and {_gain(further[plan.YAMNET][last])}.",
     ]
     head = ["training", *(f"{_recordings(a)} ({answer['clips'][a]:.0f} clips)" for a in amounts), "gain over scratch"]
     body = [
@@ -86,7 +89,7 @@ def _few_labels(kept: Mapping[str, Any]) -> str:
         f"The last column is with {_recordings(last)}. `{chosen['methods'][0]}` has the best k-NN on the validation "
         f"clips. YAMNet is trained further by {chosen['further']}, chosen the same way ({ways})."
     )
-    note += f"\n\n{_encoders(kept)}"
+    note = f"{_filled(note)}\n\n{_encoders(kept)}"
     return _section("1. What does self-supervision add with few labels?", sentences, head, body, note, "few_labels", {
         "clips": answer["clips"][last],
     })  # fmt: skip
@@ -111,14 +114,10 @@ def _under_noise(kept: Mapping[str, Any]) -> str:
         gains = {policy: entry["noise"]["over_none"] for policy, entry in policies.items() if policy != "none"}
         order = sorted(gains, key=lambda policy: -gains[policy]["difference"])
         told = [policy for policy in order if gains[policy]["interval"][0] > 0]
+        sure = f"intervals above 0: {', '.join(f'`{policy}`' for policy in told)}" if told else "no interval is above 0"
         sentences.append(
-            f"A network {start} gains most under noise by `{order[0]}` ({_gain(gains[order[0]])} points over no "
-            f"augmentation, mean of all ratios and noises); "
-            + (
-                f"above 0 beyond doubt: {', '.join(f'`{policy}`' for policy in told)}."
-                if told
-                else "none is beyond doubt."
-            )
+            f"{start.capitalize()}, a network gains most under noise by `{order[0]}`: {_gain(gains[order[0]])} points "
+            f"over no augmentation, the mean of all ratios and noises ({sure})."
         )
     alone = kept["under_noise"]["alone"]
     places = {
@@ -161,13 +160,13 @@ def _more_classes(kept: Mapping[str, Any]) -> str:
         for network, of in changes.items()
     )
     four = "; ".join(
-        f"{network}: {percent(of[strict]['four']['accuracy'])} strict, {percent(of[paper]['four']['accuracy'])} paper"
+        f"{network}: {percent(of[strict]['four']['accuracy'])} and {percent(of[paper]['four']['accuracy'])}"
         for network, of in rows.items()
         if strict in of and paper in of
     )
     sentences = [
         f"Four more classes change the nine by this much: {told}.",
-        f"The paper's folds deal the four clip by clip, which raises their accuracy: {four}.",
+        f"Accuracy on the four, in strict folds and in the paper's, which deal them clip by clip: {four}.",
         f"Duration, channels and sampling rate alone name {percent(controls[strict]['four'])} of the four's clips "
         f"rightly in strict folds, {percent(controls[paper]['four'])} in the paper's, and "
         f"{percent(controls[strict]['nine'])} of the nine's.",
@@ -230,10 +229,15 @@ def _section(
 ) -> str:
     numbers = [not any(cell and cell[0].isalpha() for cell in column) for column in zip(*body, strict=True)]
     align = "".join("r" if number else "l" for number in numbers)
-    lines = [f"## {title}", "", " ".join(sentences), "", markdown_table(head, body, align), "", note, ""]
+    lines = [f"## {title}", "", _filled(" ".join(sentences)), "", markdown_table(head, body, align), "", note, ""]
     lines += [f"<small>Source: `runs/questions.json`, {name}.</small>", ""]
     lines += [f"![{title.split('. ')[1]} The table above as a picture](../pictures/questions_{name}.png)", ""]
-    return "\n".join([*lines, f"**What this cannot tell.** {_LIMITS[name].format(**limits)}", ""])
+    return "\n".join([*lines, _filled(f"**What this cannot tell.** {_LIMITS[name].format(**limits)}"), ""])
+
+
+def _filled(text: str) -> str:
+    """A paragraph in lines of 120 characters."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _recordings(amount: str) -> str:
@@ -256,10 +260,6 @@ def _gain(gain: Mapping[str, Any] | None) -> str:
         return "–"
     low, high = gain["interval"]
     return f"{100 * gain['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-
-
-def _each(gains: Mapping[str, Any], amounts: Sequence[str]) -> str:
-    return ", ".join(f"{_gain(gains.get(amount))} with {_recordings(amount)}" for amount in amounts)
 
 
 def _verdict(gains: Sequence[Mapping[str, Any]]) -> str:

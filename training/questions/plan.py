@@ -13,7 +13,7 @@ from ..runs.config import ALL_RECORDINGS
 from ..runs.run import Run
 from .trainings import PAIR, POLICIES, POLICY, Trainings
 
-SCRATCH, FINE_TUNED = "from scratch", "pre-trained"
+SCRATCH, FINE_TUNED = "from scratch", "fine-tuned"
 
 #: Rows of question 1 that are not a method's.
 QUASI, HEAD = "quasi-supervised, linear", "linear"
