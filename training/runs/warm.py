@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any
@@ -31,6 +31,8 @@ class WarmProcesses:
     def __init__(self, jobs: int) -> None:
         os.environ.update(environment_of_job(jobs))
         self._pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+        # All begin now, by this thread: they end with the thread that began them (`end_with_launcher`).
+        wait([self._pool.submit(os.getpid) for _ in range(jobs)])
 
     def __enter__(self) -> WarmProcesses:
         return self

@@ -2,10 +2,12 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from quaclrs.errors import QuaclrsError
+from training.runs.termination import end_with_launcher
 from training.runs.warm import WarmProcesses
 
 
@@ -33,3 +35,16 @@ def test_work_gives_its_status_however_it_ends_and_its_output_goes_to_standard_e
     printed = capfd.readouterr()
     assert printed.out == ""
     assert "number 3" in printed.err
+
+
+def end_with_its_launcher() -> int:
+    end_with_launcher()
+    return 0
+
+
+def test_processes_outlive_the_threads_that_give_them_work(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with WarmProcesses(1) as processes:
+        for _ in range(2):
+            with ThreadPoolExecutor(1) as threads:
+                assert threads.submit(processes.do, end_with_its_launcher).result() == 0
