@@ -1,4 +1,4 @@
-"""An hour of street with known times: how much of it `quaclrs annotate` finds, and how fast, beside what else there is.
+"""Recall and speed of `quaclrs annotate` on an hour of street with known times, beside other ways.
 
 `python -m benchmarks.annotate --data DIR` strings an hour together from UrbanSound8K and ESC-50 in DIR (see
 `benchmarks.street_hour`), and prints for several hops
@@ -33,6 +33,7 @@ from quaclrs.archive import HearingOptions, annotate
 from quaclrs.archive.hearing import Ear
 from quaclrs.audio import open_sound
 from quaclrs.errors import CommandParser, report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.inference.classifier import AudioClassifier
 from quaclrs.inference.graphs import traced
 from quaclrs.inference.onnx import OnnxClassifier, load_onnx_classifier
@@ -48,10 +49,10 @@ NO_EVENT, STEP, COLLAR = ("other", "silence", "unsure"), 0.1, 0.5
 PARTS = ("accuracy", "speed", "growth")
 
 WAYS = {
-    "hop 4 s, none between": HearingOptions(refine=0),
-    "hop 4 s, 1 between (default)": HearingOptions(),
-    "hop 2 s, none between": HearingOptions(hop=2.0, refine=0),
-    "hop 1 s, as timeline": HearingOptions(hop=1.0, refine=0),
+    "`--refine 0`": HearingOptions(refine=0),
+    "default: one more between two that differ": HearingOptions(),
+    "`--hop 2 --refine 0`": HearingOptions(hop=2.0, refine=0),
+    "`--hop 1 --refine 0`, as `timeline`": HearingOptions(hop=1.0, refine=0),
 }
 
 
@@ -124,17 +125,21 @@ def floor_of(file: Path) -> Callable[[], object]:
     return run
 
 
-def print_accuracy(classifier: OnnxClassifier, file: Path, events: Sequence[Event], seconds: float) -> None:
-    print(f"{'':<36}segment F1  event recall  x real time a core")
+def print_accuracy(classifier: OnnxClassifier, file: Path, events: Sequence[Event], seconds: float) -> list[dict]:
+    """Print the figures of each way; a row of each."""
+    rows = []
+    print(f"{'':<44}segment F1  event recall  x real time a core")
     for name, options in WAYS.items():
         segments: list[Segment] = []
         taken = processor_seconds(lambda o=options, s=segments: s.extend(by_annotate(classifier, file, o)))
         f1, recall = segment_f1(segments, events, seconds), event_recall(segments, events)
-        print(f"{name:<36}{f1:>10.1%}{recall:>14.1%}{seconds / taken:>20.0f}", flush=True)
+        print(f"{name:<44}{f1:>10.1%}{recall:>14.1%}{seconds / taken:>20.0f}", flush=True)
+        rows.append({"part": "accuracy", "way": name, "f1": f1, "recall": recall, "real_time": seconds / taken})
+    return rows
 
 
-def print_speed(package: OnnxClassifier, file: Path, rounds: int, scratch: Path) -> None:
-    """Ways in turn on ten minutes of the hour."""
+def print_speed(package: OnnxClassifier, file: Path, rounds: int, scratch: Path) -> list[dict]:
+    """Time ways in turn on ten minutes of the hour, and print them; a row of each."""
     samples, rate = soundfile.read(file, frames=600 * 48_000, dtype="int16")
     short = scratch / "ten_minutes.wav"
     soundfile.write(short, samples, rate)
@@ -144,25 +149,30 @@ def print_speed(package: OnnxClassifier, file: Path, rounds: int, scratch: Path)
     clip = scratch / "clip.wav"
     soundfile.write(clip, samples[: 10 * rate], rate)
     ways: dict[str, tuple[Callable[[], object], float]] = {
-        "floor: decode, FFTs, bare networks": (floor_of(short), 600),
-        "annotate, none between": (lambda: by_annotate(package, short, plain), 600),
-        "annotate": (lambda: by_annotate(package, short, HearingOptions()), 600),
-        "window by window": (lambda: window_by_window(package, short), 600),
-        "annotate, YAMNet alone": (lambda: by_annotate(yamnet, short, plain), 600),
-        "YAMNet alone, window by window": (lambda: window_by_window(yamnet, short), 600),
-        "AST of Transformers, clips of 10 s": (lambda: transformer([clip]), 10),
+        "least that any way must do: decode, two FFTs, the bare networks by ONNX Runtime": (floor_of(short), 600),
+        "`annotate --refine 0`": (lambda: by_annotate(package, short, plain), 600),
+        "`annotate`, in this busy hour": (lambda: by_annotate(package, short, HearingOptions()), 600),
+        "window by window, written by hand, no windows between": (lambda: window_by_window(package, short), 600),
+        "`annotate --refine 0`, YAMNet alone": (lambda: by_annotate(yamnet, short, plain), 600),
+        "YAMNet alone, window by window, written by hand": (lambda: window_by_window(yamnet, short), 600),
+        "AST of Transformers (86 million parameters), clips of 10 s": (lambda: transformer([clip]), 10),
     }
     factors: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, (run, seconds) in ways.items():
             factors[name].append(seconds / processor_seconds(run))
-    print(f"\n{'':<36}median   lowest  highest   x real time a core")
+    print(f"\n{'':<82}median   lowest  highest   x real time a core")
     for name, found in factors.items():
-        print(f"{name:<36}{np.median(found):>6.0f}{min(found):>9.0f}{max(found):>9.0f}")
+        print(f"{name:<82}{np.median(found):>6.0f}{min(found):>9.0f}{max(found):>9.0f}")
+    return [
+        {"part": "speed", "way": name, "real_time": {"value": np.median(found), "low": min(found), "high": max(found)}}
+        for name, found in factors.items()
+    ]
 
 
-def print_growth(classifier: OnnxClassifier, file: Path, hours: Sequence[int], cores: int, scratch: Path) -> None:
-    """The whole command's work, journal and table too, on more and more copies of the hour."""
+def print_growth(classifier: OnnxClassifier, file: Path, hours: Sequence[int], cores: int, scratch: Path) -> list[dict]:
+    """Time the whole command's work, journal and table too, on more and more copies of the hour; a row of each."""
+    rows = []
     print(f"\nhours   processor s an hour   wall s an hour, {cores} workers")
     for count in hours:
         folder = scratch / f"{count}_hours"
@@ -173,7 +183,10 @@ def print_growth(classifier: OnnxClassifier, file: Path, hours: Sequence[int], c
         taken = processor_seconds(
             lambda f=folder: annotate(classifier, [f], f"{f}.csv", workers=cores, model="benchmark")
         )
-        print(f"{count:>5}{taken / count:>22.1f}{(time.perf_counter() - begun) / count:>17.1f}", flush=True)
+        wall = time.perf_counter() - begun
+        print(f"{count:>5}{taken / count:>22.1f}{wall / count:>17.1f}", flush=True)
+        rows.append({"part": "growth", "hours": count, "processor_seconds": taken / count, "seconds": wall / count})
+    return rows
 
 
 @report_user_errors
@@ -185,7 +198,9 @@ def main(arguments: list[str] | None = None) -> int:
     add("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="P", help=f"of {', '.join(PARTS)} (default: all)")
     add("--rounds", type=int, default=3, metavar="N", help="turns of each way (default 3)")
     add("--hours", type=int, nargs="+", default=[1, 2], metavar="N", help="copies, for growth (default 1 2)")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
+    rows: list[dict] = []
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         hour = scratch / "street.wav"
@@ -193,11 +208,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{len(events)} events of {sum(e.end - e.start for e in events):.0f} s in {options.seconds:.0f} s\n")
         package = load_onnx_classifier(threads=1)
         if "accuracy" in options.parts:
-            print_accuracy(held_out(package, options.data), hour, events, options.seconds)
+            rows += print_accuracy(held_out(package, options.data), hour, events, options.seconds)
         if "speed" in options.parts:
-            print_speed(package, hour, options.rounds, scratch)
+            rows += print_speed(package, hour, options.rounds, scratch)
         if "growth" in options.parts:
-            print_growth(package, hour, options.hours, len(os.sched_getaffinity(0)), scratch)
+            rows += print_growth(package, hour, options.hours, len(os.sched_getaffinity(0)), scratch)
+    write_record(options.json, command_of(parser, arguments), rows)
     return 0
 
 

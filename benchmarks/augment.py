@@ -30,8 +30,9 @@ from quaclrs.augment import (
     with_background,
 )
 from quaclrs.errors import CommandParser, report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 
-from .timing import Timing, read_clips, run_with_threads, time_in_turn
+from .timing import read_clips, run_with_threads, time_in_turn
 
 CONFIG = LogMelConfig()
 BATCH = 32
@@ -128,8 +129,13 @@ def ours(waveforms: torch.Tensor, noise: Path | None) -> dict[str, Way]:
     return ways
 
 
-def distances(clips: list[np.ndarray]) -> None:
-    """Median difference of log-mels in dB over cells above the floor, and what librosa's own choice of hop makes."""
+def print_distances(clips: list[np.ndarray]) -> list[dict]:
+    """Median difference from librosa's log-mels in dB over cells above the floor, ours and librosa's with half the hop.
+
+    Returns:
+        A row of each variant.
+    """
+    rows = []
     front_end = LogMelSpectrogram(CONFIG)
 
     def log_mel(clip: np.ndarray) -> np.ndarray:
@@ -157,10 +163,13 @@ def distances(clips: list[np.ndarray]) -> None:
                 found[how].append(CONFIG.top_db * np.abs(made - expected)[(made > 0) | (expected > 0)])
         medians = {how: float(np.median(np.concatenate(of_clips))) for how, of_clips in found.items()}
         print(f"{variant:<18}{medians['fast']:>8.2f}{medians['hop 256']:>8.2f}")
+        rows.append({"variant": variant, "fast_db": medians["fast"], "half_hop_db": medians["hop 256"]})
+    return rows
 
 
 @torch.inference_mode()
-def print_tables(clips: list[np.ndarray], noise: Path | None, threads: int, rounds: int) -> None:
+def print_tables(clips: list[np.ndarray], noise: Path | None, threads: int, rounds: int) -> list[dict]:
+    """Time and print all augmentations; a row of each."""
     torch.set_num_threads(threads)
     warnings.simplefilter("ignore")
     waveforms = torch.from_numpy(np.stack([CONFIG.fit(clip) for clip in clips]))
@@ -173,18 +182,18 @@ def print_tables(clips: list[np.ndarray], noise: Path | None, threads: int, roun
     found = time_in_turn(own | peers, rounds)
     plain = found["front end"]
     print(f"front end alone: {plain.median:.3f} ms a clip at batch {len(waveforms)}")
+    rows = []
     print("on every clip, ms a clip" + " " * 21 + "ours adds   of the front end   others")
     for name in own:
         if name == "front end":
             continue
         added = found[name].median - plain.median
-        others = [f"{p.split(': ')[1]} {_ratio(found[p], added)}" for p in peers if p.startswith(f"{name}: ")]
-        print(f"{name:<42}{added:>9.3f}{added / plain.median:>15.0%}   {'; '.join(others)}")
-
-
-def _ratio(peer: Timing, ours_adds: float) -> str:
-    # Below a fiftieth of a millisecond the difference of two timings is noise.
-    return f"{peer.median:.3f} ({peer.median / max(ours_adds, 0.02):.1f} x)"
+        # Below a fiftieth of a millisecond the difference of two timings is noise.
+        times = {p.split(": ")[1]: found[p].median / max(added, 0.02) for p in peers if p.startswith(f"{name}: ")}
+        others = "; ".join(f"{peer} {ratio:.1f} x" for peer, ratio in times.items())
+        print(f"{name:<42}{added:>9.3f}{added / plain.median:>15.0%}   {others}")
+        rows.append({"threads": threads, "augmentation": name, "ms": added, "share": added / plain.median, **times})
+    return rows
 
 
 @report_user_errors
@@ -195,14 +204,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="default: 1 2")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of each way (default 5)")
     parser.add_argument("--child", type=int, help="this process's number of threads; set by the parent")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     clips = read_clips(options.recordings, BATCH, CONFIG.sampling_rate, CONFIG.duration)
     if options.child is None:
-        distances([clip for clip in clips if len(clip) >= CONFIG.n_fft])
         given = sys.argv[1:] if arguments is None else arguments
-        return run_with_threads("benchmarks.augment", given, options.threads)
-    print_tables(clips, options.noise, options.child, options.rounds)
-    return 0
+        status = run_with_threads("benchmarks.augment", given, options.threads, options.json)
+        rows = print_distances([clip for clip in clips if len(clip) >= CONFIG.n_fft])
+    else:
+        status, rows = 0, print_tables(clips, options.noise, options.child, options.rounds)
+    write_record(options.json, command_of(parser, arguments), rows, add=True)
+    return status
 
 
 if __name__ == "__main__":

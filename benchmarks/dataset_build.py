@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
@@ -22,6 +22,7 @@ from dataset_builder.sources.inputs import SOURCES
 from quaclrs.audio import encode_flac, read_recording
 from quaclrs.data import STORED_SAMPLING_RATE
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.grouping import group_recordings
 
 
@@ -116,6 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
     for source in SOURCES:
         parser.add_argument(f"--{source.name}", type=Path, metavar="DIR")
     parser.add_argument("--num-proc", type=int, nargs="+", default=[1, 2], metavar="N", help="default: 1 2")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     folders = {source.name: getattr(options, source.name) for source in SOURCES if getattr(options, source.name)}
     if not folders:
@@ -124,6 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
     stages = time_stages(folders)
     clips = stages.pop("clips")
     total = sum(stages.values())
+    rows = [{"stage": name, "processor_seconds": seconds, "clips": clips} for name, seconds in stages.items()]
     print(
         f"{clips:.0f} clips; one thread, processor time: "
         + ", ".join(f"{name} {seconds:.1f} s ({100 * seconds / total:.0f} %)" for name, seconds in stages.items())
@@ -136,6 +139,8 @@ def main(arguments: list[str] | None = None) -> int:
             f"{cost.unshared:>29.0f}",
             flush=True,
         )
+        rows.append({"processes": num_proc, **asdict(cost), "clips_per_second": clips / cost.wall})
+    write_record(options.json, command_of(parser, arguments), rows)
     return 0
 
 

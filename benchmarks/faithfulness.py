@@ -1,4 +1,4 @@
-"""Does the heat of an explanation lie where the answer was heard? Delete it, and see what the answer loses.
+"""Faithfulness of explanations: cells with most heat are deleted, and the answer should lose more than by chance.
 
 `python -m benchmarks.faithfulness --dataset DIR [--model DIR] [--fold K] [--clips N]` takes clips of every class in
 turn, deletes the tenth of their cells with most heat (40 dB quieter in the waveform's spectrum) and, for comparison, a
@@ -19,6 +19,7 @@ from quaclrs import load_classifier, load_urbansound13
 from quaclrs.audio import load_audio
 from quaclrs.data import class_names
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.evaluation.reports.tables import markdown_table, percent
 from quaclrs.inference.cells import BANDS, DELETED, STEPS, Cells
 from quaclrs.inference.explain import EXPLANATION_METHODS, explain, margin
@@ -59,31 +60,41 @@ def costs(
     return float(margins[0] - margins[1]), float(margins[0] - margins[2:].mean())
 
 
-def print_methods(found: dict[str, list[tuple[str, float, float, float]]]) -> None:
-    """A table of methods, and the mean difference by class of the first."""
-    rows, generator = [], np.random.default_rng(0)
+def print_methods(found: dict[str, list[tuple[str, float, float, float]]]) -> list[dict]:
+    """Print a table of methods and the mean difference by class of the first; rows of both."""
+    rows: list[dict] = []
+    generator = np.random.default_rng(0)
     for method, clips in found.items():
         difference = np.array([most - random for _, most, random, _ in clips])
         drawn = difference[generator.integers(len(difference), size=(2000, len(difference)))].mean(1)
         low, high = np.quantile(drawn, (0.025, 0.975))
         rows.append(
-            [
-                method,
-                f"{np.mean([most for _, most, _, _ in clips]):.2f}",
-                f"{np.mean([random for _, _, random, _ in clips]):.2f}",
-                f"{difference.mean():.2f} ({low:.2f} to {high:.2f})",
-                percent(float((difference > 0).mean())),
-                f"{np.median([taken for *_, taken in clips]):.2f}",
-            ]
+            {
+                "method": method,
+                "clips": len(clips),
+                "most_heat": np.mean([most for _, most, _, _ in clips]),
+                "at_random": np.mean([random for _, _, random, _ in clips]),
+                "difference": {"value": difference.mean(), "low": low, "high": high},
+                "above_0": (difference > 0).mean(),
+                "seconds": np.median([taken for *_, taken in clips]),
+            }
         )
-    print(markdown_table(["method", "most heat", "at random", "difference", "clips above 0", "s a clip"], rows))
+    cells = [
+        (
+            row["method"], *(f"{row[name]:.2f}" for name in ("most_heat", "at_random")),
+            "{value:.2f} ({low:.2f} to {high:.2f})".format(**row["difference"]),
+            percent(row["above_0"]), f"{row['seconds']:.2f}",
+        )
+        for row in rows
+    ]  # fmt: skip
+    print(markdown_table(["method", "most heat", "at random", "difference", "clips above 0", "s a clip"], cells))
     method, clips = next(iter(found.items()))
     by_class: dict[str, list[float]] = {}
     for name, most, random, _ in clips:
         by_class.setdefault(name, []).append(most - random)
-    print(
-        f"\n{method}, difference by class: " + ", ".join(f"{n} {np.mean(d):.2f}" for n, d in sorted(by_class.items()))
-    )
+    means = {name: np.mean(differences) for name, differences in sorted(by_class.items())}
+    print(f"\n{method}, difference by class: " + ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()))
+    return rows + [{"method": method, "class": name, "difference": mean} for name, mean in means.items()]
 
 
 @report_user_errors
@@ -93,6 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", metavar="DIR", help="model/ folder of a run; the package's own without it")
     parser.add_argument("--fold", type=int, default=1, metavar="K", help="whose clips (default 1)")
     parser.add_argument("--clips", type=int, default=100, metavar="N", help="how many (default 100)")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     classifier = load_classifier(options.model, "cpu", backend="torch")
@@ -112,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
             found.setdefault(method, []).append((label, *costs(classifier, waveform, heat, label, number), taken))
     if not found:
         raise QuaclrsError(f"--fold {options.fold} of {options.dataset} holds no clips; give another")
-    print_methods(found)
+    write_record(options.json, command_of(parser, arguments), print_methods(found))
     return 0
 
 

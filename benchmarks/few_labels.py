@@ -1,20 +1,17 @@
 """Worth of a handful of labels: `quaclrs learn` against plain baselines, and what recordings without labels add.
 
-`python -m benchmarks.few_labels --dataset ../shared/data/ESC-50/audio` learns 1, 3, 5, 10 and all clips a class of two
-folds and tests on the third, in turn; the folds are the official ones, so no recording is on both sides. Clips a class
-are of different recordings. `--dataset` may also be UrbanSound13. `--unlabelled` compares with and without the other
-clips of the training folds as recordings without labels; `--open-set` learns 10 kinds and hears 15 others.
+`python -m benchmarks.few_labels --dataset ESC-50/audio` learns 1, 3, 5, 10 and all clips a class of two folds and tests
+on the third, in turn; the folds are the official ones, so no recording is on both sides. Clips of a class are of
+different recordings. `--dataset` may also be UrbanSound13. `--unlabelled` compares with and without the other clips of
+the training folds as recordings without labels; `--open-set` learns 10 kinds and hears 15 others.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,105 +20,19 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from tqdm import tqdm
 
-from quaclrs.audio import find_audio_files, load_audio
-from quaclrs.data import load_urbansound13
-from quaclrs.evaluation.bootstrap import cluster_clips, draw_recordings
+from quaclrs.errors import CommandParser, report_user_errors
 from quaclrs.evaluation.open_set import offset_of_other
-from quaclrs.evaluation.reports.tables import markdown_table
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
+from quaclrs.evaluation.reports.tables import markdown_table, percent, percent_range
 from quaclrs.inference.head import LinearHead
-from quaclrs.inference.loading import load_classifier
-from quaclrs.inference.windows import windows_of
 from quaclrs.learning.head import HeadFitter, HeadOptions, parts_of, weights_of_parts
 from quaclrs.learning.rows import Rows
 from quaclrs.saved_model import open_saved_model
 
+from .labelled_clips import TESTED, Clips, choose, read_clips, recall_of
+
 COUNTS: tuple[int | None, ...] = (1, 3, 5, 10, None)
-TESTED = (1, 2, 3)
-
-
-@dataclass(frozen=True)
-class Clips:
-    """Clips with their features; windows are those that `predict` hears.
-
-    Attributes:
-        labels, folds, recordings: (clips,).
-        windows: (windows, hidden_size) embeddings, and `owners` the clip of each.
-        mfcc: (clips, 80) means and deviations of 40 coefficients.
-        seconds: features -> seconds a clip that they took.
-    """
-
-    labels: np.ndarray
-    folds: np.ndarray
-    recordings: np.ndarray
-    windows: np.ndarray
-    owners: np.ndarray
-    mfcc: np.ndarray
-    seconds: dict[str, float]
-
-
-def sounds_of(dataset: str) -> Iterable[tuple[Any, str, int, str]]:
-    """Sound, label, fold and recording of each clip of ESC-50 (a folder a kind) or of UrbanSound13."""
-    files = find_audio_files(dataset) if not (Path(dataset) / "data").is_dir() else []
-    for file in files:
-        fold, recording, *_ = file.stem.split("-")
-        yield str(file), file.parent.name, int(fold), f"{fold}-{recording}"
-    if not files:
-        rows = load_urbansound13(dataset)
-        names = rows.features["label"].names
-        columns = [rows[name][:] for name in ("label", "fold", "recording_id")]
-        for place, (label, fold, recording) in enumerate(zip(*columns, strict=True)):
-            if fold in TESTED:
-                yield rows[place]["audio"]["bytes"], names[label], fold, recording
-
-
-def read_clips(dataset: str, with_mfcc: bool) -> Clips:
-    """Embed every clip, and describe it by MFCCs."""
-    import librosa
-
-    classifier = load_classifier()
-    found = list(sounds_of(dataset))
-    windows, owners, mfcc = [], [], []
-    spent = {"embeddings": 0.0, "mfcc": 0.0}
-    for clip, (sound, *_) in enumerate(tqdm(found, desc="features", disable=None)):
-        begun = time.perf_counter()
-        cut = list(windows_of(sound, classifier.log_mel_config))
-        waveforms = np.stack([classifier.log_mel_config.fit(window.waveform) for window in cut])
-        windows.append(classifier.embed_waveforms(waveforms))
-        owners += [clip] * len(cut)
-        spent["embeddings"] += time.perf_counter() - begun
-        if with_mfcc:
-            begun = time.perf_counter()
-            values = librosa.feature.mfcc(y=load_audio(sound, 22_050), sr=22_050, n_mfcc=40)
-            mfcc.append(np.concatenate([values.mean(axis=1), values.std(axis=1)]))
-            spent["mfcc"] += time.perf_counter() - begun
-    names = [label for _, label, _, _ in found]
-    return Clips(
-        np.unique(names, return_inverse=True)[1],
-        np.array([fold for *_, fold, _ in found]),
-        np.array([recording for *_, recording in found], dtype=object),
-        np.concatenate(windows),
-        np.array(owners),
-        np.array(mfcc),
-        {name: seconds / len(found) for name, seconds in spent.items()},
-    )
-
-
-def choose(clips: Clips, train: np.ndarray, count: int | None, seed: int) -> np.ndarray:
-    """So many clips of every class, of different recordings as far as there are so many."""
-    rng = np.random.default_rng(seed)
-    chosen: list[int] = []
-    for label in np.unique(clips.labels):
-        order = rng.permutation(np.flatnonzero(train & (clips.labels == label)))
-        taken: dict[str, int] = {}
-        ranked = []
-        for clip in order.tolist():
-            taken[clips.recordings[clip]] = taken.get(clips.recordings[clip], -1) + 1
-            ranked.append((taken[clips.recordings[clip]], clip))
-        chosen += [clip for _, clip in sorted(ranked, key=lambda entry: entry[0])[:count]]
-    return np.sort(chosen)
-
 
 #: Labelled clips, test clips and unlabelled clips -> probabilities of the test clips.
 Method = Callable[[Clips, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -193,17 +104,21 @@ def mfcc_svm(clips: Clips, chosen: np.ndarray, test: np.ndarray, unlabelled: np.
 
 
 METHODS: dict[str, tuple[Method, str]] = {
-    "quaclrs learn": (ours, "embeddings"),
-    "both encoders, plain logistic regression": (both_encoders_plain, "embeddings"),
-    "YAMNet, plain logistic regression": (yamnet_plain, "embeddings"),
-    "MFCC, SVM": (mfcc_svm, "mfcc"),
+    "`quaclrs learn`": (ours, "embeddings"),
+    "plain logistic regression on the same embeddings": (both_encoders_plain, "embeddings"),
+    "plain logistic regression on YAMNet's": (yamnet_plain, "embeddings"),
+    "MFCC and a support vector machine": (mfcc_svm, "mfcc"),
 }
 
 
 def right_answers(
     clips: Clips, method: Method, count: int | None, seeds: int
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Share of the seeds with which each test clip is named rightly; the clips; seconds of a fit; clips of a fit."""
+    """Test a method on each fold in turn.
+
+    Returns:
+        Share of the seeds that name each test clip rightly, the test clips, seconds of a fit and clips of a fit.
+    """
     right, tested, seconds, sizes = [], [], [], []
     for fold in TESTED:
         test = np.flatnonzero(clips.folds == fold)
@@ -222,46 +137,31 @@ def right_answers(
     return np.concatenate(right), np.concatenate(tested), float(np.median(seconds)), float(np.mean(sizes))
 
 
-def interval(clips: Clips, tested: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
-    """Mean recall of the classes, and its 95 % interval by bootstrap over recordings."""
-    labels = clips.labels[tested]
-    cluster, of_cluster = cluster_clips(labels, [str(name) for name in clips.recordings[tested]])
-    drawn = draw_recordings(of_cluster, 2000, seed=0)
-    sums, sizes = (np.bincount(cluster, weights, len(of_cluster)) for weights in (values, None))
-    recalls, points = [], []
-    for label in np.unique(labels):
-        own = of_cluster == label
-        recalls.append(sums[own] @ drawn[own] / (sizes[own] @ drawn[own]))
-        points.append(values[labels == label].mean())
-    low, high = np.quantile(np.mean(recalls, axis=0), (0.025, 0.975))
-    return float(np.mean(points)), float(low), float(high)
-
-
 def compare_methods(clips: Clips, seeds: int) -> list[dict[str, Any]]:
-    """Every method with every number of clips."""
+    """Compare every method with every number of clips; a row of each."""
     found = []
     for count in COUNTS:
         for name, (method, features) in METHODS.items():
             right, tested, seconds, size = right_answers(clips, method, count, seeds)
-            value, low, high = interval(clips, tested, right)
             learning = seconds + size * clips.seconds[features]
-            entry = {"clips a class": count or "all", "method": name, "accuracy": value, "low": low, "high": high}
-            found.append({**entry, "clips": size, "seconds": learning, "fit": seconds})
+            row = {"clips": count or "all", "method": name, "accuracy": recall_of(clips, tested, right)}
+            found.append({**row, "clips_in_all": size, "seconds": learning, "fit_seconds": seconds})
             print(json.dumps(found[-1]), flush=True)
     return found
 
 
 def compare_unlabelled(clips: Clips, seeds: int) -> list[dict[str, Any]]:
-    """With and without the other clips of the training folds, as recordings without labels."""
+    """Compare with and without the other clips of the training folds, as recordings without labels; a row a count."""
     found = []
     for count in (1, 3, 10):
         (without, tested, _, _), (with_them, _, seconds, _) = (
             right_answers(clips, method, count, seeds) for method in (ours, ours_with_unlabelled)
         )
-        entry: dict[str, Any] = {"clips a class": count, "seconds": seconds}
-        for name, values in (("without", without), ("with", with_them), ("gain", with_them - without)):
-            entry[name] = interval(clips, tested, values)
-        found.append(entry)
+        values = {"without": without, "with": with_them, "gain": with_them - without}
+        found.append(
+            {"clips": count, **{name: recall_of(clips, tested, of_clips) for name, of_clips in values.items()}}
+        )
+        found[-1]["fit_seconds"] = seconds
         print(json.dumps(found[-1]), flush=True)
     return found
 
@@ -287,8 +187,8 @@ def compare_background(clips: Clips, trials: int) -> list[dict[str, Any]]:
                 sums[name].append(_open_set(clips, known, chosen, more, test, strange))
         for name, values in sums.items():
             accuracy, named, certain, auroc = np.mean(values, axis=0)
-            entry = {"clips a class": count, "background": name, "accuracy": accuracy, "named a class": named}
-            found.append({**entry, "with certainty": certain, "auroc": auroc})
+            row = {"clips": count, "background": name, "accuracy": accuracy, "named_a_class": named}
+            found.append({**row, "with_certainty": certain, "auroc": auroc})
             print(json.dumps(found[-1]), flush=True)
     return found
 
@@ -324,35 +224,40 @@ def _open_set(
     )
 
 
+def print_table(rows: list[dict[str, Any]], names: Sequence[str]) -> None:
+    """Print some columns of rows as Markdown: shares in per cent, with their intervals."""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, dict):
+            return f"{percent(value['value'])} ({percent_range((value['low'], value['high']))})"
+        return percent(value) if isinstance(value, float) else str(value)
+
+    print(markdown_table([name.replace("_", " ") for name in names], [[cell(row[n]) for n in names] for row in rows]))
+
+
+@report_user_errors
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.few_labels", description=__doc__)
+    parser = CommandParser(prog="python -m benchmarks.few_labels", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--dataset", required=True, metavar="DIR", help="ESC-50's audio, a folder a kind; UrbanSound13")
     parser.add_argument("--seeds", type=int, default=5, help="draws of the labelled clips (default 5)")
     parser.add_argument("--unlabelled", action="store_true", help="compare with and without unlabelled clips instead")
     parser.add_argument("--open-set", action="store_true", help="hear kinds that are none of the classes instead")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
-    plain = not (options.unlabelled or options.open_set)
-    clips = read_clips(options.dataset, plain)
+    clips = read_clips(options.dataset, with_mfcc=not (options.unlabelled or options.open_set))
     told = ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in clips.seconds.items())
     print(f"{len(clips.labels)} clips of {clips.labels.max() + 1} classes; features of a clip: {told}")
     if options.unlabelled:
-        rows = [
-            (e["clips a class"], *(f"{100 * v:.1f} ({100 * a:.1f} to {100 * b:.1f})" for v, a, b in (
-                e["without"], e["with"], e["gain"])))
-            for e in compare_unlabelled(clips, options.seeds)
-        ]  # fmt: skip
-        print(markdown_table(("clips a class", "labelled alone", "with the others unlabelled", "gain"), rows))
+        rows = compare_unlabelled(clips, options.seeds)
+        print_table(rows, ("clips", "without", "with", "gain"))
     elif options.open_set:
-        found = compare_background(clips, 2 * options.seeds)
-        rows = [[f"{v:.3f}" if isinstance(v, float) else v for v in entry.values()] for entry in found]
-        print(markdown_table(tuple(found[0]), rows))
+        rows = compare_background(clips, 2 * options.seeds)
+        print_table(rows, ("clips", "background", "accuracy", "named_a_class", "with_certainty", "auroc"))
     else:
-        rows = [
-            (e["clips a class"], e["method"], f"{100 * e['accuracy']:.1f}",
-             f"{100 * e['low']:.1f} to {100 * e['high']:.1f}", f"{e['seconds']:.1f}")
-            for e in compare_methods(clips, options.seeds)
-        ]  # fmt: skip
-        print(markdown_table(("clips a class", "method", "accuracy %", "95 % interval", "seconds"), rows, "rlrrr"))
+        rows = compare_methods(clips, options.seeds)
+        print_table(rows, ("clips", "method", "accuracy"))
+    of_a_clip = [{"features": name, "ms_a_clip": 1000 * seconds} for name, seconds in clips.seconds.items()]
+    write_record(options.json, command_of(parser, arguments), rows + of_a_clip)
     return 0
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 from quaclrs import LogMelConfig, LogMelSpectrogram, QuaclrsConfig, QuaclrsModel
 from quaclrs.errors import CommandParser, report_user_errors
 from quaclrs.evaluation.figures.style import empty_figure
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 
 from .timing import compare, read_clips, run_with_threads, time_in_turn
 
@@ -81,7 +82,8 @@ def papers_way(waveforms: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def print_tables(clips: list[np.ndarray], threads: int, rounds: int) -> None:
+def print_tables(clips: list[np.ndarray], threads: int, rounds: int) -> list[dict]:
+    """Time and print all ways; a row of each."""
     torch.set_num_threads(threads)
     waveforms = torch.from_numpy(np.stack([CONFIG.fit(clip) for clip in clips]))
     ours, torchaudio_s = LogMelSpectrogram(CONFIG), Torchaudio()
@@ -91,6 +93,7 @@ def print_tables(clips: list[np.ndarray], threads: int, rounds: int) -> None:
         "torchaudio": np.abs(torchaudio_s(waveforms).numpy() - expected).max(),
     }
     print("largest deviation from librosa: " + ", ".join(f"{name} {d:.4f} dB" for name, d in deviations.items()))
+    rows: list[dict] = [{"threads": threads, "way": name, "deviation_db": d} for name, d in deviations.items()]
     print("waveform to log-mel, ms a clip" + " " * 9 + "median   lowest  highest   ours is")
     for size in (1, 8, 32):
         batch = waveforms[:size]
@@ -104,6 +107,7 @@ def print_tables(clips: list[np.ndarray], threads: int, rounds: int) -> None:
         found = time_in_turn(ways, rounds)
         for name, timing in found.items():
             print(f"batch {size:>2}  {name:<26}{timing}  {compare(timing, found['ours'])}")
+            rows.append({"threads": threads, "batch": size, "way": name, "ms": timing.figure()})
     model = QuaclrsModel(QuaclrsConfig(backbone="mobilenetv3_small_050")).eval()
     eight = waveforms[:8]
     found = time_in_turn(
@@ -117,6 +121,8 @@ def print_tables(clips: list[np.ndarray], threads: int, rounds: int) -> None:
     for name, timing in found.items():
         size = len(waveforms) if name == "ours" else len(eight)
         print(f"batch {size:>2}  {name:<26}{timing}  {compare(timing, found['ours'])}")
+        rows.append({"threads": threads, "batch": size, "way": f"pictures: {name}", "ms": timing.figure()})
+    return rows
 
 
 @report_user_errors
@@ -126,13 +132,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="default: 1 2")
     parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of each way (default 9)")
     parser.add_argument("--child", type=int, help="this process's number of threads; set by the parent")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     clips = read_clips(options.recordings, 32, CONFIG.sampling_rate, CONFIG.duration)
     if options.child is None:
-        return run_with_threads(
-            "benchmarks.front_end", sys.argv[1:] if arguments is None else arguments, options.threads
-        )
-    print_tables(clips, options.child, options.rounds)
+        given = sys.argv[1:] if arguments is None else arguments
+        return run_with_threads("benchmarks.front_end", given, options.threads, options.json)
+    rows = print_tables(clips, options.child, options.rounds)
+    write_record(options.json, command_of(parser, arguments), rows, add=True)
     return 0
 
 

@@ -20,6 +20,7 @@ import soxr
 from dataset_builder.recordings.leaks import LeakCheck, highest_correlations
 from quaclrs.audio import find_audio_files, read_recording
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.grouping import GroupingConfig, group_recordings
 from quaclrs.grouping.seams import ClipEnds, SeamConfig, clip_ends, find_seams
 from quaclrs.labels import SIRENNET_CLASSES
@@ -118,18 +119,19 @@ def main(arguments: list[str] | None = None) -> int:
         "--sirennet", type=Path, required=True, metavar="DIR", help="folder with ambulance/, police/, …"
     )
     parser.add_argument("--scale", type=int, metavar="N", help="instead, time the search for N varied clips")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     if not all((options.sirennet / name).is_dir() for name in SIRENNET_CLASSES):
         raise QuaclrsError(
             f"--sirennet {options.sirennet} lacks one of {', '.join(SIRENNET_CLASSES)}; check the folder"
         )
-    if options.scale:
-        return _print_scale(options.sirennet, options.scale)
-    _print_quality(options.sirennet)
+    rows = _print_scale(options.sirennet, options.scale) if options.scale else _print_quality(options.sirennet)
+    write_record(options.json, command_of(parser, arguments), rows)
     return 0
 
 
-def _print_quality(folder: Path) -> None:
+def _print_quality(folder: Path) -> list[dict]:
+    rows = []
     print("class        clips  groups  by overlap  seams   above 0.9  in one group   CPU s  clips/s")
     for name in SIRENNET_CLASSES:
         of_class = ClassClips.read(folder / name)
@@ -142,12 +144,15 @@ def _print_quality(folder: Path) -> None:
             f"{name:<12}{len(of_class.names):>6}{grouping.labels.max() + 1:>8}{overlapping.max() + 1:>12}"
             f"{len(grouping.seams):>7}{above:>12}{together:>14}{seconds:>8.1f}{len(of_class.names) / seconds:>9.0f}"
         )
+        row = {"class": name, "clips": len(of_class.names), "groups": grouping.labels.max() + 1}
+        row |= {"by_overlap": overlapping.max() + 1, "seams": len(grouping.seams), "above": above, "in_one": together}
         recordings = np.array(of_class.names)
         if name == "police":
             recordings = np.array([re.sub(r"_\d+$", "", stem) for stem in of_class.names])
             for how, labels in (("overlap", overlapping), ("overlap and seams", grouping.labels)):
                 total, found, false = pair_counts(labels, recordings)
                 print(f"  police by file name, {how}: {found} of {total} pairs found, {false} false pairs")
+                row[how] = {"value": found / total, "pairs": total, "false": false}
         ends = [clip_ends(x, rate, SeamConfig()) for x, rate in of_class.clips]
         if name == "police":
             total, found, false = leave_one_recording_out(ends, recordings)
@@ -156,17 +161,20 @@ def _print_quality(folder: Path) -> None:
             recordings = overlapping
         compared, linked = false_seams(ends, recordings, SeamConfig())
         print(f"  if unrelated clips shared an odd length: {linked} false seams in {compared} comparisons")
+        rows.append({**row, "processor_seconds": seconds, "compared": compared, "false_seams": linked})
+    return rows
 
 
-def _print_scale(folder: Path, count: int) -> int:
+def _print_scale(folder: Path, count: int) -> list[dict]:
     began, cpu = time.perf_counter(), time.process_time()
     grouping = group_recordings(varied_clips(folder, count))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+    row = {"clips": count, "seconds": time.perf_counter() - began, "processor_seconds": time.process_time() - cpu}
     print(
-        f"{count} clips: {time.perf_counter() - began:.0f} s wall, {time.process_time() - cpu:.0f} s CPU, "
+        f"{count} clips: {row['seconds']:.0f} s wall, {row['processor_seconds']:.0f} s CPU, "
         f"peak {peak:.0f} MB resident, {len(grouping.pairs)} pairs, {grouping.labels.max() + 1} groups"
     )
-    return 0
+    return [{**row, "megabytes": peak, "pairs": len(grouping.pairs), "groups": grouping.labels.max() + 1}]
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassificati
 from quaclrs import load_classifier
 from quaclrs.audio import load_audio
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.inference.export import export_onnx
 from quaclrs.inference.onnx import INT8, load_onnx_classifier
 from quaclrs.inference.pytorch import TorchClassifier
@@ -94,11 +95,13 @@ def audio_spectrogram_transformer() -> Callable[[list[Path]], object]:
 
 def print_latencies(
     model: str | None, classifier: TorchClassifier, export: Path, files: list[Path], threads: int, rounds: int
-) -> None:
+) -> list[dict]:
+    """Time and print the ways; a row of each batch and way."""
     torch.set_num_threads(threads)
+    rows = []
     onnx = load_classifier(model, backend="onnx", threads=threads)
     runs: dict[str, Callable[[list[Path]], object]] = {
-        "floor: decode, FFT, network": floor_of(classifier),
+        "floor: decode, FFT, bare networks": floor_of(classifier),
         "PyTorch": classifier.probabilities,
         "ONNX": onnx.probabilities,
         "YAMNet alone, ONNX": load_onnx_classifier(export.parent / "yamnet", threads=threads).probabilities,
@@ -112,9 +115,12 @@ def print_latencies(
         found = time_in_turn({name: (lambda r=run, f=some: r(f), size) for name, run in runs.items()}, rounds)
         for name, timing in found.items():
             print(f"batch {size:>2}  {name:<28}{timing}  {compare(timing, found['PyTorch'])}")
+            rows.append({"threads": threads, "from": "file", "batch": size, "way": name, "ms": timing.figure()})
     found = time_in_turn({name: (lambda r=run: r(files[:1]), 1) for name, run in slow.items()}, 3)  # seconds a file
     print(f"batch  1  {'AST of Transformers':<28}{found['AST of Transformers']}  ", end="")
     print(compare(found["AST of Transformers"], found["PyTorch"]))
+    rows.append({"threads": threads, "from": "file", "batch": 1, "way": "AST of Transformers, random weights"})
+    rows[-1]["ms"] = found["AST of Transformers"].figure()
     waveforms = classifier.prepare(files)
     ways: dict[str, tuple[Callable[[], object], int]] = {
         "with front end, PyTorch": (lambda: classifier.classify(waveforms[:1]), 1),
@@ -122,10 +128,12 @@ def print_latencies(
     }
     for name, timing in time_in_turn(ways, rounds).items():
         print(f"batch  1  {name:<28}{timing}")
+        rows.append({"threads": threads, "from": "waveform", "batch": 1, "way": name, "ms": timing.figure()})
+    return rows
 
 
-def print_starts(model: list[str], file: Path, rounds: int) -> None:
-    """Seconds of whole processes, in turn."""
+def print_starts(model: list[str], file: Path, rounds: int) -> list[dict]:
+    """Time and print whole processes, in turn; a row of each way."""
     predict = [sys.executable, "-m", "quaclrs.cli", "predict", str(file)]
     ways = {
         "import numpy, onnxruntime, soundfile": [sys.executable, "-c", "import numpy, onnxruntime, soundfile"],
@@ -143,6 +151,7 @@ def print_starts(model: list[str], file: Path, rounds: int) -> None:
     print("process start to first label, s" + " " * 10 + "median   lowest  highest")
     for name, timing in timings.items():
         print(f"{name:<38}{timing}  {compare(timing, timings['quaclrs predict'])}")
+    return [{"start": name, "seconds": timing.figure()} for name, timing in timings.items()]
 
 
 @report_user_errors
@@ -153,10 +162,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="default: 1 2")
     parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of each way (default 9)")
     parser.add_argument("--child", type=int, help="this process's number of threads; set by the parent")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     given = sys.argv[1:] if arguments is None else arguments
     if options.child is None:
-        return run_with_threads("benchmarks.inference", given, options.threads)
+        return run_with_threads("benchmarks.inference", given, options.threads, options.json)
     scratch = Path(tempfile.mkdtemp())
     try:
         files = choose_files(options.recordings or write_noise(scratch), FILES)
@@ -173,9 +183,10 @@ def main(arguments: list[str] | None = None) -> int:
             quantize_export(export, waveforms, waveforms, labels)
         except QuaclrsError as error:
             print(f"no int8: {error}")
-        print_latencies(options.model, classifier, export, files, options.child, options.rounds)
+        rows = print_latencies(options.model, classifier, export, files, options.child, options.rounds)
         model = ["--model", options.model] if options.model else []
-        print_starts(model, files[0], max(3, options.rounds // 3))
+        rows += print_starts(model, files[0], max(3, options.rounds // 3))
+        write_record(options.json, command_of(parser, arguments), rows, add=True)
     finally:
         shutil.rmtree(scratch)
     return 0

@@ -24,6 +24,7 @@ from quaclrs import (
 )
 from quaclrs.augment import AugmentedLogMel, Policy, load_policies
 from quaclrs.errors import CommandParser, report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.transforms import ClipTransform, collate_clips, decode_once, transform_clips
 
 from .timing import run_with_threads, time_in_turn
@@ -76,8 +77,8 @@ def training_step(image_size: int):
     return step
 
 
-def print_shares(clips, decoded, rounds: int) -> None:
-    """Milliseconds of one clip's way to a log-mel, stage by stage, and its share of a training step."""
+def print_shares(clips, decoded, rounds: int) -> list[dict]:
+    """Time and print one clip's way to a log-mel, stage by stage, and its share of a training step; rows of both."""
     batch = clips.select(range(BATCH))
     (default,) = load_policies("default")
     encoded, pcm = batch[:], decoded.select(range(BATCH))[:]
@@ -99,15 +100,19 @@ def print_shares(clips, decoded, rounds: int) -> None:
         rounds,
     )
     print("ms a clip at batch 32" + " " * 14 + "median   lowest  highest")
+    rows: list[dict] = [{"stage": name, "ms": timing.figure()} for name, timing in found.items()]
     for name, timing in found.items():
         print(f"{name:<32}{timing}")
     for size in (96, 224):
         step = found[f"training step at {size}x{size}"].median
-        shares = [
-            f"{how} {(found[stage].median + found['front end + default policy'].median) / step:.0%}"
+        shares = {
+            how: (found[stage].median + found["front end + default policy"].median) / step
             for how, stage in (("from FLAC", "decode FLAC, pad"), ("decoded once", "decoded once: read, pad"))
-        ]
-        print(f"decode + front end + default policy, of a step at {size}x{size}: {', '.join(shares)}")
+        }
+        told = ", ".join(f"{how} {share:.0%}" for how, share in shares.items())
+        print(f"decode + front end + default policy, of a step at {size}x{size}: {told}")
+        rows += [{"image_size": size, "clips": how, "share_of_step": share} for how, share in shares.items()]
+    return rows
 
 
 @report_user_errors
@@ -118,16 +123,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="default: 1 2")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="turns of each way (default 3)")
     parser.add_argument("--child", type=int, help="this process's number of threads; set by the parent")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     dataset = load_urbansound13(options.dataset)
     if options.child is None:
         decode_once(dataset, CONFIG.sampling_rate)  # the children find it in the cache
         given = sys.argv[1:] if arguments is None else arguments
-        return run_with_threads("benchmarks.input_pipeline", given, options.threads)
+        return run_with_threads("benchmarks.input_pipeline", given, options.threads, options.json)
     torch.set_num_threads(options.child)
     spread = np.linspace(0, len(dataset) - 1, min(options.clips, len(dataset))).round().astype(int)
     clips, decoded = dataset.select(spread), decode_once(dataset, CONFIG.sampling_rate).select(spread)
-    print_shares(clips, decoded, options.rounds)
+    rows = print_shares(clips, decoded, options.rounds)
     print("clips a second from Parquet to log-mels" + " " * 20 + "FLAC   decoded once")
     for policy in (Policy(), load_policies("default")[0]):
         for where in ("device", "worker"):
@@ -135,6 +141,9 @@ def main(arguments: list[str] | None = None) -> int:
                 speeds = [clips_a_second(c, policy, where, workers, options.rounds) for c in (clips, decoded)]
                 what = f"{'default policy' if policy.augmentations else 'no policy'} on {where}, {workers} workers"
                 print(f"{what:<52}{speeds[0]:>11.0f}{speeds[1]:>15.0f}")
+                rows.append({"way": what, "flac_per_second": speeds[0], "decoded_per_second": speeds[1]})
+    rows = [{"threads": options.child, **row} for row in rows]
+    write_record(options.json, command_of(parser, arguments), rows, add=True)
     return 0
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 
 ROOT = Path(__file__).parents[1]
 SOUND = ROOT / "spaces" / "examples" / "dog_bark.ogg"
@@ -90,15 +91,19 @@ def main(arguments: list[str] | None = None) -> int:
     add("--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS), metavar="WAY", help=f"of {', '.join(WAYS)}")
     add("--starts", type=int, default=5, metavar="N", help="processes that are timed (default 5)")
     add("--uv", action="store_true", help="install by uv in place of pip")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
+    rows = []
     print(f"{'':12}{'install, s':>12}{'MB':>8}{'to a label, s':>16}")
     for name in options.ways:
         place = Path(tempfile.mkdtemp())
         try:
             seconds, megabytes, start = measure(WAYS[name], place, options.starts, options.uv)
             print(f"{name:12}{seconds:12.1f}{megabytes:8}{start:16.2f}", flush=True)
+            rows.append({"way": name, "install_seconds": seconds, "megabytes": megabytes, "label_seconds": start})
         finally:
             shutil.rmtree(place)
+    write_record(options.json, command_of(parser, arguments), rows)
     return 0
 
 

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from quaclrs import LogMelSpectrogram, QuaclrsFeatureExtractor, load_urbansound13
 from quaclrs.data import plan_folds
 from quaclrs.errors import report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.folds import find_complete_folds
 from quaclrs.labels import URBANSOUND8K
 from quaclrs.transforms import ClipTransform, transform_clips
@@ -56,10 +57,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.random_splits", description=description)
     parser.add_argument("--dataset", required=True, metavar="DIR", help="a built data set")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random split")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     dataset = load_urbansound13(options.dataset)
     features, labels = describe_clips(dataset), np.asarray(dataset["label"][:])
     old = np.asarray(dataset["source"][:]) == URBANSOUND8K
+    table = []
     print(f"{'split':<8}{'classifier':<22}{'all':>8}{'UrbanSound8K':>14}{'others':>8}")
     for kind in ("random", "paper", "strict"):
         for name, classifier in {
@@ -73,6 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
             hits, rows = np.concatenate(right), np.concatenate(tested)
             parts = [hits.mean(), hits[old[rows]].mean(), hits[~old[rows]].mean() if (~old[rows]).any() else np.nan]
             print(f"{kind:<8}{name:<22}{parts[0]:>8.1%}{parts[1]:>14.1%}{parts[2]:>8.1%}")
+            table.append({"split": kind, "classifier": name, "all": parts[0], "urbansound8k": parts[1]})
+            table[-1]["others"] = None if np.isnan(parts[2]) else parts[2]
+    write_record(options.json, command_of(parser, arguments), table)
     return 0
 
 

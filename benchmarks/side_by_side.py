@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 
 from .inference import write_noise
 from .timing import THREAD_VARIABLES, choose_files
@@ -54,8 +55,8 @@ def training_command(dataset: Path) -> Callable[[Path], list[str]]:
     ]
 
 
-def compare(name: str, command: Callable[[Path], list[str]], scratch: Path, rounds: int) -> None:
-    """Print a row: seconds of one and of two at once, medians of rounds in turn, and their ratio."""
+def compare(name: str, command: Callable[[Path], list[str]], scratch: Path, rounds: int) -> dict:
+    """Print a row and return it: seconds of one and of two at once, medians of rounds in turn, and their ratio."""
     taken: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
         for count, seconds in taken.items():
@@ -63,6 +64,7 @@ def compare(name: str, command: Callable[[Path], list[str]], scratch: Path, roun
             seconds.append(seconds_of([command(place / "run") for place in places]))
     one, two = (median(seconds) for seconds in taken.values())
     print(f"{name:10}{one:10.1f}{two:14.1f}{two / one:8.2f}", flush=True)
+    return {"command": name, "alone_seconds": one, "two_seconds": two, "ratio": two / one}
 
 
 @report_user_errors
@@ -72,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--recordings", type=Path, metavar="DIR", help="folder of sound files; seeded noise without it")
     add("--files", type=int, default=256, metavar="N", help="that each predict labels (default 256)")
     add("--rounds", type=int, default=3, metavar="N", help="turns of one and of two (default 3)")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     scratch = Path(tempfile.mkdtemp())
     try:
@@ -79,8 +82,11 @@ def main(arguments: list[str] | None = None) -> int:
         dataset = scratch / "sample"
         seconds_of([[sys.executable, "-m", "dataset_builder", "sample", "--output", str(dataset)]])
         print(f"{'':10}{'alone, s':>10}{'two at once':>14}{'ratio':>8}")
-        compare("predict", predict_command(files), scratch, options.rounds)
-        compare("training", training_command(dataset), scratch, options.rounds)
+        rows = [
+            compare("predict", predict_command(files), scratch, options.rounds),
+            compare("training", training_command(dataset), scratch, options.rounds),
+        ]
+        write_record(options.json, command_of(parser, arguments), rows)
     finally:
         shutil.rmtree(scratch)
     return 0

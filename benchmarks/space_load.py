@@ -1,8 +1,8 @@
-"""Does the Space hold out when many ask at once? `python -m benchmarks.space_load [--clients 50] [--minutes 5]`.
+"""Load test of the Space: many ask at once, `python -m benchmarks.space_load [--clients 50] [--minutes 5]`.
 
-It starts the Space on loopback and lets clients send sounds, silence, files that are none and ones that are too long,
-as fast as they are answered. Every request must end in an answer or in a message that a person can read, and the memory
-of the server must not grow. It never leaves this machine and ends by itself.
+It starts the Space on loopback and lets clients send sounds, silence, broken files and too long ones, as fast as they
+are answered. Every request must end in an answer or in a message that a person can read, and the memory of the server
+must not grow. It never leaves this machine and ends by itself.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from quaclrs.errors import CommandParser, report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 
 from .running_space import running_space, write_sounds
 
@@ -72,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = CommandParser(prog="python -m benchmarks.space_load", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--clients", type=int, default=50, metavar="N", help="that ask at once (default 50)")
     parser.add_argument("--minutes", type=float, default=5.0, metavar="M", help="how long (default 5)")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     outcomes: Counter = Counter()
     lock = threading.Lock()
@@ -101,6 +103,9 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"memory: {settled[0]:.0f} MB when warm, {settled[-1]:.0f} MB at the end, {max(settled):.0f} MB at most")
     failures = sum(count for (_, outcome), count in outcomes.items() if outcome.startswith(("failure", "empty")))
     print(f"failures: {failures}; clients still waiting: {waiting}")
+    row = {"clients": options.clients, "minutes": options.minutes, "requests": outcomes.total(), "failures": failures}
+    row |= {"waiting": waiting, "warm_mb": settled[0], "end_mb": settled[-1], "most_mb": max(settled)}
+    write_record(options.json, command_of(parser, arguments), [row])
     return 0 if not failures and not waiting and growth <= MOST_GROWTH_MB else 1
 
 

@@ -31,6 +31,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from quaclrs.errors import CommandParser, report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.ssl import METHODS, LogMelEncoder
 from training.clips.augmentation import build_log_mel_config
@@ -231,6 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="clips a step (default 32)")
     parser.add_argument("--pairs", type=int, default=30, metavar="N", help="rounds of one step each (default 30)")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS), metavar="M")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     os.environ["TQDM_DISABLE"] = "1"
     sizes = (options.backbone, options.image_size, options.batch_size)
@@ -242,6 +244,7 @@ def main(arguments: list[str] | None = None) -> int:
         measured = pool.starmap(peak_megabytes, [(config, way) for config in configs for way in WAYS], chunksize=1)
     print(f"{sizes[0]} {sizes[1]}x{sizes[1]}, batch {sizes[2]}, threads: {torch.get_num_threads()}; medians of "
           f"{options.pairs} rounds: ours / two plain passes / lightly's example; ratios within one\n")  # fmt: skip
+    rows = []
     print("| method | views | ms a step | clips/s | ours to plain | ours to lightly's | peak MB |\n|" + "---|" * 7)
     for config, peaks in zip(configs, np.reshape(measured, (-1, len(WAYS))), strict=True):
         taken = step_times(config, options.pairs)
@@ -251,6 +254,11 @@ def main(arguments: list[str] | None = None) -> int:
         row += [" / ".join(f"{ms:.0f}" for ms in middle), " / ".join(f"{1000 * sizes[2] / ms:.0f}" for ms in middle)]
         row += [*(f"{ratio:.2f}" for ratio in ratios), " / ".join(f"{mb:.0f}" for mb in peaks)]
         print("|", " | ".join(row), "|", flush=True)
+        found: dict[str, Any] = {"method": config.method, "local_views": config.local_views or 0}
+        found |= {f"{way}_ms": ms for way, ms in zip(WAYS, middle, strict=True)}
+        found |= {f"{way}_mb": mb for way, mb in zip(WAYS, peaks, strict=True)}
+        rows.append({**found, "to_plain": ratios[0], "to_lightly": ratios[1]})
+    write_record(options.json, command_of(parser, arguments), rows)
     return 0
 
 

@@ -31,6 +31,10 @@ class Timing:
     lowest: float
     highest: float
 
+    def figure(self) -> dict[str, float]:
+        """As a record has it."""
+        return {"value": self.median, "low": self.lowest, "high": self.highest}
+
     def __str__(self) -> str:
         return f"{self.median:9.3f}{self.lowest:9.3f}{self.highest:9.3f}"
 
@@ -67,8 +71,13 @@ def _run_for(seconds: float, call: Callable[[], object]) -> float:
     return (time.perf_counter() - began) / calls
 
 
-def run_with_threads(module: str, arguments: list[str], thread_counts: list[int]) -> int:
-    """Run a benchmark module in a child process for every number of threads; the status of the first that fails."""
+def run_with_threads(module: str, arguments: list[str], thread_counts: list[int], record: Path | None = None) -> int:
+    """Run a benchmark module in a child process for every number of threads; the status of the first that fails.
+
+    Each child adds its rows to the record, which begins anew.
+    """
+    if record is not None:
+        record.unlink(missing_ok=True)
     for count in thread_counts:
         print(f"\n== {count} thread{'s' * (count > 1)} ==", flush=True)
         environment = os.environ | {name: str(count) for name in THREAD_VARIABLES}

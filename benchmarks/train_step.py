@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from quaclrs import QuaclrsForAudioClassification
 from quaclrs.errors import CommandParser, report_user_errors
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import PAPER_BACKBONES, find_backbone
 from training.clips.augmentation import build_log_mel_config
@@ -128,7 +129,8 @@ def seconds_of(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def print_overhead(backbone: str, image_size: int, batch_size: int, mixed_precision: str, pairs: int) -> None:
+def print_overhead(backbone: str, image_size: int, batch_size: int, mixed_precision: str, pairs: int) -> dict:
+    """Time pairs of steps and print their difference; a row of it."""
     config = make_config(backbone, image_size, batch_size, mixed_precision)
     ours, bare = our_steps(config, pairs + 8), bare_steps(config)
     for _ in range(4):
@@ -149,9 +151,15 @@ def print_overhead(backbone: str, image_size: int, batch_size: int, mixed_precis
         f"bare {bare_ms:.1f} ms a step; difference within {pairs} pairs: median {middle:+.2f} ms "
         f"(quartiles {low:+.2f} to {high:+.2f}; target at most {MOST_OVERHEAD_MS:.0f})"
     )
+    return {
+        "backbone": backbone, "image_size": image_size, "batch_size": batch_size, "ours_ms": ours_ms,
+        "bare_ms": bare_ms, "difference_ms": {"value": middle, "low": low, "high": high},
+    }  # fmt: skip
 
 
-def print_speeds(batch_size: int, image_size: int | None, mixed_precision: str, steps: int) -> None:
+def print_speeds(batch_size: int, image_size: int | None, mixed_precision: str, steps: int) -> list[dict]:
+    """Time and print steps of each backbone; a row of each."""
+    rows = []
     print(f"clips a second of training, batch {batch_size}, {mixed_precision}")
     for backbone in (*PAPER_BACKBONES, "tf_efficientnet_lite0", "mobilenetv3_small_050"):
         size = image_size or find_backbone(backbone).image_size
@@ -159,10 +167,16 @@ def print_speeds(batch_size: int, image_size: int | None, mixed_precision: str, 
         step()
         speed = batch_size / float(np.median([seconds_of(step) for _ in range(steps)]))
         print(f"{backbone:<24}{size:>4}x{size:<4}{speed:>9.1f}", flush=True)
+        rows.append({"backbone": backbone, "image_size": size, "clips_per_second": speed})
+    return rows
 
 
-def print_processes(dataset: Path, rounds: int) -> None:
-    """One process with all threads beside two with half of them, in turn: training clips a second of whole runs."""
+def print_processes(dataset: Path, rounds: int) -> dict:
+    """Time whole runs of one process with all threads beside two with half of them, in turn, and print clips a second.
+
+    Returns:
+        A row of the two speeds.
+    """
     threads = torch.get_num_threads()
     speeds: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as folder:
@@ -190,6 +204,7 @@ def print_processes(dataset: Path, rounds: int) -> None:
         f"{threads} threads, 32 clips a step: one process {one:.0f} clips/s, two {two:.0f} clips/s, {two / one:.2f} "
         "times as fast"
     )
+    return {"threads": threads, "one_per_second": one, "two_per_second": two, "ratio": two / one}
 
 
 @report_user_errors
@@ -202,13 +217,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--speed-image-size", type=int, metavar="PX", help="for all backbones, instead of their own")
     parser.add_argument("--speed-steps", type=int, default=3, metavar="N", help="steps of each backbone (default 3)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of each number of processes")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     os.environ["TQDM_DISABLE"] = "1"
+    rows: list[dict] = []
     for size, batch in ((32, 8), (96, 32)):
-        print_overhead(options.backbone, size, batch, options.mixed_precision, options.pairs)
-    print_speeds(8, options.speed_image_size, options.mixed_precision, options.speed_steps)
+        rows.append(print_overhead(options.backbone, size, batch, options.mixed_precision, options.pairs))
+    rows += print_speeds(8, options.speed_image_size, options.mixed_precision, options.speed_steps)
     if options.dataset:
-        print_processes(options.dataset, options.rounds)
+        rows.append(print_processes(options.dataset, options.rounds))
+    write_record(options.json, command_of(parser, arguments), rows)
     return 0
 
 

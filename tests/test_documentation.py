@@ -1,4 +1,4 @@
-"""README and pages: what they show can be typed, their figures have sources, their links lead somewhere."""
+"""README and pages: what they show can be typed, their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
-_TABLE = re.compile(r"((?:^\|.*\n)+)\n(.*)", re.MULTILINE)
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -94,58 +92,6 @@ def test_every_picture_has_words_for_those_who_do_not_see_it():
     pictures = [(p.name, alt) for p in PAGES for alt in re.findall(r"!\[(.*?)\]\(", p.read_text(encoding="utf-8"))]
     assert len(pictures) >= 6
     assert [name for name, alt in pictures if len(alt.split()) < 3] == []
-
-
-def test_every_figure_of_a_results_table_stands_in_the_source_that_the_line_below_it_names():
-    checked = 0
-    for page in (README, *sorted((ROOT / "docs" / "results").glob("*.md"))):
-        for table, below in _TABLE.findall(page.read_text(encoding="utf-8")):
-            if not figures_of(table):
-                continue
-            assert below.startswith("<small>Source: "), f"{page.name}: a table without a source: {table[:80]}"
-            if source := re.search(r"\]\(([^)]+)\)", below):
-                assert missing_figures(table, page.parent / source[1]) == [], f"{page.name}: {table[:80]}"
-                checked += 1
-            else:
-                assert "no file is kept" in below, page.name
-    assert checked
-
-
-def figures_of(table: str) -> list[str]:
-    """Numbers of a table's rows: those with a decimal point, and those of cells without a letter."""
-    cells = [cell for row in table.splitlines()[2:] for cell in row.strip("| ").split("|")]
-    return [n for cell in cells for n in _NUMBER.findall(cell) if "." in n or not re.search("[A-Za-z]", cell)]
-
-
-def missing_figures(table: str, source: Path) -> list[str]:
-    """Figures of a table that its source does not hold: a page as it is, JSON rounded, also in per cent."""
-    figures = figures_of(table)
-    text = source.read_text(encoding="utf-8")
-    if source.suffix != ".json":
-        held = set(_NUMBER.findall(text))
-        return [figure for figure in figures if figure not in held]
-    values = list(numbers_in(json.loads(text)))
-    return [
-        figure
-        for figure in figures
-        if not any(f"{scale * v:.{len(figure.partition('.')[2])}f}" == figure for v in values for scale in (1, 100))
-    ]
-
-
-def numbers_in(value: object) -> Iterator[float]:
-    """Every number of a JSON value, however deep."""
-    if isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from numbers_in(part)
-    elif isinstance(value, int | float):
-        yield value
-
-
-def test_a_figure_that_its_source_lacks_is_found(tmp_path):
-    (tmp_path / "x.json").write_text('{"a": [0.6571, {"b": 2.21}]}')
-    assert missing_figures("| x | y |\n|---|---|\n| 65.7 | 2.2 |\n| fold 1 | 65.8 |", tmp_path / "x.json") == ["65.8"]
-    (tmp_path / "x.md").write_text("accuracy 65.6 ± 8.5%")
-    assert missing_figures("| x |\n|---|\n| 65.6 ± 8.4% |\n| 12; 65 |", tmp_path / "x.md") == ["8.4", "12", "65"]
 
 
 def test_the_site_is_built_without_a_warning(tmp_path, monkeypatch):

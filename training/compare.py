@@ -1,8 +1,8 @@
 """Cross-validations of one data set side by side, and what each gains over the first.
 
-`python -m training.compare CV CV …` prints a Markdown table. A gain is of the accuracy on the same test clips, with its
-95 % interval by bootstrap over recordings: what makes a recording hard for both recipes cancels. In the columns
-after it every recording counts once, however many clips it has.
+`python -m training.compare CV CV …` prints a Markdown table; `--json FILE` keeps its figures. A gain is of the accuracy
+on the same test clips, with its 95 % interval by bootstrap over recordings: what makes a recording hard for both
+recipes cancels. In the columns after it every recording counts once, however many clips it has.
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ import numpy as np
 from quaclrs.data import load_urbansound13
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 from quaclrs.evaluation.paired import paired_difference
+from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.evaluation.reports.tables import markdown_table, percent
 from quaclrs.evaluation.result_files import PREDICTIONS, read_predictions
 from quaclrs.text_files import read_mapping
 
 from .runs.options import read_options_file
 
-_HEADER = ["recipe", "accuracy", "gain, points", "every recording once", "of the 9 classes", "of the 4 new"]
-_OTHER = ["kept with `other`", "background named", "AUROC of `other`"]
+#: Figures of a row -> heads of their columns; the latter are of models with the class `other`.
+_COLUMNS = {
+    "accuracy": "accuracy", "gain": "gain, points", "all": "every recording once",
+    "urbansound8k": "of the 9 classes", "sirennet": "of the 4 new",
+}  # fmt: skip
+_OTHER = {"kept": "kept with `other`", "false_alarms": "background named", "auroc_other": "AUROC of `other`"}
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,11 @@ class _Compared:
     dataset: str
 
 
-def compare(folders: list[Path]) -> str:
-    """The table of cross-validations.
+def compare(folders: list[Path]) -> list[dict[str, Any]]:
+    """Compare cross-validations with the first.
+
+    Returns:
+        A row of figures of each, shares in [0, 1]; those that it lacks are None.
 
     Raises:
         QuaclrsError: a folder is not a finished cross-validation, or its test clips or seeds are not the first one's.
@@ -47,24 +55,37 @@ def compare(folders: list[Path]) -> str:
     first, *_ = compared = [_read(folder) for folder in folders]
     dataset = load_urbansound13(first.dataset)
     recording_of = dict(zip(dataset["clip_id"][:], dataset["recording_id"][:], strict=True))
-    has_other = any(one.summary.get("open_set") for one in compared)
-    rows = [_row(one, first, recording_of, has_other) for one in compared]
-    return markdown_table(_HEADER + (_OTHER if has_other else []), rows)
+    return [_row(one, first, recording_of) for one in compared]
 
 
-def _row(one: _Compared, first: _Compared, recording_of: dict[str, str], has_other: bool) -> list[str]:
-    figures, over = one.summary["figures"], one.summary["over_recordings"]
-    row = [one.name, percent(figures["accuracy"]["pooled"]), _gain(one, first, recording_of)]
-    row += [_value(over.get("all")), _value(over.get("urbansound8k")), _value(over.get("sirennet"))]
-    if has_other:
-        other = one.summary.get("open_set") or {}
-        row += [percent(other.get(name)) for name in ("kept", "false_alarms", "auroc_other")]
-    return row
+def comparison_table(rows: list[dict[str, Any]]) -> str:
+    """What `compare` found, in Markdown."""
+    columns = _COLUMNS | (_OTHER if any(row[name] is not None for row in rows for name in _OTHER) else {})
+    return markdown_table(
+        ["recipe", *columns.values()], [[row["recipe"], *(_cell(row[name]) for name in columns)] for row in rows]
+    )
 
 
-def _gain(one: _Compared, first: _Compared, recording_of: dict[str, str]) -> str:
+def _cell(figure: float | dict[str, float] | None) -> str:
+    if not isinstance(figure, dict):
+        return percent(figure)
+    return "{value:+.1f} ({low:+.1f} to {high:+.1f})".format(**{name: 100 * part for name, part in figure.items()})
+
+
+def _row(one: _Compared, first: _Compared, recording_of: dict[str, str]) -> dict[str, Any]:
+    over, other = one.summary["over_recordings"], one.summary.get("open_set") or {}
+    return {
+        "recipe": one.name,
+        "accuracy": one.summary["figures"]["accuracy"]["pooled"],
+        "gain": _gain(one, first, recording_of),
+        **{name: over[name]["value"] if name in over else None for name in ("all", "urbansound8k", "sirennet")},
+        **{name: other.get(name) for name in _OTHER},
+    }
+
+
+def _gain(one: _Compared, first: _Compared, recording_of: dict[str, str]) -> dict[str, float] | None:
     if one is first:
-        return "–"
+        return None
     if one.labels != first.labels:
         raise QuaclrsError(f"{one.name} and {first.name} tested different clips; compare runs of the same folds")
     clips = list(first.labels)
@@ -74,11 +95,7 @@ def _gain(one: _Compared, first: _Compared, recording_of: dict[str, str]) -> str
     labels = np.array([first.labels[clip] for clip in clips])
     found = paired_difference(labels, ours, theirs, [recording_of[clip] for clip in clips])
     low, high = found["interval"]
-    return f"{100 * found['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-
-
-def _value(entry: dict[str, Any] | None) -> str:
-    return percent(entry["value"] if entry else None)
+    return {"value": found["difference"], "low": low, "high": high}
 
 
 def _read(folder: Path) -> _Compared:
@@ -103,7 +120,11 @@ def _read(folder: Path) -> _Compared:
 def main(arguments: list[str] | None = None) -> int:
     parser = CommandParser(prog="python -m training.compare", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folders", nargs="+", type=Path, metavar="CV", help="--output-dir of training.cross_validate")
-    print(compare(parser.parse_args(arguments).folders))
+    add_json_option(parser)
+    options = parser.parse_args(arguments)
+    rows = compare(options.folders)
+    print(comparison_table(rows))
+    write_record(options.json, command_of(parser, arguments), rows)
     return 0
 
 

@@ -27,6 +27,7 @@ from quaclrs.default_model import DEFAULT_MODEL
 from quaclrs.errors import QuaclrsError, report_user_errors
 from quaclrs.evaluation.calibration import measure_reliability
 from quaclrs.evaluation.open_set import describe_open_set, offset_of_other, open_set_figures
+from quaclrs.evaluation.records import write_record
 from quaclrs.evaluation.reports.tables import percent
 from quaclrs.evaluation.result_files import OPEN_SET, PREDICTIONS, Predictions, read_predictions
 from quaclrs.files import name_unwritable
@@ -41,7 +42,7 @@ from .runs.card import LICENCE, CardContext, without_local_paths
 from .runs.options import command_line, option, parse_config
 from .runs.session import Session
 from .supervised.config import SupervisedConfig
-from .supervised.release_card import write_release_card
+from .supervised.release_card import release_rows, write_release_card
 from .train_supervised import fit
 
 #: Options of a run that say where and how it ran, not what was learned.
@@ -94,6 +95,7 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
             context = CardContext(run=run.path, evaluation=evaluated)
             write_release_card(run.model, config, Path(config.cross_validation), summary, metrics, command, context)
             run.write_json("metrics.json", metrics)
+            write_record(run.path / "record.json", command, release_rows(summary, metrics))
         session.close()
         return metrics
 

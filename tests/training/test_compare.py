@@ -45,8 +45,11 @@ def test_gains_are_those_that_one_counts(clips, tmp_path, capsys) -> None:
     worse, better = cross_validation(tmp_path / "worse", clips, 4), cross_validation(tmp_path / "better", clips, 1)
     same = cross_validation(tmp_path / "same", clips, 4)
 
-    assert main([worse, better, same]) == 0
+    assert main([worse, better, same, "--json", str(tmp_path / "kept.json")]) == 0
 
+    kept = json.loads((tmp_path / "kept.json").read_text())["rows"]
+    assert [row["recipe"] for row in kept] == ["worse", "better", "same"]
+    assert kept[1]["gain"]["value"] == pytest.approx(6 / len(clips[1])) and kept[0]["gain"] is None
     lines = capsys.readouterr().out.splitlines()
     header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert header[:2] == ["recipe", "accuracy"] and [row[0] for row in rows] == ["worse", "better", "same"]

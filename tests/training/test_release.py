@@ -93,6 +93,9 @@ def test_the_card_has_the_cross_validations_figures_and_both_commands(released, 
     assert "python -m training.release --" in card.text
     assert str(cross_validation) not in card.text  # a machine's own folders are nobody else's business
     assert summary["scope"] in card.text and "{{" not in card.text
+    rows = json.loads((released[0] / "record.json").read_text())["rows"]
+    (kept,) = [row["share"] for row in rows if row.get("figure") == "accuracy"]
+    assert (kept["value"], kept["std"]) == pytest.approx((figure["mean"], figure["std"]))
 
 
 def test_the_temperature_of_scores_that_are_three_times_too_sure_is_three():

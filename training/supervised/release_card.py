@@ -78,6 +78,43 @@ def write_release_card(
     fill_card(folder, "release_template.md", "audio-classification", tags, fields, about, results, context)
 
 
+def release_rows(summary: dict[str, Any], metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of a record (see `quaclrs.evaluation.records`) of a release's figures, those of its card among them.
+
+    Args:
+        summary: `summary.json` of the cross-validation.
+        metrics: of the release.
+    """
+    rows = [{"part": "figures", "name": key, "figure": name, **_kept(summary["figures"][key])}
+            for name, key in FIGURE_NAMES.items()]  # fmt: skip
+    rows += [{"part": "figures", "name": "control", "figure": f"control: {name}", **_kept(control["accuracy"])}
+             for name, control in summary["controls"].items()]  # fmt: skip
+    rows += [{"part": "every recording once", "name": name, **_kept(found), "recordings": found["recordings"]}
+             for name, found in summary["over_recordings"].items()]  # fmt: skip
+    rows += [
+        {"part": "classes", "class": name, **{key: found[key] for key in ("precision", "recall", "f1")},
+         "clips": found["support"], "recordings": found["recordings"]}
+        for name, found in summary["per_class"].items()
+    ]  # fmt: skip
+    rows.append({"part": "scores", **{key: metrics[key] for key in ("temperature", "calibration_error")}})
+    rows.append({"part": "trained on", "clips": metrics["clips"], "background_clips": metrics["background_clips"]})
+    if other := metrics["open_set"]:
+        rows += [{"part": "other", "name": name, "share": share}
+                 for name, share in other.items() if not isinstance(share, dict)]  # fmt: skip
+        rows += [{"part": "kinds", "kind": kind, "share": share} for kind, share in other["per_kind"].items()]
+        alarms = other["at_alarms_per_hour"].items()
+        rows += [{"part": "false alarms", "an_hour": int(count), **found} for count, found in alarms]
+    return rows
+
+
+def _kept(figure: dict[str, Any]) -> dict[str, Any]:
+    """A figure as a record has it: its mean and deviation over folds, the interval of the pooled one, and that one."""
+    low, high = figure.get("interval") or (None, None)
+    share = {"value": figure.get("mean", figure.get("value")), "std": figure.get("std"), "low": low, "high": high}
+    pooled = {"pooled": figure["pooled"]} if "pooled" in figure else {}
+    return {"share": {name: part for name, part in share.items() if part is not None}, **pooled}
+
+
 def _without_folders(command: str) -> str:
     """The same command for publishing: absolute paths by their names alone."""
     words = (Path(word).name if Path(word).is_absolute() else word for word in shlex.split(command))
