@@ -57,7 +57,7 @@ WAYS = {
 
 
 def segment_f1(segments: Sequence[Segment], events: Sequence[Event], seconds: float) -> float:
-    """F1 of time, in steps."""
+    """Compute the F1 of time, in steps."""
     steps = round(seconds / STEP)
     found, true, counts = ([""] * steps, [""] * steps, np.ones(steps, dtype=bool))
     for labels, parts in ((found, segments), (true, events)):
@@ -79,7 +79,7 @@ def event_recall(segments: Sequence[Segment], events: Sequence[Event]) -> float:
 
 
 def processor_seconds(run: Callable[[], object]) -> float:
-    """Of all threads of this process."""
+    """Measure processor time of a call, all threads of this process."""
     begun = time.process_time()
     run()
     return time.process_time() - begun
@@ -91,7 +91,7 @@ def by_annotate(classifier: AudioClassifier, file: Path, options: HearingOptions
 
 
 def window_by_window(classifier: AudioClassifier, file: Path) -> None:
-    """As one would write it by hand: decode, cut, one window at a time through the graph."""
+    """Decode, cut and score one window at a time, as one would write it by hand."""
     for window in read_windows(file, classifier.sampling_rate, 4.0, 4.0):
         classifier.score([window])
 

@@ -58,7 +58,7 @@ def compare_with_direct_correlation(clips: list[tuple[np.ndarray, int]], labels:
 
 
 def leave_one_recording_out(ends: list[ClipEnds], recordings: np.ndarray) -> tuple[int, int, int]:
-    """As `pair_counts`, with each recording judged by a threshold that was chosen on the others.
+    """Count pairs as `pair_counts` does, each recording by a threshold that was chosen on the others.
 
     For each recording the lowest threshold is taken at which no two of the other recordings are linked. The rule and
     its other parameters were chosen on all of them, so this too is optimistic.
@@ -102,7 +102,7 @@ def false_seams(ends: list[ClipEnds], recordings: np.ndarray, config: SeamConfig
 
 
 def varied_clips(folder: Path, count: int) -> Iterator[tuple[np.ndarray, int]]:
-    """As many clips as wanted, 3 s at 4 kHz: real ones at random speeds, so that few are copies of another."""
+    """Yield `count` clips of 3 s at 4 kHz: real ones at random speeds, so that few are copies of another."""
     rng = np.random.default_rng(0)
     clips = [clip for name in SIRENNET_CLASSES for clip in ClassClips.read(folder / name).clips]
     sources = [soxr.resample(x, rate, 4000).astype(np.float16) for x, rate in clips]

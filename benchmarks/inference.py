@@ -2,7 +2,7 @@
 
 `python -m benchmarks.inference [--model DIR] [--recordings DIR]` times PyTorch, the model's own graph by ONNX and an
 export in int8 in turn on the same files, with the least that any way must do (decode, windowed FFT, the bare timm
-networks), with YAMNet alone by ONNX, and with what else one would pick from Transformers for the task, the Audio
+networks), with YAMNet alone by ONNX, and with Transformers' own model for the task, the Audio
 Spectrogram Transformer with random weights. Starts are processes of their own.
 """
 

@@ -1,8 +1,8 @@
 """Cost of a second program beside the first: two of a command at once against one alone, on the same cores.
 
 `python -m benchmarks.side_by_side --recordings DIR` times `quaclrs predict` and one epoch of training on the embedded
-sample, with their own choice of threads. Twice the time is what sharing the cores comes to; more is waiting for threads
-that have none.
+sample, with their own choice of threads. Twice the time is fair sharing of the cores; more means that threads wait
+for each other.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Timing:
     highest: float
 
     def figure(self) -> dict[str, float]:
-        """As a record has it."""
+        """Median with lowest and highest, in the form of a record."""
         return {"value": self.median, "low": self.lowest, "high": self.highest}
 
     def __str__(self) -> str:
@@ -63,7 +63,7 @@ def time_in_turn(ways: Mapping[str, tuple[Callable[[], object], int]], rounds: i
 
 
 def _run_for(seconds: float, call: Callable[[], object]) -> float:
-    """Call again and again for so long, at least once: seconds a call."""
+    """Measure seconds a call: call again and again for that time, at least once."""
     began, calls = time.perf_counter(), 0
     while calls == 0 or time.perf_counter() - began < seconds:
         call()
@@ -98,7 +98,7 @@ def read_clips(folder: Path | None, count: int, sampling_rate: int, seconds: flo
 
 
 def choose_files(folder: Path, count: int) -> list[Path]:
-    """Sound files from all over a folder; of fewer than asked for some stand more than once."""
+    """Choose sound files from all over a folder; where it has too few, some come twice."""
     files = find_audio_files(folder)
     if not files:
         raise QuaclrsError(f"--recordings {folder} holds no sound file; give a folder of recordings")

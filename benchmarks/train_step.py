@@ -119,7 +119,7 @@ def make_config(backbone: str, image_size: int, batch_size: int, mixed_precision
 
 
 def seconds_of(call: Callable[[], object]) -> float:
-    """Of one call, the device's work with it."""
+    """Measure seconds of one call, the device's work included."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     began = time.perf_counter()

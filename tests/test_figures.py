@@ -15,6 +15,14 @@ CARD = ROOT / "quaclrs" / "default_model" / "README.md"
 RESULTS = sorted((ROOT / "docs" / "results").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "docs" / "learn.md", ROOT / "docs" / "annotate.md", *RESULTS]
 
+#: Other texts that tell figures: a page that sums up others, how-tos, the data set's card.
+ELSEWHERE = [
+    ROOT / "docs" / "results" / "index.md",
+    ROOT / "docs" / "how-to" / "few-labels.md",
+    ROOT / "docs" / "concepts" / "front-end.md",
+    ROOT / "dataset_builder" / "card" / "text.py",
+]
+
 #: Pages whose tables have no record yet.
 WITHOUT_RECORDS = {"paper.md"}
 
@@ -86,6 +94,12 @@ def test_every_measured_number_of_a_text_stands_in_a_record_that_the_page_names(
     text = page.read_text(encoding="utf-8")
     numbers = _MEASURED.findall(_NOT_MEASURED.sub(" ", text))
     assert missing_figures(numbers, values_of(records_of(page, text))) == []
+
+
+@pytest.mark.parametrize("file", ELSEWHERE, ids=lambda file: file.name)
+def test_every_measured_number_of_other_texts_stands_in_some_record(file):
+    numbers = _MEASURED.findall(_NOT_MEASURED.sub(" ", file.read_text(encoding="utf-8")))
+    assert missing_figures(numbers, values_of(sorted(RUNS.glob("*.json")))) == []
 
 
 def test_the_models_card_has_the_figures_of_its_record():

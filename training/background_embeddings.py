@@ -1,7 +1,7 @@
 """Make the background that `quaclrs learn` comes with: embeddings of a few clips of many kinds of sound.
 
 `python -m training.background_embeddings --background audio --dataset DIR --output …/background.npz`. Clips of one kind
-are of different recordings as far as there are so many. The file is of one encoder: make it anew where the model in the
+are of different recordings while there are enough. The file is of one encoder: make it anew where the model in the
 package gets another.
 """
 
@@ -31,7 +31,7 @@ Clip = tuple[str, str, str, Any]
 
 
 def choose(clips: Iterable[Clip], count: int) -> list[Clip]:
-    """So many clips of every kind, of different recordings before a second one of any, by a hash of their names."""
+    """Choose `count` clips of every kind by a hash of their names, of different recordings while there are enough."""
     of_kind: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         of_kind[clip[0]].append(clip)

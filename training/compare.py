@@ -59,7 +59,7 @@ def compare(folders: list[Path]) -> list[dict[str, Any]]:
 
 
 def comparison_table(rows: list[dict[str, Any]]) -> str:
-    """What `compare` found, in Markdown."""
+    """Format the rows of `compare` as a Markdown table."""
     columns = _COLUMNS | (_OTHER if any(row[name] is not None for row in rows for name in _OTHER) else {})
     return markdown_table(
         ["recipe", *columns.values()], [[row["recipe"], *(_cell(row[name]) for name in columns)] for row in rows]

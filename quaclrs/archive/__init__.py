@@ -1,4 +1,4 @@
-"""An archive of recordings to one table of what is heard when, and what that table says."""
+"""Annotate an archive of recordings: one table of what was heard and when, and a summary of it."""
 
 from __future__ import annotations
 

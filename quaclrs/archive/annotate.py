@@ -1,4 +1,4 @@
-"""`annotate`: every sound file of an archive to one table, by as many processes and machines as join in."""
+"""`annotate`: label all sound files of an archive in one table, with any number of processes and machines."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Part:
 
     @classmethod
     def of_environment(cls) -> Part:
-        """Read what `accelerate launch` and `torchrun` say; one of one where nobody does."""
+        """Read rank and number of processes from `accelerate launch` or `torchrun`; without them, one of one."""
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
         found = (os.environ.get(name, "") for name in names)
         return cls(*(int(v) if v.isdigit() else default for v, default in zip(found, (0, 1, 0, 1), strict=True)))
@@ -77,18 +77,18 @@ def annotate(
     progress: bool = False,
     part: Part | None = None,
 ) -> Outcome:
-    """Annotate files and all files below folders; what a former run finished is not heard again.
+    """Annotate files and all files below folders; files that an earlier run finished are not heard again.
 
-    Beside the output lies its journal, a folder, by which any number of processes go on together: each takes the next
-    file that nobody works on, also one whose process has died. All end when every file is done. The journal stays, so
-    that new files can be added later. Files that could not be heard are tried again by the next run.
+    Any number of processes share the work by the journal, a folder beside the output. Each takes the next file that no
+    other works on; a file whose process died is taken again. All end when every file is done. The journal stays, so
+    new files can be added later. The next run tries files again that could not be heard.
 
     Args:
         classifier: see `Ear`.
         sounds: files and folders, in the order of the tables; the files of a folder by their paths.
         output: one table, by its ending Parquet, CSV or JSON lines; for `audacity` and `raven` a folder.
         options: how to hear.
-        model: which model it is: all runs into one output must share it.
+        model: name or digest of the model, the same for all runs into one output.
         style: one of `tables.FORMATS`, where the ending does not tell.
         workers: threads that run the model, each on its own: the classifier should use one thread for a batch.
         progress: show it on standard error.
@@ -142,11 +142,11 @@ def _key_of(path: Path) -> Key:
 
 
 class _Stopped(Exception):
-    """Another lane has failed, or the user has had enough."""
+    """Ends a lane when another one failed or the user stopped the work."""
 
 
 class _Lanes:
-    """Threads that each take a file, decode it, and wait for what the model's threads make of it."""
+    """Threads that each take a file, decode it and wait for the model's answers."""
 
     def __init__(self, ear: Ear, journal: Journal, progress: Progress, files: Sequence[tuple[Key, Path]]) -> None:
         self.ear, self.journal, self.progress = ear, journal, progress
@@ -156,7 +156,7 @@ class _Lanes:
         self._taken = 0  # files in turn that others work on
 
     def run(self, lanes: int) -> None:
-        """Return when every file is in the journal, by whomever."""
+        """Work until every file is in the journal, whichever process wrote it there."""
         with ThreadPoolExecutor(lanes, "lane") as threads:
             running = [threads.submit(self._lane) for _ in range(lanes)]
             try:

@@ -26,7 +26,7 @@ class EmbeddingWriter:
         self._shape = self._shape[0] + len(embeddings), embeddings.shape[1]
 
     def end(self) -> None:
-        """Write down how many rows there are: NumPy's headers have room for it."""
+        """Write the number of rows into the header, in which NumPy leaves room for it."""
         self._file.seek(0)
         self._header(*self._shape)
 

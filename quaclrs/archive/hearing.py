@@ -1,4 +1,4 @@
-"""A file of any length to segments, on all cores: every second is heard once, and again only where the answer changes.
+"""Turn a file of any length into segments, on all cores. A second is heard again only where the label changes.
 
 A model hears 4 s at once. Windows one after the other cost least, but an edge between two sounds lies somewhere in
 them. So where two neighbours differ, windows between them are heard too, and a moment has the mean over those that hold
@@ -60,7 +60,7 @@ class Ear:
         options: how.
 
     Raises:
-        QuaclrsError: a hop or number of refinements that makes no sense.
+        QuaclrsError: the hop or the number of refinements is out of range.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Ear:
 
         Args:
             file: of any length; some windows of it are in memory.
-            heard: is told the seconds that were gone through, as it goes on.
+            heard: is called with the seconds of each moment when it is done.
 
         Raises:
             AudioError: it cannot be decoded, or holds no usable sample.
@@ -121,7 +121,7 @@ class Ear:
         return self._head.scores(embeddings, log_mel.is_silent(waveforms)), embeddings
 
     def _refined(self, scored: Iterable[tuple[Window, np.ndarray]]) -> Iterator[tuple[Window, np.ndarray]]:
-        """Windows with those between neighbours that differ, in the order of their starts."""
+        """Yield windows and those between neighbours that differ, in the order of their starts."""
         if not self.options.refine:
             yield from scored
             return
@@ -163,7 +163,7 @@ def _counted(run: Iterable[Moment], heard: Callable[[float], object]) -> Iterato
 
 
 def _joined(run: Iterator[Moment]) -> LevelSegment:
-    """Moments of one label, as many as there are, as one segment."""
+    """Join the moments of one label into one segment."""
     first = last = next(run)
     power, samples, scores, moments = first.power, first.samples, first.score, 1
     for last in run:

@@ -1,7 +1,7 @@
-"""The journal of an archive: a line for each file that was heard, so that whoever is killed loses one file at most.
+"""Journal of an archive: a line for each file that was heard. A process that is killed loses one file at most.
 
-Every process appends to a file of its own, in one folder that all of them see. A line counts once it is whole. Which
-file a process works on the others see by a lock, which the system frees however its holder ends.
+Every process appends to its own file, in a folder that all of them see. A line counts once it is whole. A process locks
+the file that it works on; the system frees the lock however the process ends.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Journal:
 
     Args:
         folder: where they lie; made where absent.
-        plan: what the result follows from, beside the files: it must be the same for all.
+        plan: settings that change the result; every process must have the same.
 
     Raises:
         QuaclrsError: the folder belongs to another plan.
@@ -105,7 +105,7 @@ class Journal:
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
-        """Do in this block what one process does at a time."""
+        """Hold the lock that only one process has at a time."""
         from filelock import FileLock
 
         lock = FileLock(self.folder / f".{name}.lock")
@@ -118,7 +118,7 @@ class Journal:
 
     @contextmanager
     def claim(self, key: Key) -> Iterator[bool]:
-        """Work on a file in this block: False where another process does, or did already."""
+        """Reserve a file for this block; yields False where another process works on it or has finished it."""
         from filelock import FileLock, Timeout
 
         name = sha256(repr(key).encode("utf-8", "backslashreplace")).hexdigest()[:24]

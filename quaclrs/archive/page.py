@@ -1,4 +1,4 @@
-"""A summary as one page of HTML that needs no other file, to read on a screen, to print and to hand on."""
+"""Write a summary as one HTML page that needs no other file, for screen and print."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ $sections
 
 
 def summary_page(summary: Summary, title: str, encoded: Callable[[dict[str, Any]], bytes | None]) -> str:
-    """The page.
+    """Write the page.
 
     Args:
         summary: what it says.
@@ -205,7 +205,7 @@ def _footer(summary: Summary) -> str:
 
 
 def example_of(row: dict[str, Any], sounds: Path) -> bytes | None:
-    """The middle of a row of the table as MP3, mono; None where its file is not below `sounds`, or damaged."""
+    """Cut the middle of a row of the table as MP3, mono; None where its file is not below `sounds`, or damaged."""
     file = sounds / row["file"]
     length = min(_LONGEST, row["end"] - row["start"] + 2 * _MARGIN)
     begin = max(0.0, (row["start"] + row["end"] - length) / 2)
@@ -217,7 +217,7 @@ def example_of(row: dict[str, Any], sounds: Path) -> bytes | None:
 
 
 def encode_mp3(waveform: np.ndarray, rate: int) -> bytes:
-    """A waveform (samples,) as MP3, which every browser plays, at a rate that it knows; quiet ones made louder."""
+    """Encode a waveform (samples,) as MP3, at a rate that every browser plays; quiet ones are made louder."""
     peak = float(np.abs(waveform).max(initial=0))
     loud = waveform * np.float32(min(0.7 / peak, 100.0) if 0 < peak < 0.7 else 1.0)
     file = io.BytesIO()

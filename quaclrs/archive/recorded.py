@@ -1,4 +1,4 @@
-"""When a file was recorded: by the recorder's note in it, its name, or its `bext` chunk (EBU Tech 3285).
+"""Time of a recording: by the recorder's note in the file, its name, or its `bext` chunk (EBU Tech 3285).
 
 A time is the recorder's own clock. It has an offset from UTC only where the file states one: AudioMoth's note does
 (`(UTC+1)`), names with `Z` or `+0200` do, plain names and `bext` do not.
@@ -33,7 +33,7 @@ _HEAD, _MOST_CHUNKS = 1 << 16, 64
 
 
 def recorded_at(file: Path) -> datetime | None:
-    """When a recording began; None where nothing tells."""
+    """Find when a recording began; None where neither header nor name says it."""
     by_note, by_bext = None, None
     if file.is_file():  # a pipe would be read empty
         with suppress(OSError), file.open("rb") as opened:
@@ -61,7 +61,7 @@ def _zone(text: str) -> timezone:
 
 
 def _by_header(file: BinaryIO) -> tuple[datetime | None, datetime | None]:
-    """When a RIFF file was recorded by AudioMoth's note, and by `bext`."""
+    """Read both times of a RIFF file: of AudioMoth's note, and of `bext`."""
     head = file.read(_HEAD)
     by_note = by_bext = None
     if head[:4] not in (b"RIFF", b"RF64") or head[8:12] != b"WAVE":

@@ -27,7 +27,7 @@ class Annotated:
 
     Attributes:
         file: as the tables name it.
-        size, changed: bytes of the file, and its time of change in whole seconds: another file has others.
+        size, changed: bytes of the file and its time of change in whole seconds; a changed file has others.
         recorded: ISO 8601, on the recorder's clock; None where unknown.
         segments: of the whole file; empty where it cannot be heard.
         error: why it cannot be heard; None where it could.
@@ -46,7 +46,7 @@ class Annotated:
         return self.segments[-1].end if self.segments else 0.0
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """A dictionary of `COLUMNS` a segment, numbers rounded to what they are good for."""
+        """Make a dictionary of `COLUMNS` for each segment, with rounded numbers."""
         begun = None if self.recorded is None else datetime.fromisoformat(self.recorded)
         for s in self.segments:
             time = None if begun is None else begun + timedelta(seconds=round(s.start, 3))
@@ -62,5 +62,5 @@ class Annotated:
 
 
 def inside(file: Path) -> Path:
-    """Place of something about a file in a folder of such: its path, without parts that lead out of the folder."""
+    """Path of a file's results inside another folder: the file's own, without parts that lead out."""
     return Path(*(part for part in file.parts if part not in (file.anchor, "..", ".")))

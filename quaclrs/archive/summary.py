@@ -1,6 +1,6 @@
 """Summary of a table of annotations: hours by class, by hour of day and weekday, how loud, and which rows to listen to.
 
-The table is gone through once, and no row is kept but the surest and the least sure of each class.
+The table is read once; only the surest and the least sure rows of each class are kept.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Summary:
         files: how many.
         seconds: of all recordings.
         timed_seconds: of those that know when they were made.
-        by_hour: of recordings that know their time, whatever was heard.
+        by_hour: seconds of recordings that know their time, of any label.
         first, last: when the first recording begins and the last one ends; None where no time is known.
     """
 
@@ -126,7 +126,7 @@ def summarize(rows: Iterable[dict[str, Any]], examples: int = 3) -> Summary:
 
 
 def _by_hour(begun: datetime, seconds: float) -> Iterable[tuple[tuple[int, int], float]]:
-    """(weekday, hour) and the seconds that lie in it, of a stretch of time."""
+    """Split a stretch of time into (weekday, hour) and the seconds in it."""
     while seconds > 0:
         next_hour = begun.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
         part = min(seconds, (next_hour - begun).total_seconds())

@@ -36,10 +36,10 @@ _GROUP = 1 << 14
 
 
 def format_of(output: Path, wanted: str | None = None) -> str:
-    """The format that is asked for, or that an output's ending names.
+    """Choose the format: the one that is asked for, or the one of the output's ending.
 
     Raises:
-        QuaclrsError: neither tells, or the library for it is missing.
+        QuaclrsError: neither names one, or the library for it is missing.
     """
     style = wanted or ENDINGS.get(output.suffix.lower())
     if style is None:

@@ -1,4 +1,4 @@
-"""`quaclrs annotate`: what is heard when in every recording of an archive."""
+"""`quaclrs annotate`: label every recording of an archive."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ def add_annotate_command(commands: Any) -> None:
     """Register the command with the subparsers of `quaclrs`."""
     parser = commands.add_parser(
         "annotate",
-        help="say what is heard when in an archive",
+        help="label every recording of an archive, in one table",
         description="Say what is heard when in every recording below folders. Stopped and started again, or started on "
         "several machines at once, it goes on with the next file.",
     )
     add = parser.add_argument
     add("sounds", nargs="+", metavar="FILE_OR_DIR", help="WAV, FLAC, Ogg, MP3, AIFF …, or a folder of them")
     add("--output", type=Path, required=True, metavar="TABLE", help="ends in .parquet, .csv or .jsonl; or a folder")
-    add("--format", choices=_FORMATS, help="audacity, raven: a table a file, in the folder --output")
+    add("--format", choices=_FORMATS, help="audacity or raven: a table for each file, in the folder --output")
     add_model_options(parser)
     add("--hop", type=float, metavar="S", help="seconds from one window to the next (default: the model's window)")
-    add("--refine", type=int, default=1, metavar="N", help="windows between two that differ (default 1)")
+    add("--refine", type=int, default=1, metavar="N", help="extra windows between two that differ (default 1)")
     add_answer_options(parser, "a moment is")
     add("--batch-size", type=int, metavar="N", help="windows at once (default: 1 by ONNX Runtime, 16 by PyTorch)")
     add_channel_option(parser)
-    add("--embeddings", type=Path, metavar="DIR", help="keep the embeddings of all windows there, an .npy a file")
+    add("--embeddings", type=Path, metavar="DIR", help="keep the embeddings of all windows, an .npy for each file")
     add("--quiet", action="store_true", help="show no progress")
     parser.set_defaults(run=run_annotate)
 
 
 def run_annotate(options: argparse.Namespace) -> int:
-    """Write the tables; name what cannot be heard on stderr and return 2 if there is any, of several processes 0."""
+    """Write the tables and name broken files on stderr; 2 if there are any, but 0 as one of several processes."""
     from ..archive.annotate import Part, annotate
     from ..archive.hearing import HearingOptions
     from ..archive.tables import format_of
@@ -93,7 +93,7 @@ def run_annotate(options: argparse.Namespace) -> int:
 
 
 def _digest_of(model: str | None) -> str:
-    """Which model it is, wherever it lies: a digest of its weights, or of the graph of an export."""
+    """Digest of a model's weights, or of the graph of an export."""
     from ..files import digest_of
     from ..saved_model import GRAPH, WEIGHTS, find_model_folder
 

@@ -1,4 +1,4 @@
-"""`quaclrs learn`: a model of one's own sounds from a folder of labelled clips."""
+"""`quaclrs learn`: learn a model of your own sounds from labelled clips."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def add_learn_command(commands: Any) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="sounds that are none of the labels; repeatable",
+        help="sounds outside your labels; repeatable",
     )
-    add("--no-background", action="store_true", help="do without the background in the package")
+    add("--no-background", action="store_true", help="leave out the background that comes with the package")
     add("--keep-classes", action="store_true", help="add to the base model's classes in place of having others")
     add("--unlabelled", metavar="DIR", help="learn from these recordings too, which have no labels")
     add("--model", metavar="DIR_OR_REPO", help="base whose encoder hears the clips (default: the package's own)")
     add("--no-grouping", action="store_true", help="do not look for clips of one recording by what they hold")
-    add("--seed", type=int, default=0, metavar="N", help="of the folds (default 0)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the folds (default 0)")
     add("--json", action="store_true", help="print one JSON object, as in learned.json")
     parser.set_defaults(run=run_learn)
 

@@ -1,4 +1,4 @@
-"""`quaclrs listen`: what a microphone, or a stream on standard input, hears now."""
+"""`quaclrs listen`: label what a microphone, or a stream on standard input, hears now."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def add_listen_command(commands: Any) -> None:
     """Register the command with the subparsers of `quaclrs`."""
     parser = commands.add_parser(
         "listen",
-        help="say what is heard now",
+        help="label live sound",
         description="Say what a microphone hears now, or a stream: arecord -f S16_LE -r 48000 | quaclrs listen -",
     )
     add = parser.add_argument
     add("source", nargs="?", metavar="DEVICE", help="number or name of a microphone; - for WAV or raw PCM on stdin")
     add_model_options(parser)
-    add("--rate", type=int, metavar="HZ", help="of the microphone, or of raw PCM (default: its own, or 48000)")
-    add("--channels", type=int, default=1, metavar="N", help="of raw PCM (default 1)")
-    add("--samples", choices=_SAMPLES, default="s16", help="of raw PCM, little-endian (default s16)")
+    add("--rate", type=int, metavar="HZ", help="Hz of the microphone or of raw PCM (default: its own, or 48000)")
+    add("--channels", type=int, default=1, metavar="N", help="channels of raw PCM (default 1)")
+    add("--samples", choices=_SAMPLES, default="s16", help="format of raw PCM, little-endian (default s16)")
     add_channel_option(parser)
     add(
         "--window",
@@ -48,11 +48,11 @@ def add_listen_command(commands: Any) -> None:
     add("--hop", type=float, default=0.5, metavar="S", help="seconds between two answers (default 0.5)")
     add_answer_options(parser, "a moment is")
     add("--clear", type=float, default=0.5, metavar="S", help="score from which a label changes at once (default 0.5)")
-    add("--patience", type=int, default=2, metavar="N", help="times that any other must come in a row (default 2)")
+    add("--patience", type=int, default=2, metavar="N", help="times in a row that any other must come (default 2)")
     add("--json", action="store_true", help="one JSON object a line")
-    add("--every-hop", action="store_true", help="say it at every hop, not only when the label changes")
+    add("--every-hop", action="store_true", help="print every answer, not only changes")
     add("--record", type=Path, metavar="DIR", help="keep a WAV of each sound, a second before and after with it")
-    add("--record-labels", metavar="A,B", help="of these (default: all but other, silence and unsure)")
+    add("--record-labels", metavar="A,B", help="labels to keep (default: all but other, silence and unsure)")
     add("--mqtt", metavar="URL", help="publish each change: mqtt://[user:password@]host[:port]/topic")
     parser.set_defaults(run=run_listen)
 

@@ -65,7 +65,7 @@ def expand_sounds(names: Sequence[str]) -> tuple[list[str], int]:
     Raises:
         QuaclrsError: the only name stands for no file, or standard input is named twice.
     """
-    from ..inference.classifier import several_sounds
+    from ..inference.windows import several_sounds
 
     files: list[str] = []
     empty = 0

@@ -1,4 +1,4 @@
-"""`quaclrs search`: what in a folder sounds like a clip."""
+"""`quaclrs search`: find what sounds like a clip."""
 
 from __future__ import annotations
 

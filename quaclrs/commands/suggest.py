@@ -1,4 +1,4 @@
-"""`quaclrs suggest`: which windows of unlabelled recordings to label next."""
+"""`quaclrs suggest`: choose windows of unlabelled recordings to label next."""
 
 from __future__ import annotations
 

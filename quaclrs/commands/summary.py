@@ -1,4 +1,4 @@
-"""`quaclrs summary`: what a table of annotations says, as one page."""
+"""`quaclrs summary`: sum up a table of annotations on one page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def add_summary_command(commands: Any) -> None:
     """Register the command with the subparsers of `quaclrs`."""
     parser = commands.add_parser(
         "summary",
-        help="say what an archive says, as one page",
+        help="sum up an annotated archive on one page",
         description="Hours, times of day, levels and examples to listen to, of a table that annotate wrote.",
     )
     add = parser.add_argument
@@ -19,7 +19,13 @@ def add_summary_command(commands: Any) -> None:
     add("--output", type=Path, default=Path("summary.html"), metavar="PAGE", help="default: summary.html")
     add("--title", default="What the street sounds like", help="heading of the page")
     add("--sounds", type=Path, default=Path(), metavar="DIR", help="where the table's files lie (default: here)")
-    add("--examples", type=int, default=2, metavar="N", help="surest and least sure of each class (default 2; 0: none)")
+    add(
+        "--examples",
+        type=int,
+        default=2,
+        metavar="N",
+        help="surest and least sure sounds of each class (default 2; 0: none)",
+    )
     parser.set_defaults(run=run_summary)
 
 

@@ -1,4 +1,4 @@
-"""Sounds in, labels out: the classifier and what runs it, timelines, exports and explanations."""
+"""Classify sounds: the classifier and its backends, timelines, exports and explanations."""
 
 from __future__ import annotations
 

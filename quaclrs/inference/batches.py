@@ -1,4 +1,4 @@
-"""Work in batches and in threads, in order: what comes next is taken while the network is busy."""
+"""Take items in order, in batches and by threads, while the network is busy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 
 
 def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of `size` items, the last of what is left, each taken by a thread while the one before is worked on.
+    """Yield lists of `size` items, the last of the rest; a thread takes the next while the caller works on one.
 
     Raises:
         QuaclrsError: the size is below 1.
@@ -57,7 +57,7 @@ def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 def in_order(
     executor: Executor, call: Callable[[Item], Answer], items: Iterable[Item], ahead: int
 ) -> Iterator[tuple[Item, Answer]]:
-    """Items with what `call` gives for each, in their order; up to `ahead` of them are taken before their turn."""
+    """Yield items with the result of `call` for each, in order; up to `ahead` are computed before their turn."""
     waiting: deque[tuple[Item, Future[Answer]]] = deque()
     try:
         for item in items:

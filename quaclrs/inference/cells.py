@@ -1,4 +1,4 @@
-"""Cells of a sound in time and frequency, each made quieter by itself: whatever model hears it, the same question.
+"""Cells of a sound in time and frequency that can be made quieter one by one, the same for every model.
 
 A cell is a sixteenth of the model's band, in mels, and a sixteenth of its window. Gains act on the short-time spectrum
 of the waveform, so a model of several front ends hears what was taken away.

@@ -1,25 +1,23 @@
-"""Sounds in, labels out, whatever runs the network: PyTorch (`pytorch.py`) or ONNX Runtime (`onnx.py`).
+"""Classifier of sounds, the same for both backends: PyTorch (`pytorch.py`) and ONNX Runtime (`onnx.py`).
 
 Nothing here imports torch or transformers.
 """
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..audio import AudioError, find_audio_files, is_one_sound
+from ..audio import AudioError
 from ..errors import QuaclrsError
 from ..models.waveforms import Channel
 from .batches import batches
-from .hearing import Heard, Prediction, Tally, refuse_ranking
+from .hearing import Heard, Prediction, Tally, refuse_non_finite, refuse_ranking
 from .timeline import Segment, label_windows
-from .windows import MARGIN, Crop, Window, file_or_recording, middle_of, read_windows, windows_of
+from .windows import MARGIN, Crop, Window, file_or_recording, middle_of, read_windows, several_sounds, windows_of
 
 if TYPE_CHECKING:
     from ..models import LogMelConfig
@@ -62,10 +60,10 @@ class AudioClassifier(ABC):
         return self.log_mel_config.duration + MARGIN
 
     def score_at(self, false_alarms: int) -> float:
-        """The `min_score` at which background gave so many false alarms an hour.
+        """Find the `min_score` at which background gave this many false alarms an hour.
 
         Raises:
-            QuaclrsError: the model does not know, or not of so many.
+            QuaclrsError: the model has no threshold for that number.
         """
         if str(false_alarms) not in self.false_alarms:
             known = ", ".join(self.false_alarms) or "none"
@@ -300,22 +298,3 @@ class AudioClassifier(ABC):
 def _refuse_none(sounds: Sequence[Any]) -> None:
     if len(sounds) == 0:
         raise QuaclrsError("no sound to classify; give one or more")
-
-
-def refuse_non_finite(scores: np.ndarray) -> None:
-    """Raise a `QuaclrsError` where a score is NaN or infinite: no answer is better."""
-    if not np.isfinite(scores).all():
-        raise QuaclrsError("scores of the model are NaN or infinite: its weights are damaged; give another --model")
-
-
-def several_sounds(sound: Any) -> list[Any] | None:
-    """The sounds of a list, or the sound files below a folder; None where it is one sound.
-
-    Raises:
-        QuaclrsError: the folder holds no sound files.
-    """
-    if isinstance(sound, (str, os.PathLike)) and os.path.isdir(sound):  # never raises, whatever the name
-        if files := find_audio_files(Path(sound)):
-            return [str(file) for file in files]
-        raise QuaclrsError(f"{sound} holds no sound files; give a folder with WAV, FLAC, Ogg or MP3 files")
-    return list(sound) if isinstance(sound, (list, tuple)) and not is_one_sound(sound) else None

@@ -22,7 +22,7 @@ from ..errors import QuaclrsError
 from ..models import Backbone
 from ..models.waveforms import Channel
 from .cells import BANDS, DELETED, STEPS, Cells
-from .classifier import refuse_non_finite
+from .hearing import refuse_non_finite
 from .pytorch import TorchClassifier
 from .windows import middle_of
 
@@ -83,7 +83,7 @@ def explain(
     method: Method = "deletion",
     channel: Channel | None = None,
 ) -> Explanation:
-    """Explain one answer of a classifier, of a longer sound that to the window in its middle.
+    """Explain one answer of a classifier; of a longer sound, the window in its middle is explained.
 
     Args:
         classifier: whose answer.

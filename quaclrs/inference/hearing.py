@@ -1,4 +1,4 @@
-"""One answer of all windows of a sound, and how much of the sound it is of."""
+"""Sum up the windows of a sound to one answer, and tell how much of the sound was heard."""
 
 from __future__ import annotations
 
@@ -49,11 +49,17 @@ class Heard:
 
 
 def refuse_ranking(top_k: int | None, min_score: float) -> None:
-    """Raise a `QuaclrsError` where no ranking can be made so."""
+    """Raise a `QuaclrsError` for a number of classes or a score that is out of range."""
     if top_k is not None and top_k < 1:
         raise QuaclrsError(f"top-k is {top_k}; it must be 1 or more")
     if not 0 <= min_score <= 1:
         raise QuaclrsError(f"min_score is {min_score}; it must be from 0 to 1")
+
+
+def refuse_non_finite(scores: np.ndarray) -> None:
+    """Raise a `QuaclrsError` where a score is NaN or infinite."""
+    if not np.isfinite(scores).all():
+        raise QuaclrsError("scores of the model are NaN or infinite: its weights are damaged; give another --model")
 
 
 class Tally:
@@ -72,7 +78,7 @@ class Tally:
         self._begin(-1)
 
     def __call__(self, batch: Sequence[tuple[int, Window]]) -> Iterator[Heard]:
-        """Add windows in order, each with the place of its sound; the sounds whose last window is among them.
+        """Add windows in order, each with the place of its sound; yields the sounds that are complete then.
 
         A sound whose windows break off is left out.
         """

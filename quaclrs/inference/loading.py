@@ -1,4 +1,4 @@
-"""`load_classifier`: a model by its name, in ONNX Runtime or in PyTorch."""
+"""`load_classifier`: load a model by its name, in ONNX Runtime or in PyTorch."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def load_classifier(
     Args:
         path_or_repo: what `save_pretrained` or `quaclrs export` wrote, or `namespace/name`; the package's own model
             where absent.
-        device: of PyTorch, which it asks for: `cpu`, `cuda`, `cuda:1`, `mps`. With `backend="torch"` the best at hand
+        device: `cpu`, `cuda`, `cuda:1` or `mps`; naming one chooses PyTorch. With `backend="torch"` the best at hand
             where absent.
         backend: `onnx` for ONNX Runtime on the CPU, `torch` for PyTorch. `auto` takes ONNX Runtime where the model has
             a graph for it (`model.onnx`).
-        threads: that work on one batch; as many as this process may use cores where 0.
+        threads: that work on one batch; 0 for all cores that this process may use.
 
     Raises:
         QuaclrsError: the model is not there, is not a QUACLRS classifier, its options are impossible, its weights are

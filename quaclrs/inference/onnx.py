@@ -1,4 +1,4 @@
-"""The classifier that runs in ONNX Runtime, without torch or transformers: a model's own graph, or an export."""
+"""Classifier in ONNX Runtime, without torch or transformers, by a model's own graph or an export."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load_onnx_classifier(
     Args:
         path_or_repo: as of `load_classifier`, or the folder of an export.
         int8: take the export's graph in 8 bits.
-        threads: windows of a batch that are worked on at once; as many as this process may use cores where 0.
+        threads: windows of a batch that are worked on at once; 0 for all cores that this process may use.
 
     Raises:
         QuaclrsError: no such model, one without a graph, a graph that is damaged, of another model or keeps its weights
@@ -132,7 +132,7 @@ class OnnxClassifier(AudioClassifier):
         return self._run(waveforms, self.head.weight.shape[1])
 
     def _run(self, waveforms: np.ndarray, size: int) -> np.ndarray:
-        """Values (clips, size) of waveforms, of which each thread takes a share.
+        """Run waveforms, a share on each thread, and return values (clips, size).
 
         Threads that share one clip would wait for each other in every layer: for long where another program has a core.
         """
@@ -156,7 +156,7 @@ class OnnxClassifier(AudioClassifier):
 
 
 def _open_session(graph: Path, weights: Mapping[str, np.ndarray] | None = None) -> Any:
-    """A session of a graph on the CPU, which is given these weights; a `ValueError` where it names other files."""
+    """Open a session of a graph on the CPU with these weights; a `ValueError` where the graph names other files."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -201,7 +201,7 @@ def _refuse_external_data(content: bytes) -> None:
 
 
 def _refuse_other_graph(session: Any, samples: int, size: int, encoder: bool = False) -> None:
-    """Raise a `ValueError` unless a graph takes such waveforms to so many values, embeddings if it is an encoder's."""
+    """Raise a `ValueError` unless a graph takes such waveforms to `size` scores, or an encoder's embeddings."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
         raise ValueError(f"its graph has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")

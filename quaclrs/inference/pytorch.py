@@ -1,4 +1,4 @@
-"""The classifier that runs in PyTorch."""
+"""Classifier in PyTorch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load_torch_classifier(
 
 
 def find_device(name: str | None) -> torch.device:
-    """The device of that name, or the best at hand; a `QuaclrsError` where this machine has no such device."""
+    """Find the device of that name, or the best one; a `QuaclrsError` where this machine lacks it."""
     if name is None:
         return torch.device(
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""The exported graph in 8 bits: static, per channel, calibrated on training clips, and kept only if it labels as well.
+"""Quantise an exported graph to 8 bits: static, per channel, calibrated on clips, kept only if it labels as well.
 
 Dynamic quantisation does not do: it slows convolutions down and moves their outputs.
 """
@@ -97,7 +97,7 @@ def _classes(folder: Path, clips: np.ndarray, int8: bool) -> np.ndarray:
 
 @contextlib.contextmanager
 def quiet_logging() -> Iterator[None]:
-    """Without what exporter and quantiser have to say below an error: of progress, and of steps already taken."""
+    """Silence exporter and quantiser in this block, but for errors."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""`siren` in place of a vehicle that cannot be told: sirens differ by country more than by vehicle."""
+"""Answer `siren` where the vehicle cannot be told: sirens differ by country more than by vehicle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scores of a recording's windows, which may overlap, as segments with times."""
+"""Turn the scores of a recording's windows, which may overlap, into segments with times."""
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
-"""A sound of any kind and length as the windows that a model hears, read piece by piece."""
+"""Cut a sound of any kind and length into the windows that a model hears, read piece by piece."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +20,9 @@ from ..audio import (
     Recording,
     SoundSource,
     SoundStream,
+    find_audio_files,
     is_encoded,
+    is_one_sound,
     open_sound,
     read_mono,
     unpack_sound,
@@ -134,6 +138,19 @@ def middle_of(
     return Window((total - len(waveform) / rate) / 2, waveform, rate, total)
 
 
+def several_sounds(sound: Any) -> list[Any] | None:
+    """List the sounds of a list, or the sound files below a folder; None for a single sound.
+
+    Raises:
+        QuaclrsError: the folder has no sound files.
+    """
+    if isinstance(sound, (str, os.PathLike)) and os.path.isdir(sound):  # never raises, whatever the name
+        if files := find_audio_files(Path(sound)):
+            return [str(file) for file in files]
+        raise QuaclrsError(f"{sound} holds no sound files; give a folder with WAV, FLAC, Ogg or MP3 files")
+    return list(sound) if isinstance(sound, (list, tuple)) and not is_one_sound(sound) else None
+
+
 def file_or_recording(
     sound: Any, front_end: LogMelConfig, sampling_rate: float | None = None
 ) -> SoundSource | Recording:
@@ -206,7 +223,7 @@ def read_windows(
 def _mono_blocks(
     sound: SoundSource | Recording, sampling_rate: int, seconds: float, name: str | None, channel: Channel | None
 ) -> Iterator[np.ndarray]:
-    """A sound mixed and resampled, at least one sample of it, so many seconds at a time."""
+    """Mix and resample a sound, `seconds` at a time; it must have a sample."""
     opened: AbstractContextManager[Recording | SoundStream] = (
         nullcontext(sound) if isinstance(sound, Recording) else open_sound(sound, name)
     )

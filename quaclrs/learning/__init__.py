@@ -1,4 +1,4 @@
-"""A classifier from a handful of labels, what it is worth, and what to label next. Nothing here imports torch."""
+"""Learn a classifier from a handful of labels, judge it, and choose what to label next. Nothing here imports torch."""
 
 from __future__ import annotations
 

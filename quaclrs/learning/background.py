@@ -1,4 +1,4 @@
-"""Sounds that are none of the classes: those that come with the package, as embeddings, and those of a folder."""
+"""Background, sounds outside the classes: embeddings that come with the package, and sounds of a folder."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Background:
 
     Attributes:
         vectors: (clips, hidden_size) float32.
-        kinds: (clips,) what each is, by which they are held out together.
+        kinds: (clips,) kind of each; clips of one kind are held out together.
     """
 
     vectors: np.ndarray
     kinds: np.ndarray
 
     def without(self, kinds: Collection[str]) -> Background:
-        """The rest of it."""
+        """Leave these kinds out."""
         kept = ~np.isin(self.kinds, list(kinds))
         return Background(self.vectors[kept], self.kinds[kept])
 
@@ -37,7 +37,7 @@ class Background:
 def packaged_background(saved: SavedModel, folder: Path = DEFAULT_MODEL) -> Background | None:
     """The background in the package; None where it was made by another encoder, or is not there.
 
-    It serves whatever statistics a model's embeddings are standardised by.
+    Models may standardise their embeddings by any statistics.
 
     Args:
         saved: the model whose embeddings are wanted.
@@ -54,7 +54,7 @@ def packaged_background(saved: SavedModel, folder: Path = DEFAULT_MODEL) -> Back
 
 
 def save_background(file: Path, background: Background, saved: SavedModel) -> None:
-    """Write background in 8 bits: of each clip, its largest number is 127."""
+    """Write background in 8 bits, scaled so that the largest number of each clip is 127."""
     mean, deviation = _statistics(saved)
     scales = np.abs(background.vectors).max(axis=1, keepdims=True) / 127
     values = np.round(background.vectors / np.maximum(scales, 1e-12)).astype(np.int8)
@@ -78,5 +78,5 @@ def _statistics(saved: SavedModel) -> tuple[np.ndarray, np.ndarray]:
 
 
 def plain(name: str) -> str:
-    """A name of a class in which case, underscores and hyphens make no difference."""
+    """Simplify a class's name: case, underscores and hyphens do not count."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())

@@ -74,7 +74,7 @@ def warn_of(left_out: dict[str, str]) -> None:
 def embedded(
     embedder: Embedder, parts: Sequence[Part], what: str, progress: bool | None
 ) -> Iterable[Embedded | AudioError]:
-    """Embeddings of sounds under a bar that says `what`; where `progress` is None, on a terminal alone."""
+    """Embed sounds under a progress bar named `what`; with `progress` None, the bar is shown on a terminal only."""
     from tqdm import tqdm
 
     hidden = {False: True, True: False, None: None}[progress]

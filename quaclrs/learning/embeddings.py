@@ -1,4 +1,4 @@
-"""Embeddings of the windows of sounds, computed once and kept on disk by what the sound holds.
+"""Embeddings of the windows of sounds, computed once and cached on disk by the content of the sound.
 
 A file of the cache belongs to one sound, or a part of one, and one encoder. Two processes may write the same one: each
 writes its own whole copy, and the last takes its place. Values are kept in half precision, and rounded to it before
@@ -32,7 +32,7 @@ from ..saved_model import WEIGHTS, SavedModel
 if TYPE_CHECKING:
     from ..inference.classifier import AudioClassifier
 
-#: A sound of at most so many windows is heard in one: where it is loudest.
+#: A sound of at most this many windows is heard in one window, the loudest.
 _IN_ONE = 1.5
 
 #: Files that are decoded ahead of the network, and windows that go through it at once.
@@ -85,11 +85,11 @@ def cache_folder() -> Path:
 
 
 def digest_of_encoder(saved: SavedModel, with_statistics: bool = True) -> str:
-    """Names an encoder: its options and weights, whatever classes are told from its embeddings.
+    """Digest of an encoder's options and weights; the classes do not matter.
 
     Args:
         saved: the model.
-        with_statistics: by which embeddings are standardised, too.
+        with_statistics: include those that standardise embeddings.
     """
     digest = hashlib.sha256(repr(sorted(encoder_of(saved.options).items())).encode())
     content = (saved.folder / WEIGHTS).read_bytes()
@@ -119,7 +119,7 @@ class Embedder:
     def embed(
         self, parts: Iterable[Part], done: Callable[[], object] = lambda: None
     ) -> Iterator[Embedded | AudioError]:
-        """The embeddings of sounds in order; in place of one that cannot be decoded, what is wrong with it.
+        """Embed sounds in order; for one that cannot be decoded, its error takes the place.
 
         Args:
             parts: the sounds.
@@ -224,7 +224,7 @@ class Embedder:
 
 
 def load_embedded(file: Path) -> Embedded | None:
-    """The embeddings of a file of the cache; None where there is none, or it is damaged, so that it is made anew."""
+    """Read embeddings from a file of the cache; None where it is missing or damaged."""
     try:
         with np.load(file, allow_pickle=False) as found:
             starts, levels, vectors = found["starts"], found["levels"], found["vectors"].astype(np.float32)

@@ -23,7 +23,7 @@ _LONGEST = 30.0
 
 
 def recordings_of(sounds: Sequence[LabelledSound], by_content: bool = True) -> np.ndarray:
-    """The recording of each sound, a name: parts of one file are of one recording, and so are clips that share sound.
+    """Name the recording of each sound. Parts of one file, and clips that share sound, have one recording.
 
     Args:
         sounds: labelled.

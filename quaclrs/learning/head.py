@@ -1,4 +1,4 @@
-"""A linear classifier on embeddings from few labels: how it is fitted, held back, and made to mean what it says.
+"""Fit a linear classifier on embeddings from few labels: regularisation, cross-validation, calibration.
 
 Multinomial logistic regression on embeddings whose parts have one length. Its strength of regularisation and the
 temperature of its scores come from folds in which no recording is both heard and tested.
@@ -34,7 +34,7 @@ class HeadOptions:
 
     Args:
         strengths: inverse strengths of regularisation to choose from (the C of scikit-learn).
-        default_strength: that is taken where nothing can be held out to choose by, and `default_temperature` with it.
+        default_strength, default_temperature: used where nothing can be held out to choose by.
         folds: of the cross-validation.
         most_components: directions that embeddings are reduced to where there are more windows than these.
         seed: of the folds.
@@ -56,11 +56,11 @@ class FittedHead:
 
     Attributes:
         head: on raw embeddings, its temperature folded in.
-        strength, temperature: that were chosen.
+        strength, temperature: the chosen ones.
         held_out: (clips, classes) probabilities of each clip by a head that heard nothing of its recording; NaN of
             clips whose class has a single recording, which nothing could be held out of.
-        unlabelled: whether windows without labels were heard.
-        offsets: (classes,) of the bias, or 0: that were added once the head was fitted.
+        unlabelled: True where windows without labels were heard.
+        offsets: (classes,) added to the bias after the fit; or 0.
     """
 
     head: LinearHead

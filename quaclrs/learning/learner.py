@@ -38,17 +38,17 @@ _CERTAIN = 0.5
 
 
 class Learner:
-    """The rows that a head is fitted to, and the fit.
+    """Builds the rows of clips and background, fits a head to them and judges it.
 
     Args:
         base: whose encoder embedded the clips.
         labels: of the model, `other` last.
         clips: labelled.
-        background: that is none of the classes.
+        background: sounds outside the classes.
         options: of the head.
         keep_classes: depart from the base's own head.
         by_content: find recordings by what clips hold.
-        unlabelled: (windows, hidden_size) embeddings of what nobody labelled, if there are any.
+        unlabelled: (windows, hidden_size) embeddings of sounds without labels, if there are any.
 
     Raises:
         QuaclrsError: the clips are of one class, without background.
@@ -88,7 +88,7 @@ class Learner:
         return len(self.clips.sounds)
 
     def learn(self) -> FittedHead:
-        """The head, and what it says of clips and background that it had not heard."""
+        """Fit the head, with its scores of clips and background that it had not heard."""
         fitted = self.fitter.fit(self.rows, len(self.labels), self.prior)
         again = self.unlabelled is not None
         if alike := self._kinds_alike(fitted.held_out[self.count :]):
@@ -127,7 +127,7 @@ class Learner:
         )
 
     def _kinds_alike(self, held_out: np.ndarray) -> dict[str, str]:
-        """Kinds of background that heads which had not heard them hold to be one class: they may well be."""
+        """Find kinds of background that unheard go to one class: they may well belong to it."""
         found = {}
         for kind in sorted(set(self.background.kinds.tolist())):
             mean = held_out[self.background.kinds == kind].mean(axis=0)
@@ -137,7 +137,7 @@ class Learner:
         return found
 
     def _cautious(self, fitted: FittedHead) -> FittedHead:
-        """The head with `other` so readily answered that a small share of the right answers is lost to it."""
+        """Raise `other` in the head until a small share of the right answers is lost to it."""
         known = self.rows.tested & ~np.isnan(fitted.held_out).any(axis=1)
         if not (self.rows.labels == self.other).any() or not known.any():
             return fitted

@@ -45,7 +45,7 @@ class LearnOptions:
     """Options of learning.
 
     Args:
-        background: folders of sounds that are none of the classes.
+        background: folders of sounds outside the classes.
         own_background: hear the background in the package too.
         keep_classes: add to the base's classes in place of having others; a class of the same name hears the new clips
             too.
@@ -147,7 +147,7 @@ def _labels_of(clips: Clips, base: SavedModel | None) -> list[str]:
 def _background(
     options: LearnOptions, embedder: Embedder, base: SavedModel, labels: Sequence[str], progress: bool | None
 ) -> Background:
-    """Background that came with the package, without kinds that have the name of a class, and that of folders."""
+    """Collect background: the package's, without kinds named like a class, and that of folders."""
     vectors: list[np.ndarray] = []
     kinds: list[str] = []
     own = packaged_background(base) if options.own_background else None
@@ -183,7 +183,7 @@ def _background(
 
 
 def _unlabelled(folder: str | os.PathLike[str], embedder: Embedder, progress: bool | None) -> np.ndarray:
-    """Windows of sounds without labels in which something is heard, spread evenly over all where they are too many."""
+    """Choose windows of sounds without labels that are not silent; of too many, evenly spread ones."""
     files = find_audio_files(folder) if os.path.isdir(folder) else []
     found = [
         entry.vectors[entry.levels > 0]

@@ -53,8 +53,8 @@ def report_page(report: LearnReport) -> str:
         parts += ["<h2>What more labels would bring</h2>", _curve(report.curve)]
     if worth.calibration_error is not None:
         parts.append(
-            f"<p>Scores are off by {percent(worth.calibration_error)} on the whole: of clips that are named with 80 %, "
-            "about so many more or fewer than 80 in 100 are what they are called.</p>"
+            f"<p>Scores are off by {percent(worth.calibration_error)} on the whole: where a score says 80 %, "
+            "the share of right answers may be that much higher or lower.</p>"
         )
     if worth.suspects:
         suspects = [

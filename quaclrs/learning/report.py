@@ -22,7 +22,7 @@ class LearnReport:
         background_named: share of held-out background that is named a class; `background_certain` by more than 0.5.
         strength, temperature: of the classifier.
         unlabelled: windows without labels that were given; None without any.
-        unlabelled_heard: whether they helped, so that they were learned from.
+        unlabelled_heard: True where they helped and were learned from.
         left_out: names of sounds that were left out, and why.
     """
 
@@ -42,7 +42,7 @@ class LearnReport:
     left_out: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON takes it."""
+        """Convert everything to what JSON takes."""
         worth = self.worth
         return {
             "labels": self.labels,

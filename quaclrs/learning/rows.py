@@ -1,4 +1,4 @@
-"""The windows that a head is fitted to, and how their clips are dealt to folds."""
+"""Windows to fit a head to, and folds of their clips."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Rows:
 
 
 def deal_folds(labels: np.ndarray, recordings: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
-    """A fold for each clip, (clips,), no recording in two; -1 where a class has one recording, which always trains.
+    """Deal clips to folds, (clips,), no recording in two; -1 for the only recording of a class, which always trains.
 
     Recordings of a class are dealt in turn, the largest first; one that holds clips of several classes is dealt with
     the first of them.
@@ -65,7 +65,7 @@ def clip_probabilities(logits: np.ndarray, rows: Rows) -> np.ndarray:
 
 
 def balanced_weights(rows: Rows, heard: np.ndarray) -> np.ndarray:
-    """Weights of windows with which every class counts alike, and as much in all as there are clips.
+    """Weigh windows so that every class counts alike and all add up to the number of clips.
 
     What is not tested counts as one class where it is background alone, and half of all where it reminds of classes.
     """

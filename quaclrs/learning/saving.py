@@ -77,7 +77,7 @@ def refuse_other_folder(folder: Path, option: str = "--output") -> None:
     if folder.exists() and not folder.is_dir():
         raise QuaclrsError(f"{folder} is a file; choose another {option}")
     if folder.is_dir() and any(folder.iterdir()) and not is_learned(folder):
-        raise QuaclrsError(f"{folder} is not empty and no learned model; choose another {option}")
+        raise QuaclrsError(f"{folder} is not empty and was not written by `quaclrs learn`; choose another {option}")
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -1,9 +1,8 @@
 """Search for what sounds like a clip: windows of a folder by the cosine of their embeddings.
 
 Embeddings of a million windows fill 9 GB, so the folder's index holds a random projection of each to 256 numbers
-(W. Johnson and J. Lindenstrauss, 1984), a gigabyte for a million, which is gone through from end to end; the best of
-them are compared again by their whole embeddings. The index follows the files: new and changed ones are embedded, and
-the rest is not read again.
+(W. Johnson and J. Lindenstrauss, 1984): a gigabyte for a million. A search compares all of them, and the best again by
+their whole embeddings. New and changed files are embedded anew; the others are not read again.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Entry:
-    """A file in an index: what tells whether it changed, its rows, and the file of the cache with its embeddings."""
+    """A file in an index: its size and time of change, its rows, and the cache file of its embeddings."""
 
     size: int
     changed: int
@@ -110,7 +109,7 @@ def search(
     cache: Path | None = None,
     progress: bool | None = False,
 ) -> list[Match]:
-    """Windows below a folder that sound like a clip, the likest first; the clip itself is left out.
+    """Find windows below a folder that sound like a clip, the most similar first; the clip itself is left out.
 
     Args:
         clip: a sound; of a long one the loudest windows are looked for.
@@ -162,7 +161,7 @@ def nearest(sketches: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.n
 
 
 def refreshed_index(root: Path, embedder: Embedder, features: Features, progress: bool | None = False) -> Index:
-    """The index of a folder as its files are now; kept in the embedder's cache, if it has one.
+    """Bring the index of a folder up to date; it is kept in the embedder's cache, if there is one.
 
     Raises:
         QuaclrsError: the folder holds no sound that can be heard.
@@ -248,7 +247,7 @@ def _compared_whole(
 
 
 def _load_index(place: Path) -> Index | None:
-    """An index of the cache; None where there is none or it is damaged."""
+    """Read an index from the cache; None where it is missing or damaged."""
     try:
         with np.load(place, allow_pickle=False) as found:
             files = {name: Entry(*entry) for name, entry in json.loads(str(found["files"])).items()}

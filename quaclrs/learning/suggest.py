@@ -1,4 +1,4 @@
-"""Choice of what to label next: windows that a model knows least about, and no two of them alike."""
+"""Choose what to label next: windows that a model knows least about, no two of them alike."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Quasi-supervision: recordings without labels help to tell labelled ones apart.
 
 Labels spread from labelled windows to unlabelled ones over their nearest neighbours (D. Zhou and others, "Learning with
-Local and Global Consistency", 2004), and what they come to is multiplied by what the classifier itself says: where both
-agree, a window counts. `docs/learn.md` says where that helps and by how much.
+Local and Global Consistency", 2004). The result is multiplied by the classifier's own scores: a window counts where
+both agree. `docs/learn.md` says where that helps and by how much.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class ClassWorth:
 
     @property
     def judged(self) -> str:
-        """Say how far its figure can be trusted; empty where it can."""
+        """Say why its figure cannot be trusted; empty where it can."""
         if self.recall is None:
             return "one recording: cannot be judged"
         return f"{self.recordings} recordings: a guess" if self.recordings < FEW_RECORDINGS else ""
@@ -86,7 +86,7 @@ def judge(
     columns: Sequence[str],
     classes: Sequence[int],
 ) -> Worth:
-    """Figures of clips of a person's classes.
+    """Compute the figures of held-out clips.
 
     Args:
         probabilities: (clips, columns) of heads that had not heard the clip's recording; NaN of clips that always
@@ -164,7 +164,7 @@ class Curve:
 
 
 def extrapolate(points: Sequence[tuple[int, float]]) -> Curve:
-    """A curve from its points: errors fall by the same share with every doubling, at most by half, and never rise."""
+    """Extrapolate a curve: errors fall by the same share with every doubling, at most by half, and never rise."""
     if len(points) < 2:
         return Curve(list(points), None)
     (_, before), (_, now) = points[-2:]

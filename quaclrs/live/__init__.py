@@ -1,4 +1,4 @@
-"""Listening to a microphone or a stream: rolling windows, labels that do not flicker, clips and messages of them."""
+"""Listen to a microphone or a stream: rolling windows, labels that do not flicker, clips and messages."""
 
 from __future__ import annotations
 

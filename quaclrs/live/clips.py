@@ -39,7 +39,7 @@ class ClipRecorder:
     Args:
         folder: made where absent.
         sampling_rate: of the stream, Hz.
-        labels: that are kept; all but `other`, `silence` and `unsure` where absent.
+        labels: those to keep; all but `other`, `silence` and `unsure` where absent.
         margin: seconds before and after.
         reach: seconds that a label may reach back when it takes over.
         longest: seconds of a clip; a label that lasts longer gets the next one.
@@ -74,7 +74,7 @@ class ClipRecorder:
             self._write(clip)
 
     def answer(self, answer: LiveLabel, now: datetime) -> None:
-        """Take what is heard; `now` is the time of `answer.seconds`."""
+        """Take the next answer; `now` is the time of day at `answer.seconds`."""
         if answer.begins is not None:
             self._finish(answer.begins)
             if self._wanted(answer.label):
@@ -100,7 +100,7 @@ class ClipRecorder:
         self._write(self._clip)
 
     def _finish(self, seconds: float, margin: float | None = None) -> None:
-        """Let the clip end so many seconds into the stream, and a margin later."""
+        """End the clip a margin after this second of the stream."""
         if self._clip:
             self._clip.last = (seconds + (self.margin if margin is None else margin)) * self.rate
             self._closing.append(self._clip)
@@ -124,7 +124,7 @@ class ClipRecorder:
         os.replace(clip.place.with_name(f".{clip.place.name}"), clip.place)
 
     def close(self) -> None:
-        """The stream ends: so do all clips."""
+        """End all clips, as the stream has ended."""
         self._finish(self._end / self.rate, margin=0.0)
         for clip in [*self._closing]:
             self._close(clip)

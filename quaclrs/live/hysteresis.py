@@ -12,8 +12,8 @@ class Hysteresis:
     Attributes:
         patience: times in a row that another label must be the best before it takes over.
         clear: score from which it takes over at once.
-        label: that holds; None before the first.
-        since: answers in a row, up to the last, that `label` was already the best in when it took over.
+        label: the current one; None before the first answer.
+        since: answers in a row in which `label` had been the best when it took over.
     """
 
     patience: int = 2

@@ -1,4 +1,4 @@
-"""A stream of samples to labels: the last seconds go through the model twice a second, whatever the stream's length."""
+"""Label a stream of samples: the last seconds go through the model at every hop."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Listener:
         options: how.
 
     Raises:
-        QuaclrsError: a rate, window or hop that makes no sense.
+        QuaclrsError: the rate, the window or the hop is out of range.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ _MOST_WAITING = 100
 
 
 class Microphone:
-    """Opens a device, and again when it was gone.
+    """Opens a device, and opens it again when it comes back.
 
     Args:
         device: number or a part of its name, as `python -m sounddevice` lists them; the system's own where absent.
@@ -77,7 +77,7 @@ class Microphone:
         self._waiting.put(block[:, self._channel - 1].copy())
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Float32 (samples,) as they come, for ever."""
+        """Yield blocks of float32 (samples,) without end."""
         while True:
             if (left_out := self._waiting.qsize() - _MOST_WAITING) > 0:
                 for _ in range(left_out):
@@ -102,7 +102,7 @@ class Microphone:
         self._tell(f"{self.name} is back")
 
     def close(self) -> None:
-        """Stop listening; a device that is gone cannot be stopped, which does no harm."""
+        """Stop listening; errors of a device that is gone do not matter."""
         try:
             self._stream.close()
         except self._library.PortAudioError:

@@ -19,7 +19,7 @@ _LAST_WORDS = 5.0
 
 
 class MqttPublisher:
-    """Publishes JSON to one topic, retained, so that whoever subscribes later knows what is heard now.
+    """Publishes JSON to one topic, retained: who subscribes later gets the latest.
 
     Args:
         url: `mqtt://[user:password@]host[:port]/topic`, or `mqtts://` for TLS.
@@ -39,7 +39,7 @@ class MqttPublisher:
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or not self.topic or port == -1:
             raise QuaclrsError("--mqtt takes mqtt://[user:password@]host[:port]/topic, or mqtts://…; check the URL")
         if "+" in self.topic or "#" in self.topic:
-            raise QuaclrsError(f"--mqtt: the topic {self.topic} holds + or #, which none may that is published to")
+            raise QuaclrsError(f"--mqtt: the topic {self.topic} holds + or #; publish to one without them")
         with named_extra():
             from paho.mqtt.client import Client
             from paho.mqtt.enums import CallbackAPIVersion

@@ -73,7 +73,7 @@ class PcmStream:
         return self.format.sampling_rate
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Float32 (samples,) as they come, until the stream ends."""
+        """Yield blocks of float32 (samples,) until the stream ends."""
         frame = SAMPLE_FORMATS[self.format.samples] * self.format.channels
         size = max(1, round(BLOCK_SECONDS * self.sampling_rate)) * frame
         rest = self._begun
@@ -104,7 +104,7 @@ def to_float(content: bytes, samples: str) -> np.ndarray:
 
 
 def _read(stream: BinaryIO, size: int) -> bytes:
-    """Read so many bytes, fewer only at the end."""
+    """Read `size` bytes, fewer only at the end."""
     pieces: list[bytes] = []
     while size > 0 and (piece := stream.read(size)):
         pieces.append(piece)
@@ -113,10 +113,10 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 
 
 def _wav_format(stream: BinaryIO) -> StreamFormat:
-    """The format by the header, behind `RIFF`; the stream is at its first sample then. Sizes may be unknown."""
+    """Read the header behind `RIFF`, up to the first sample; its sizes may be unknown."""
     found: StreamFormat | None = None
     if _read(stream, 8)[4:] != b"WAVE":
-        raise QuaclrsError("standard input begins as RIFF, but holds no WAV; send WAV or raw PCM")
+        raise QuaclrsError("standard input begins as RIFF, but is not WAV; send WAV or raw PCM")
     for _ in range(_MOST_CHUNKS):
         header = _read(stream, 8)
         if len(header) < 8:
