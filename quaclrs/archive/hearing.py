@@ -1,8 +1,8 @@
 """Turn a file of any length into segments, on all cores. A second is heard again only where the label changes.
 
-A model hears 4 s at once. Windows one after the other cost least, but an edge between two sounds lies somewhere in
-them. So where two neighbours differ, windows between them are heard too, and a moment has the mean over those that hold
-it, as in `quaclrs timeline`.
+A model hears 4 s at once. Windows one after the other cost least, but do not tell where in them one sound ends. So
+where two neighbours differ, windows between them are heard too. A moment has the mean of the windows that hold it, as
+in `quaclrs timeline`.
 """
 
 from __future__ import annotations

@@ -27,11 +27,12 @@ class AudioClassifier(ABC):
     """Labels sounds; make one with `quaclrs.load_classifier`.
 
     A sound is a path, the bytes of a file, an open binary file, a `Recording`, a waveform (samples,) or (channels,
-    samples), or what else `quaclrs.audio.unpack_sound` takes: (rate, samples) as of Gradio, a row with `array` and
-    `sampling_rate`, a decoder of torchcodec. Channels are mixed to their mean and other rates resampled. Sounds longer
-    than the model's window are heard window by window, each second in one, but for the last window, which ends with the
-    sound; the scores are the mean over the windows. Shorter sounds are filled up by the front end's `pad_mode`. Windows
-    below the front end's `silence_dbfs` are left out; where all are, the label is `silence`.
+    samples). `quaclrs.audio.unpack_sound` takes more: (rate, samples) as of Gradio, a row with `array` and
+    `sampling_rate`, a decoder of torchcodec. Channels are mixed to their mean; other rates are resampled.
+
+    A sound longer than the model's window is heard window by window; the last window ends with the sound. Its scores
+    are the mean over the windows. A shorter sound is filled up by the front end's `pad_mode`. Windows below the front
+    end's `silence_dbfs` are left out; where all are, the label is `silence`.
 
     Args:
         labels: class names in the order of the logits.
@@ -146,7 +147,7 @@ class AudioClassifier(ABC):
             sampling_rate: of waveforms, in Hz; the model's own where absent. Files know theirs.
             top_k: how many classes to return, all where absent.
             batch_size: windows that go through the model at once.
-            min_score: where no class reaches it, `{"label": "unsure", "score": the best class's}` comes first.
+            min_score: below it the first answer is `{"label": "unsure", "score": the best class's}`.
             channel: which channel is heard: 1 for the first, `left`, `right` or `mean`. Where absent it is their mean,
                 or the louder one of channels that cancel in it.
             crop: `centre` hears the window in the middle of a longer sound in place of all of it.

@@ -1,8 +1,8 @@
 """Show where in a sound a classifier heard its answer: deletion, Grad-CAM (paper, section 4.7), integrated gradients.
 
-Grad-CAM (Selvaraju et al., 2017) is that of the package grad-cam, with activations counted from those of silence, as
-integrated gradients (Sundararajan et al., 2017) count from it: the biases of a network answer to silence too, and would
-colour what nothing was heard in.
+Grad-CAM (Selvaraju et al., 2017) is that of the package grad-cam. Its activations, like integrated gradients
+(Sundararajan et al., 2017), are counted from those of silence: a network's biases answer to silence too, and would
+colour places in which nothing was heard.
 """
 
 from __future__ import annotations

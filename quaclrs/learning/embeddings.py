@@ -1,8 +1,8 @@
 """Embeddings of the windows of sounds, computed once and cached on disk by the content of the sound.
 
-A file of the cache belongs to one sound, or a part of one, and one encoder. Two processes may write the same one: each
-writes its own whole copy, and the last takes its place. Values are kept in half precision, and rounded to it before
-they are used, so that an answer does not depend on what was in the cache.
+A file of the cache belongs to one sound, or a part of one, and one encoder. Two processes may write the same file: each
+writes a whole copy, and the last one stays. Values are rounded to half precision before they are used, as in the cache,
+so an answer does not depend on what was in it.
 """
 
 from __future__ import annotations

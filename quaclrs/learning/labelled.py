@@ -58,13 +58,13 @@ class LabelledSound:
 
 
 def read_labelled(source: str | os.PathLike[str]) -> list[LabelledSound]:
-    """Labelled sounds of a folder or a table, sorted by file and start.
+    """Read the labelled sounds of a folder or a table, sorted by file and start.
 
     Args:
-        source: a folder, whose sub-folders are labels, and in which tables may label parts of sounds or sounds that lie
-            in no sub-folder; or a table. A table is CSV or TSV with the columns `file` and `label`, and `start` and
-            `end` in seconds, and `recording`, where there are any; a selection table of Raven; or a label track of
-            Audacity beside the sound of the same name.
+        source: a folder or a table. The sub-folders of a folder are labels; tables in it may label parts of sounds,
+            and sounds that lie in no sub-folder. A table is CSV or TSV with the columns `file` and `label`, and where
+            there are any `start` and `end` in seconds and `recording`; a selection table of Raven; or a label track
+            of Audacity beside the sound of the same name.
 
     Raises:
         QuaclrsError: the place does not exist, holds no labelled sounds, or a table is damaged or names what is not

@@ -50,9 +50,9 @@ def suggest(
 ) -> list[Suggestion]:
     """Choose windows to label, the most needed first.
 
-    A window's need is the entropy of its scores, in [0, 1], times what its likeliest class lacks: of classes that the
-    model finds seldom among these recordings a window is worth more. Windows are then taken one by one, each the one
-    whose need times distance from those taken already is greatest, so that thirty windows are not of one sound.
+    A window's need is the entropy of its scores, in [0, 1], times the rarity of its likeliest class among these
+    recordings. Windows are taken one by one: next comes the one whose need times distance from those taken already is
+    greatest, so that thirty windows are not of one sound.
 
     Args:
         folder: of recordings.
