@@ -115,6 +115,8 @@ def _rounded(value: Any) -> Any:
     """Ten digits: a figure that is rounded for a page is the one that rounding all of them gives."""
     if isinstance(value, Mapping):
         return {str(name): _rounded(part) for name, part in value.items()}
+    if hasattr(value, "item"):  # a number of NumPy
+        value = value.item()
     if isinstance(value, list | tuple):
         return [_rounded(part) for part in value]
     if isinstance(value, str | int | None):

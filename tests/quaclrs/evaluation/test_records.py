@@ -14,7 +14,9 @@ from quaclrs.evaluation.records import add_json_option, command_of, write_record
 
 
 def test_a_record_has_command_date_machine_versions_and_rows(tmp_path):
-    write_record(tmp_path / "a" / "x.json", "python -m it", [{"way": "ours", "ms": {"value": np.float32(1.5)}, "n": 2}])
+    write_record(
+        tmp_path / "a" / "x.json", "python -m it", [{"way": "ours", "ms": {"value": np.float32(1.5)}, "n": np.int64(2)}]
+    )
     write_record(tmp_path / "a" / "x.json", "python -m it", [{"way": "theirs", "ms": np.float64(2 / 3)}], add=True)
 
     record = json.loads((tmp_path / "a" / "x.json").read_text())
@@ -22,6 +24,7 @@ def test_a_record_has_command_date_machine_versions_and_rows(tmp_path):
     assert abs((datetime.date.fromisoformat(record["date"]) - datetime.date.today()).days) <= 1
     assert record["machine"]["cores"] >= 1 and record["machine"]["cpu"]
     assert record["versions"]["numpy"] == np.__version__
+    assert isinstance(record["rows"][0]["n"], int)
     assert record["rows"] == [
         {"way": "ours", "ms": {"value": 1.5}, "n": 2},
         {"way": "theirs", "ms": pytest.approx(0.6666666667, abs=1e-10)},

@@ -71,10 +71,10 @@ def test_24_bits_keep_their_sign():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"RIFF\0\0\0\0AVI LIST", "holds no WAV"),
+        (b"RIFF\0\0\0\0AVI LIST", "is not WAV"),
         (b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<IHHIIHH", 16, 85, 1, RATE, RATE, 1, 16), "of a kind that is not read"),
         (b"RIFF\0\0\0\0WAVEdata\0\0\0\0", "damaged header"),
-        (b"RIFF", "holds no WAV"),
+        (b"RIFF", "is not WAV"),
         (b"", "standard input is empty"),
         (b"OggS\0\2" + bytes(100), "standard input is Ogg; send WAV or raw PCM"),
         (b"ID3\4\0\0" + bytes(100), "standard input is MP3; send WAV or raw PCM"),
