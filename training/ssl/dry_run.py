@@ -48,8 +48,9 @@ def step_memory(config: SSLConfig, num_labels: int, log_mel: LogMelConfig, clips
         log_mel: front end.
         clips: of a batch.
     """
-    without_weights = {"initial_weights": "random", "init_from": None, "pretrained_file": None}
-    config = dataclasses.replace(config, batch_size=clips, **without_weights)
+    config = dataclasses.replace(
+        config, batch_size=clips, initial_weights="random", init_from=None, pretrained_file=None
+    )
     views = build_views(config, log_mel)
     of_views = measure_views(views, views, log_mel.n_samples, clips)
     network: Any = build_network(config, build_encoder(config, log_mel), num_labels, sync_batchnorm=False)
@@ -59,13 +60,23 @@ def step_memory(config: SSLConfig, num_labels: int, log_mel: LogMelConfig, clips
         accelerator: Any = DryAccelerator(allocations, config.mixed_precision, config.gradient_accumulation_steps)
         optimizer = optimizer_of(config, network.method.parameter_groups(config.weight_decay))
         of_probe = torch.optim.AdamW(network.probe.parameters(), lr=config.probe_learning_rate)
-        made = [torch.empty(shape) for shape in of_views.shapes]
+        made: Any = _Made([torch.empty(shape) for shape in of_views.shapes])
         batches = config.gradient_accumulation_steps
         heard = np.zeros(batches * clips, dtype=np.int64)
         step = SSLStep(
             config, accelerator, network, accelerator.prepare(optimizer), accelerator.prepare(of_probe),
-            Schedule(config, optimizer, batches), lambda *_: made, batches, EpochSampler(heard, 0), heard == 0,
+            Schedule(config, optimizer, batches), made, batches, EpochSampler(heard, 0), heard == 0,
         )  # fmt: skip
         memory = accelerator.measure(step, {"labels": torch.zeros(clips, dtype=torch.long)}, [network])
     # A batch and its views stay all along: every epoch is measured on them.
     return memory.with_views(of_views, kept=2)
+
+
+class _Made:
+    """Stands in for `Views` where they are made already."""
+
+    def __init__(self, log_mels: list[torch.Tensor]) -> None:
+        self._log_mels = log_mels
+
+    def __call__(self, batch: Any, seed: int, epoch: int) -> list[torch.Tensor]:
+        return self._log_mels

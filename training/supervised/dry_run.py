@@ -49,8 +49,9 @@ def step_memory(config: SupervisedConfig, names: list[str], log_mels: Sequence[L
         log_mels: front ends of its encoders.
         clips: of a batch.
     """
-    without_weights = {"initial_weights": "random", "init_from": None, "pretrained_file": None}
-    config = dataclasses.replace(config, batch_size=clips, **without_weights)
+    config = dataclasses.replace(
+        config, batch_size=clips, initial_weights="random", init_from=None, pretrained_file=None
+    )
     model: Any = build_model(config, names, log_mels)
     augmentation, log_mel = build_augmentation(config, log_mels[0]), log_mels[0]
     if config.mode == "linear_probe" and augmentation is None:
