@@ -27,7 +27,7 @@ from quaclrs.errors import CommandParser, report_user_errors
 from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.models import PAPER_BACKBONES, find_backbone
-from training.clips.augmentation import build_log_mel_config
+from training.clips.augmentation import build_log_mel_configs
 from training.runs.optimization import Schedule, optimizer_of
 from training.runs.progress import EpochProgress
 from training.supervised.config import SupervisedConfig
@@ -55,7 +55,7 @@ class LogMels(Dataset):
 
 def make_model(config: SupervisedConfig) -> QuaclrsForAudioClassification:
     torch.manual_seed(0)
-    return build_model(config, list(CLASS_NAMES), build_log_mel_config(config))
+    return build_model(config, list(CLASS_NAMES), build_log_mel_configs(config))
 
 
 def our_steps(config: SupervisedConfig, steps: int) -> Callable[[], object]:

@@ -25,13 +25,15 @@ from quaclrs.ssl import UNLABELLED, LogMelEncoder
 from .clips.augmentation import build_log_mel_config
 from .clips.splits import Splits, load_splits
 from .runs.checkpoints import broadcast_buffers
+from .runs.compilation import compile_backbones
 from .runs.heard import heard_after
 from .runs.optimization import Schedule, optimizer_of
-from .runs.options import parse_config
+from .runs.options import parse_run
 from .runs.sampling import EpochSampler
 from .runs.session import Session, TrainingClips
 from .runs.state import TrainingState
 from .ssl.config import SSLConfig
+from .ssl.dry_run import dry_run
 from .ssl.evaluation import HeldOutEvaluation, describe_epoch, name_means, probe_encoders
 from .ssl.model import build_encoder, build_network, build_views
 from .ssl.results import measure, print_result, write_results
@@ -110,6 +112,7 @@ def fit(session: Session, config: SSLConfig) -> Fitted:
     session.open()
 
     # Optimisers and schedule.
+    compile_backbones(network, config.compile)
     loader: Any = splits.train.loader(config.batch_size, config.num_workers, sampler)
     optimizer: Any = optimizer_of(config, network.method.parameter_groups(config.weight_decay))
     probe_optimizer: Any = torch.optim.AdamW(network.probe.parameters(), lr=config.probe_learning_rate)
@@ -149,7 +152,11 @@ def fit(session: Session, config: SSLConfig) -> Fitted:
 
 @report_user_errors
 def main(arguments: list[str] | None = None) -> int:
-    config = parse_config(SSLConfig, arguments)
+    config, dry = parse_run(SSLConfig, arguments)
+    if dry:
+        if PartialState().is_main_process:
+            print(dry_run(config))
+        return 0
     metrics = train_ssl(config)
     if PartialState().is_main_process:
         print_result(config, metrics)

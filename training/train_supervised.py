@@ -21,13 +21,15 @@ from quaclrs.models import QuaclrsFeatureExtractor
 from .clips.augmentation import build_augmentation, build_log_mel_configs
 from .clips.splits import Splits, load_splits
 from .runs.checkpoints import broadcast_buffers
+from .runs.compilation import compile_backbones
 from .runs.heard import heard_after
 from .runs.optimization import Schedule, optimizer_of
-from .runs.options import parse_config
+from .runs.options import parse_run
 from .runs.sampling import EpochSampler
 from .runs.session import Session, TrainingClips
 from .runs.state import TrainingState
 from .supervised.config import SupervisedConfig
+from .supervised.dry_run import dry_run
 from .supervised.evaluation import best_epoch, describe_epoch, is_patience_over, probabilities_of, validate
 from .supervised.losses import class_weights
 from .supervised.model import average_of, build_model
@@ -114,6 +116,7 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
     loaders = trainable.held_out_loaders(config.batch_size)
     optimizer = optimizer_of(config, trainable.groups)
     averaged = average_of(trainable.network.to(accelerator.device), config.ema_decay) if config.ema_decay else None
+    compile_backbones(trainable.network, config.compile)
     network, optimizer, loader = accelerator.prepare(trainable.network, optimizer, loader)
     loaders = {name: accelerator.prepare(of_split) for name, of_split in loaders.items()}
     schedule = Schedule(config, optimizer, batches=len(loader))  # of batches shared out among processes
@@ -153,7 +156,11 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
 
 @report_user_errors
 def main(arguments: list[str] | None = None) -> int:
-    config = parse_config(SupervisedConfig, arguments)
+    config, dry = parse_run(SupervisedConfig, arguments)
+    if dry:
+        if PartialState().is_main_process:
+            print(dry_run(config))
+        return 0
     metrics = train(config)
     if PartialState().is_main_process:
         print_result(config, metrics)

@@ -73,8 +73,8 @@ class SwAV(SSLMethod):
             loss = self.loss(outputs[:2], outputs[2:], self._queue_outputs()).squeeze()
         for queue, of_view in zip(self.queues, projections.detach().chunk(len(views)), strict=False):
             queue.push(gather_rows(of_view))  # type: ignore[operator]
-        counts = torch.bincount(outputs[0].argmax(1), minlength=self.options.n_prototypes).float()
-        logs = {"prototypes_used": (counts > 0).float().sum() / min(len(outputs[0]), len(counts))}
+        used = projections.new_zeros(self.options.n_prototypes).scatter(0, outputs[0].detach().argmax(1), 1.0)
+        logs = {"prototypes_used": used.sum() / min(len(outputs[0]), len(used))}
         return StepOutput(loss, logs, embeddings[0].float())
 
     def explain_collapse(self, logs: Mapping[str, float]) -> str | None:

@@ -33,7 +33,7 @@ from .splits import Split, Splits
 from .stored import stored
 
 #: Clips that the encoder sees at once. Always as many: a kernel chosen for another shape rounds differently.
-_BATCH = 32
+CLIPS_AT_ONCE = 32
 
 
 def embed_clips(
@@ -107,11 +107,11 @@ def _embed(accelerator: Accelerator, encoder: QuaclrsModel, rows: Any) -> torch.
     def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         name = "input_features" if "input_features" in batch[0] else "input_values"
         values = torch.stack([torch.as_tensor(row[name]) for row in batch])
-        return {name: torch.cat([values, values[:1].expand(_BATCH - len(values), *values.shape[1:])])}
+        return {name: torch.cat([values, values[:1].expand(CLIPS_AT_ONCE - len(values), *values.shape[1:])])}
 
     share = range(accelerator.process_index, len(rows), accelerator.num_processes)
     embeddings = []
-    for batch in DataLoader(rows.select(share), batch_size=_BATCH, collate_fn=collate):
+    for batch in DataLoader(rows.select(share), batch_size=CLIPS_AT_ONCE, collate_fn=collate):
         with accelerator.autocast():
             embeddings.append(encoder(**send_to_device(batch, accelerator.device)).pooler_output.float().cpu())
     own = torch.cat(embeddings)[: len(share)] if embeddings else torch.zeros(0, encoder.hidden_size)

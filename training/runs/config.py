@@ -16,6 +16,7 @@ from .options import check_options, flag_of, option
 PLATEAU = "reduce_lr_on_plateau"
 STEP = "step"
 SCHEDULES = ("cosine", "linear", "polynomial", "constant", STEP, PLATEAU)
+COMPILERS = ("inductor", "aot_eager", "eager")
 TRACKERS = ("none", "tensorboard", "trackio", "wandb")
 ALL_RECORDINGS = "all"
 
@@ -106,6 +107,15 @@ class TrainingConfig:
     seed: int = option(0, "of weights, clip order and every draw", at_least=0)
     mixed_precision: Literal["no", "fp16", "bf16"] | None = option(
         None, "no, fp16 or bf16; what accelerate launch was told where absent", ("no", "fp16", "bf16")
+    )
+    channels_last: bool = option(
+        True, "maps and weights of convolutions lie in memory with channels last, which tensor cores and CPUs do faster"
+    )
+    compile: Literal["inductor", "aot_eager", "eager"] | None = option(
+        None,
+        "train with backbones that torch.compile compiled: inductor (needs a C++ compiler), or aot_eager or eager, to "
+        "find what fails; not compiled where absent",
+        COMPILERS,
     )
     num_workers: int = option(0, "processes that decode clips; results do not depend on it", at_least=0)
     decode_once: bool = option(False, "keep decoded clips on disk (96 kB a second) and skip decoding in every epoch")

@@ -62,11 +62,13 @@ class RunFolder:
             raise QuaclrsError(f"{self.path} holds no run, so it is not overwritten; choose another --output-dir")
 
     def options_that_differ(self, config: Any) -> dict[str, Any]:
-        """Options that the run in this folder was begun with another value of, and that value; none of no effect."""
+        """Options that the run in this folder was begun with another value of, and that value; none of no effect.
+
+        An option that came after the run has its default there.
+        """
         file, now = self.path / "config.yaml", dataclasses.asdict(config)
-        began = read_mapping(file, _ADVICE)
-        if missing := now.keys() - began.keys():
-            raise QuaclrsError(f"{file} does not say {min(missing)}; {_ADVICE}")
+        defaults = {entry.name: entry.default for entry in dataclasses.fields(config)}
+        began = defaults | read_mapping(file, _ADVICE)
         return {name: began[name] for name in sorted(now.keys() - _WITHOUT_EFFECT) if began[name] != now[name]}
 
     def options_that_refuse(self, config: Any) -> dict[str, Any]:

@@ -121,20 +121,44 @@ def parse_config(config_class: type[Config], arguments: list[str] | None = None)
     Raises:
         QuaclrsError: an unknown option or key, a value of the wrong type, or a file that is not a YAML mapping.
     """
+    return _parse(_parser_of(config_class), config_class, arguments)[0]
+
+
+def parse_run(config_class: type[Config], arguments: list[str] | None = None) -> tuple[Config, bool]:
+    """`parse_config` of one run, and whether `--dry-run` asks what it would take."""
+    parser = _parser_of(config_class)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print clips, steps, memory and how to launch it on 8 and 16 accelerators; train nothing, write nothing",
+    )
+    config, others = _parse(parser, config_class, arguments)
+    return config, others["dry_run"]
+
+
+def _parser_of(config_class: type[Config]) -> _ConfigParser:
     parser = _ConfigParser(config_class, description=config_class.__doc__)  # type: ignore[arg-type]
     parser.add_argument("--config", metavar="FILE", help="YAML file of options; the command line wins over it")
+    return parser
+
+
+def _parse(
+    parser: _ConfigParser, config_class: type[Config], arguments: list[str] | None
+) -> tuple[Config, dict[str, Any]]:
+    """The config, and what the parser has beside its options."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")
     file = first.parse_known_args(arguments)[0].config
+    names = {entry.name for entry in dataclasses.fields(config_class)}  # type: ignore[arg-type]
     if file:
         values = read_options_file(Path(file))
-        unknown = sorted(set(values) - {f.name for f in dataclasses.fields(config_class)})  # type: ignore[arg-type]
+        unknown = sorted(set(values) - names)
         if unknown:
             raise QuaclrsError(f"--config {file}: unknown option {', '.join(unknown)}; see --help for the names")
         parser.set_defaults(**values)
     options = vars(parser.parse_args(arguments))
-    options.pop("config")
-    return config_class(**options)
+    others = {name: options.pop(name) for name in options.keys() - names}
+    return config_class(**options), others
 
 
 def command_line(module: str, config: Any, ignored: frozenset[str] = frozenset({"resume", "overwrite"})) -> str:

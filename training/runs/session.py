@@ -20,6 +20,7 @@ from quaclrs.files import name_unwritable
 from quaclrs.transforms import ClipTransform
 
 from .checkpoints import load_last_checkpoint, refuse_other_processes, save_checkpoint
+from .compilation import refuse_launchers_backend
 from .config import TrainingConfig
 from .folder import RunFolder, describe_environment
 from .processes import end_where_another_died, join_processes, only_run_in
@@ -97,6 +98,7 @@ class Session:
         )
         if self.accelerator.distributed_type in _SHARDED:
             raise QuaclrsError("processes share out clips here, not weights; choose MULTI_GPU in accelerate config")
+        refuse_launchers_backend(self.accelerator.state.dynamo_plugin.backend.value)
         set_seed(config.seed)
         self.folder.refuse_existing(self._resumes, config.overwrite)
         self.history: list[dict[str, Any]] = []

@@ -19,6 +19,7 @@ from quaclrs.ssl.diagnostics import alignment
 from ..clips.embeddings import gather_shares
 from ..clips.splits import Split, Splits
 from ..clips.stored import log_mels_of
+from ..runs.compilation import uncompiled
 
 #: Clips that the encoder sees at once.
 _BATCH = 128
@@ -48,7 +49,7 @@ class StoredLogMels:
         encoder.eval()
         own = []
         for log_mels in self._log_mels.split(_BATCH):
-            with accelerator.autocast():
+            with accelerator.autocast(), uncompiled():
                 own.append(encoder(log_mels.to(accelerator.device).float()).float().cpu())
         return gather_shares(accelerator, torch.cat(own), len(self.split))
 
@@ -95,7 +96,7 @@ class HeldOutEvaluation:
             row["knn_accuracy"] = knn_accuracy(
                 bank[known].numpy(), self.train.split.labels[known], embeddings.numpy(), labels, self._neighbours
             )
-            with torch.inference_mode():
+            with torch.inference_mode(), uncompiled():
                 predicted = network.probe(embeddings.to(device)).argmax(1).cpu().numpy()
                 first, second = (encoder(view) for view in views)
             row["probe_accuracy"] = float((predicted == labels).mean())

@@ -26,7 +26,7 @@ def build_views(config: SSLConfig, log_mel: LogMelConfig) -> Views:
 
 
 def build_encoder(config: SSLConfig, log_mel: LogMelConfig) -> QuaclrsModel:
-    """The encoder with the weights that the run begins with, its convolutions channels-last."""
+    """The encoder with the weights that the run begins with, laid out in memory as the options ask for."""
     try:
         encoder = QuaclrsModel(QuaclrsConfig(backbone=config.backbone, log_mel=log_mel.to_dict()))
         if config.init_from:
@@ -35,7 +35,8 @@ def build_encoder(config: SSLConfig, log_mel: LogMelConfig) -> QuaclrsModel:
             load_pretrained(encoder.backbone, config.pretrained_file)
     except BackboneError as error:
         raise QuaclrsError(f"{error} (--pretrained-file, --initial-weights random)") from error
-    encoder.backbone.to(memory_format=torch.channels_last)
+    if config.channels_last:
+        encoder.backbone.to(memory_format=torch.channels_last)
     return encoder
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from quaclrs.ssl import QuasiSupervised, Views, describe_collapse
 
+from ..runs.compilation import uncompiled
 from ..runs.optimization import Schedule
 from ..runs.progress import StepFigures
 from ..runs.sampling import EpochSampler, step_seed
@@ -110,7 +111,7 @@ class SSLStep:
         state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         network.train()
         torch.manual_seed(step_seed(self.config.seed, 0, 0, self.accelerator.process_index))
-        with self.accelerator.autocast():
+        with self.accelerator.autocast(), uncompiled():
             output = network(views, labels)
         network.load_state_dict(state)
         return float(self.accelerator.reduce(output.method_loss, reduction="mean").item())

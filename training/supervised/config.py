@@ -150,6 +150,8 @@ class SupervisedConfig(TrainingConfig):
                     raise QuaclrsError(
                         f"{flag_of(name)} has no use with --mode linear_probe, which trains only the head"
                     )
+            if self.compile and self.augment_on == "none":
+                raise QuaclrsError("--compile has no use with a probe on embeddings; leave it out")
         if self.factors_of_encoders and self.mode != "linear_probe":
             raise QuaclrsError("--encoder-scales has no use without --mode linear_probe; leave it out")
         if self.background_without and not self.background:

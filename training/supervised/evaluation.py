@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from ..clips.splits import Split
+from ..runs.compilation import uncompiled
 
 #: Row of `metrics.json` and of every summary beside the model's own figures.
 CUT_CONTROL = "the model on clips cut to a random 1 to 2.9 s"
@@ -32,7 +33,7 @@ def predict(accelerator: Accelerator, model: nn.Module, loader: DataLoader) -> t
     model.eval()
     labels, logits = [], []
     for batch in loader:
-        with accelerator.autocast():
+        with accelerator.autocast(), uncompiled():
             output = model(**inputs_of(batch)).logits
         # `gather_for_metrics` drops the clips that fill up the last batch when processes share it unevenly.
         batch_labels, batch_logits = accelerator.gather_for_metrics((batch["labels"], output.float()))

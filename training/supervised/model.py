@@ -22,7 +22,7 @@ from .config import SupervisedConfig
 def build_model(
     config: SupervisedConfig, names: list[str], log_mels: Sequence[LogMelConfig]
 ) -> QuaclrsForAudioClassification:
-    """The classifier with the weights and the frozen parts that `mode` asks for, its convolutions channels-last.
+    """The classifier with weights, frozen parts and layout in memory as the options ask for.
 
     Args:
         config: of the run.
@@ -59,9 +59,9 @@ def build_model(
         model.quaclrs.requires_grad_(False)
     elif config.freeze_stages:
         freeze_stages(model, config.freeze_stages)
-    # What convolutions are fastest in, on CPUs and on tensor cores.
-    network: nn.Module = model.quaclrs
-    network.to(memory_format=torch.channels_last)
+    if config.channels_last:
+        network: nn.Module = model.quaclrs
+        network.to(memory_format=torch.channels_last)
     return model
 
 
