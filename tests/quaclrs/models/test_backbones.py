@@ -362,7 +362,7 @@ def test_groups_of_tags_are_the_largest_log_odds_over_patches_and_kinds(tmp_path
     torch.manual_seed(0)
     plain, tagging = Backbone("yamnet").eval(), Backbone("yamnet", patch_overlap=0.5, tag_groups=[[3, 500], [7]]).eval()
     weight, bias = torch.randn(521, 1024), torch.randn(521)
-    tagger = {"tagger.weight": weight, "tagger.bias": bias, "of.something.else": bias}
+    tagger = {"tagger.weight": weight, "tagger.bias": bias, "of.something.else": torch.ones(3)}
     save_file({**plain.network.state_dict(), **tagger}, tmp_path / "yamnet.safetensors")
     tagging.load_weights(tmp_path / "yamnet.safetensors")
     pictures = torch.randn(2, 1, 64, 240, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1)
