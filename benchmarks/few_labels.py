@@ -41,7 +41,7 @@ Method = Callable[[Clips, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 def _fitter(**options: Any) -> HeadFitter:
     saved = open_saved_model()
     parts = parts_of(saved)
-    return HeadFitter(parts, weights_of_parts(saved.backbones.split("+"), parts), HeadOptions(**options))
+    return HeadFitter(parts, weights_of_parts(saved, parts), HeadOptions(**options))
 
 
 def _first_windows(clips: Clips, chosen: np.ndarray) -> np.ndarray:

@@ -50,8 +50,8 @@ _NUMPY_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 #: Options of `config.json` that are taken; whatever else stands there is left alone.
 _OPTIONS = (
-    *("backbone", "log_mel", "image_mean", "image_std", "pooling", "patch_overlap", "more_encoders", "standardize"),
-    "normalized_parts",
+    *("backbone", "log_mel", "image_mean", "image_std", "pooling", "patch_overlap", "tag_groups"),
+    *("more_encoders", "standardize", "normalized_parts"),
     *("dropout", "drop_path_rate", "false_alarms", "training_data"),
     *("id2label", "label2id", "num_labels", "problem_type"),
 )
@@ -220,6 +220,7 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
         options.get("image_std"),
         options.get("pooling", "mean"),
         options.get("patch_overlap", 0.0),
+        options.get("tag_groups"),
     )
     complete_encoders(options.get("more_encoders"), options["log_mel"])
     check_parts(options.get("normalized_parts"))

@@ -30,6 +30,7 @@ _OPTIONS = (
     "image_std",
     "pooling",
     "patch_overlap",
+    "tag_groups",
     "more_encoders",
     "standardize",
 )

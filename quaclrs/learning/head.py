@@ -72,7 +72,7 @@ class FittedHead:
 
 
 def parts_of(saved: SavedModel) -> tuple[int, ...]:
-    """Sizes of the parts of a model's embedding: of each encoder the means and, where they are pooled, the maxima.
+    """Sizes of the parts of a model's embedding: of each encoder the means, the maxima and the groups of tags it has.
 
     Of several encoders only one may have a size that is not known here; otherwise the embedding is one part.
     """
@@ -82,21 +82,31 @@ def parts_of(saved: SavedModel) -> tuple[int, ...]:
     encoders = [saved.options, *(saved.options.get("more_encoders") or [])]
     times = [2 if encoder.get("pooling") == "mean_max" else 1 for encoder in encoders]
     sizes = [_SIZE_OF_BACKBONE.get(encoder["backbone"], 0) for encoder in encoders]
-    rest = shape[-1] - sum(size * count for size, count in zip(sizes, times, strict=True))
+    groups = [len(encoder.get("tag_groups") or []) for encoder in encoders]
+    rest = shape[-1] - sum(groups) - sum(size * count for size, count in zip(sizes, times, strict=True))
     if sizes.count(0) == 1 and rest > 0 and rest % times[sizes.index(0)] == 0:
         sizes[sizes.index(0)] = rest // times[sizes.index(0)]
         rest = 0
     if 0 in sizes or rest:
         return (shape[-1],)
-    return tuple(size for size, count in zip(sizes, times, strict=True) for _ in range(count))
+    each = [
+        [size] * count + [of_tags] * bool(of_tags) for size, count, of_tags in zip(sizes, times, groups, strict=True)
+    ]
+    return tuple(size for of_encoder in each for size in of_encoder)
 
 
-def weights_of_parts(backbones: Sequence[str], parts: Sequence[int]) -> np.ndarray:
-    """Weights of the numbers of an embedding, (hidden_size,), whose parts belong to these backbones in order."""
-    each = len(parts) // len(backbones)
-    if each * len(backbones) != len(parts):
+def weights_of_parts(saved: SavedModel, parts: Sequence[int]) -> np.ndarray:
+    """Weights of the numbers of a model's embedding, (hidden_size,), which `parts_of` divides like this.
+
+    Groups of tags weigh nothing: they are about the model's own classes.
+    """
+    of_part: list[float] = []
+    for encoder in (saved.options, *(saved.options.get("more_encoders") or [])):
+        weight = _WEIGHT_OF_BACKBONE.get(encoder["backbone"], 1.0)
+        of_part += [weight] * (2 if encoder.get("pooling") == "mean_max" else 1)
+        of_part += [0.0] * bool(encoder.get("tag_groups"))
+    if len(of_part) != len(parts):
         return np.ones(sum(parts), dtype=np.float32)
-    of_part = [_WEIGHT_OF_BACKBONE.get(backbone, 1.0) for backbone in backbones for _ in range(each)]
     return np.repeat(of_part, parts).astype(np.float32)
 
 

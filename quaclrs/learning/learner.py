@@ -69,7 +69,7 @@ class Learner:
         self.other = self.labels.index(OTHER)
         self.prior = _prior(base, self.labels) if keep_classes else None
         parts = parts_of(base)
-        weights = weights_of_parts(base.backbones.split("+"), parts)
+        weights = weights_of_parts(base, parts)
         if self.prior is not None:
             parts, weights = self.prior.parts, np.ones_like(weights)
         self.fitter = HeadFitter(parts, weights, options)

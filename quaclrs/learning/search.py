@@ -57,7 +57,7 @@ class Features:
 
     def __init__(self, saved: SavedModel) -> None:
         self.parts = parts_of(saved)
-        self.weights = weights_of_parts(saved.backbones.split("+"), self.parts)
+        self.weights = weights_of_parts(saved, self.parts)
         generator = np.random.default_rng(0)
         self.projection = generator.standard_normal((sum(self.parts), SKETCH), dtype=np.float32)
 

@@ -29,6 +29,7 @@ class BackboneSpec:
         patch_width: pixels of the patches that a picture is cut into; their embeddings are averaged.
         patch_seconds: what a patch lasts.
         image_mean, image_std: normalisation of the pretrained weights; timm's where absent.
+        tags: kinds of sound that its own classifier, which the package's model holds too, scores in each patch.
         log_mel: options of `LogMelConfig` that are not the paper's.
         timm_options: of `timm.create_model`, where timm's own do not make the network.
         dropout, drop_path_rate: that the network is trained with, torchvision's; those that timm builds it with where
@@ -39,6 +40,7 @@ class BackboneSpec:
     image_size: int = 224
     patch_width: int | None = None
     patch_seconds: float = 0.0
+    tags: int = 0
     image_mean: tuple[float, ...] | None = None
     image_std: tuple[float, ...] | None = None
     log_mel: Mapping[str, Any] = field(default_factory=dict)
@@ -72,6 +74,7 @@ AUDIO_BACKBONES: Mapping[str, BackboneSpec] = {
         image_size=64,
         patch_width=96,
         patch_seconds=1.0,
+        tags=521,
         image_mean=(1.0,) * 3,
         image_std=(1 / math.log(1e4),) * 3,
         log_mel={

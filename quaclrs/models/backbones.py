@@ -6,7 +6,7 @@ This file travels with every pushed model, so it imports nothing from the rest o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Backbone(nn.Module):
         pooling: `mean` for the network's own pooled vector, averaged over patches where it takes those; `mean_max` for
             the maxima beside it, over patches, or over the places of the feature map.
         patch_overlap: share of a patch that the next one holds too, in [0, 1).
+        tag_groups: groups of the kinds of sound, numbered from 0, that the network's own classifier tells apart: the
+            largest log-odds of each, over its kinds and all patches, stands after the features. None where empty.
 
     Attributes:
         hidden_size: length of the pooled vector.
@@ -41,7 +43,7 @@ class Backbone(nn.Module):
     The weights are random; `load_weights` replaces them.
 
     Raises:
-        BackboneError: no such network, it has no dropout, drop path, patches or map that is asked for.
+        BackboneError: no such network, it has no dropout, drop path, patches, map or kinds that are asked for.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Backbone(nn.Module):
         drop_path_rate: float | None = None,
         pooling: str = "mean",
         patch_overlap: float = 0.0,
+        tag_groups: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         self.name = name
@@ -61,6 +64,11 @@ class Backbone(nn.Module):
         self.patch_width = spec.patch_width
         if patch_overlap and self.patch_width is None:
             raise BackboneError(f"{name} hears no patches that could overlap; leave patch_overlap out")
+        self.tag_groups = [list(group) for group in tag_groups or []]
+        if any(kind >= spec.tags for group in self.tag_groups for kind in group):
+            raise BackboneError(
+                f"{name} tells {spec.tags or 'no'} kinds of sound apart; mend tag_groups, or leave it out"
+            )
         if name == "alexnet":
             if drop_path_rate is not None:
                 raise BackboneError(f"{name} has no drop path; leave it out")
@@ -76,7 +84,9 @@ class Backbone(nn.Module):
             size = int(getattr(self.network, "head_hidden_size", None) or channels)
             timms = self.network.pretrained_cfg
             self.image_mean, self.image_std = spec.image_mean or timms["mean"], spec.image_std or timms["std"]
+        self.tagger = nn.Linear(size, spec.tags) if self.tag_groups else None
         self.hidden_size = size + (0 if pooling == "mean" else channels if self.patch_width is None else size)
+        self.hidden_size += len(self.tag_groups)
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the last feature map (batch, channels, height, width) and the pooled vector (batch, hidden_size)."""
@@ -101,7 +111,16 @@ class Backbone(nn.Module):
             feature_map, embeddings, maxima = self.join(feature_map, count), of_patches.mean(1), of_patches.amax(1)
         elif self.pooling == "mean_max":
             maxima = _maxima(feature_map, getattr(self.network, "output_fmt", "NCHW"))
-        return feature_map, embeddings if self.pooling == "mean" else torch.cat([embeddings, maxima], dim=-1)
+        parts = [embeddings] if self.pooling == "mean" else [embeddings, maxima]
+        if self.tagger is not None:
+            parts.append(self._log_odds_of_groups(of_patches))
+        return feature_map, torch.cat(parts, dim=-1)
+
+    def _log_odds_of_groups(self, of_patches: torch.Tensor) -> torch.Tensor:
+        """Largest log-odds (batch, groups) of the kinds of each group in features (batch, patches, size)."""
+        assert self.tagger is not None
+        of_kinds = self.tagger(of_patches).amax(1)
+        return torch.stack([of_kinds[:, group].amax(1) for group in self.tag_groups], dim=1)
 
     def patch_count(self, pictures: torch.Tensor) -> int:
         """Patches that each of these pictures is cut into."""
@@ -122,13 +141,16 @@ class Backbone(nn.Module):
         """Load ImageNet weights from a local file, or without one from the Hub (AlexNet's from torchvision's site).
 
         Args:
-            file: a .safetensors with timm's names (torchvision's for alexnet). A classifier in it is dropped.
+            file: a .safetensors with timm's names (torchvision's for alexnet), and `tagger.weight` and `tagger.bias`
+                where there are `tag_groups`. Other tensors in it are dropped.
 
         Raises:
             BackboneError: no weights exist, they cannot be reached, they do not fit the network, or are not finite.
         """
         state = read_weights(file) if file else self._download_weights()
         wanted = self.network.state_dict()
+        if self.tagger is not None:
+            wanted |= {f"tagger.{name}": tensor for name, tensor in self.tagger.state_dict().items()}
         missing = sorted(key for key in wanted if getattr(state.get(key), "shape", None) != wanted[key].shape)
         if missing:
             raise BackboneError(
@@ -138,6 +160,8 @@ class Backbone(nn.Module):
         state = {key: state[key] for key in wanted}
         if damaged := find_unusable(state):
             raise BackboneError(f"weights {file or 'from the Hub'} are damaged: {damaged}")
+        if self.tagger is not None:
+            self.tagger.load_state_dict({name: state.pop(f"tagger.{name}") for name in self.tagger.state_dict()})
         self.network.load_state_dict(state)
 
     def _download_weights(self) -> dict[str, torch.Tensor]:

@@ -24,6 +24,7 @@ _ENCODER = {
     "image_std": None,
     "pooling": "mean",
     "patch_overlap": 0.0,
+    "tag_groups": None,
 }
 
 #: Options of the front end that all encoders of a model share: what becomes of a sound before the first transform.
@@ -31,6 +32,9 @@ _OF_THE_WAVEFORM = ("sampling_rate", "duration", "pad_mode", "silence_dbfs")
 
 #: Encoders beside the first, and how much patches may overlap.
 _MOST_ENCODERS, _MOST_OVERLAP = 7, 0.9
+
+#: Groups of kinds of sound, and kinds in a group; AudioSet has 632.
+_MOST_TAGS = 1024
 
 #: Numbers of an embedding's part; those of the largest networks are 4,096.
 _LARGEST_PART = 1 << 16
@@ -86,7 +90,9 @@ def check_label_count(num_labels: Any) -> None:
         raise ValueError(f"num_labels is {str(num_labels)[:40]}; it must be a number from 0 to {MOST_LABELS}")
 
 
-def check_encoder(backbone: Any, image_mean: Any, image_std: Any, pooling: Any, patch_overlap: Any) -> None:
+def check_encoder(
+    backbone: Any, image_mean: Any, image_std: Any, pooling: Any, patch_overlap: Any, tag_groups: Any = None
+) -> None:
     """Raise a `ValueError` unless these options make an encoder; the backbone's name is looked up elsewhere."""
     if not isinstance(backbone, str):
         raise ValueError(f"backbone is {str(backbone)[:40]}; it must be the name of a network")
@@ -96,6 +102,10 @@ def check_encoder(backbone: Any, image_mean: Any, image_std: Any, pooling: Any, 
     # At more than this a patch would be heard again and again.
     if not _is_number(patch_overlap) or not 0 <= patch_overlap <= _MOST_OVERLAP:
         raise ValueError(f"patch_overlap is {str(patch_overlap)[:40]}; it must be from 0 to {_MOST_OVERLAP}")
+    if tag_groups is not None and not (_are_some(tag_groups) and all(map(_are_some, tag_groups))):
+        raise ValueError(f"tag_groups must be a list of groups, each a list of numbers, at most {_MOST_TAGS} of both")
+    if not all(type(kind) is int and 0 <= kind < _MOST_TAGS for group in tag_groups or [] for kind in group):
+        raise ValueError(f"tag_groups must hold whole numbers from 0 to {_MOST_TAGS - 1}")
 
 
 def complete_encoders(encoders: Any, log_mel: Mapping[str, Any]) -> list[dict[str, Any]] | None:
@@ -147,11 +157,15 @@ def check_parts(value: Any) -> list[int] | None:
     """Sizes of the parts of an embedding as they were given; a `ValueError` unless they are positive numbers."""
     if value is None:
         return None
-    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= 2 * (_MOST_ENCODERS + 1):
-        raise ValueError("normalized_parts must be a list of sizes, at most two for each encoder")
+    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= 3 * (_MOST_ENCODERS + 1):
+        raise ValueError("normalized_parts must be a list of sizes, at most three for each encoder")
     if not all(isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= _LARGEST_PART for size in value):
         raise ValueError(f"normalized_parts must be whole numbers from 1 to {_LARGEST_PART}")
     return list(value)
+
+
+def _are_some(values: Any) -> bool:
+    return isinstance(values, (list, tuple)) and 1 <= len(values) <= _MOST_TAGS
 
 
 def check_normalisation(image_mean: Any, image_std: Any) -> None:

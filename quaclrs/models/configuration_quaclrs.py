@@ -32,9 +32,11 @@ class QuaclrsConfig(PreTrainedConfig):
             beside it.
         patch_overlap (`float`, defaults to 0): share of a patch that the next one holds too, in [0, 1), where the
             backbone hears patches.
+        tag_groups (`list[list[int]]`, *optional*): groups of AudioSet's kinds of sound, numbered from 0 as YAMNet's own
+            classifier does: the largest log-odds of each group stands after the pooled features.
         more_encoders (`list[dict]`, *optional*): other encoders that hear the same waveform, each with `backbone`,
-            `log_mel`, `image_mean`, `image_std`, `pooling` and `patch_overlap` of its own; their pooled vectors follow
-            the first's. They have the first's sampling rate and duration.
+            `log_mel`, `image_mean`, `image_std`, `pooling`, `patch_overlap` and `tag_groups` of its own; their pooled
+            vectors follow the first's. They have the first's sampling rate and duration.
         standardize (`bool`, defaults to `False`): pooled vectors have the mean 0 and the deviation 1 over the clips
             that the model was trained on, whose statistics are weights.
         normalized_parts (`list[int]`, *optional*): sizes of the parts of the pooled vector, such as means and maxima of
@@ -63,6 +65,7 @@ class QuaclrsConfig(PreTrainedConfig):
         drop_path_rate: float | None = None,
         pooling: str = "mean",
         patch_overlap: float = 0.0,
+        tag_groups: list[list[int]] | None = None,
         more_encoders: list[dict[str, Any]] | None = None,
         standardize: bool = False,
         normalized_parts: list[int] | None = None,
@@ -70,7 +73,7 @@ class QuaclrsConfig(PreTrainedConfig):
         training_data: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        check_encoder(backbone, image_mean, image_std, pooling, patch_overlap)
+        check_encoder(backbone, image_mean, image_std, pooling, patch_overlap, tag_groups)
         check_rate("dropout", dropout)
         check_rate("drop_path_rate", drop_path_rate)
         if kwargs.get("num_labels") is not None:
@@ -85,6 +88,7 @@ class QuaclrsConfig(PreTrainedConfig):
         self.drop_path_rate = drop_path_rate
         self.pooling = pooling
         self.patch_overlap = patch_overlap
+        self.tag_groups = tag_groups
         self.more_encoders = complete_encoders(more_encoders, self.log_mel)
         self.standardize = bool(standardize)
         self.normalized_parts = check_parts(normalized_parts)

@@ -68,7 +68,12 @@ class QuaclrsModel(QuaclrsPreTrainedModel):
         super().__init__(config)
         self.log_mel = LogMelSpectrogram(config.log_mel_config)
         self.backbone = Backbone(
-            config.backbone, config.dropout, config.drop_path_rate, config.pooling, config.patch_overlap
+            config.backbone,
+            config.dropout,
+            config.drop_path_rate,
+            config.pooling,
+            config.patch_overlap,
+            config.tag_groups,
         )
         config.image_mean = list(config.image_mean or self.backbone.image_mean)
         config.image_std = list(config.image_std or self.backbone.image_std)

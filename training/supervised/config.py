@@ -53,6 +53,12 @@ class SupervisedConfig(TrainingConfig):
     background_mixtures: int = option(
         2, "copies of each training clip under background at 0 to 20 dB, with linear_probe", at_least=0, at_most=100
     )
+    tag_weight: float = option(
+        0.0,
+        "weight of YAMNet's own classifier beside ours, whose kinds of sound speak for a class or for `other`; 0: none",
+        at_least=0,
+        at_most=10,
+    )
     freeze_stages: int = option(0, "stages of the backbone, from the input, that are not trained", at_least=0)
     layer_decay: float = option(1.0, "factor of the rate from each layer to the one below it", above=0, at_most=1)
     dropout: float | None = option(
@@ -154,6 +160,10 @@ class SupervisedConfig(TrainingConfig):
                 raise QuaclrsError("--compile has no use with a probe on embeddings; leave it out")
         if self.factors_of_encoders and self.mode != "linear_probe":
             raise QuaclrsError("--encoder-scales has no use without --mode linear_probe; leave it out")
+        if self.tag_weight and not (
+            self.mode == "linear_probe" and self.background and any(find_backbone(n).tags for n in self.backbone_names)
+        ):
+            raise QuaclrsError("--tag-weight is for --mode linear_probe with --background and yamnet; leave it out")
         if self.background_without and not self.background:
             raise QuaclrsError("--background-without has no use without --background; leave it out")
         if self.fill_per_fold and self.background:

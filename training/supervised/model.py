@@ -17,6 +17,7 @@ from quaclrs.models import BackboneError, LogMelConfig, QuaclrsConfig, QuaclrsFo
 from ..weights.encoder import load_encoder
 from ..weights.pretrained import load_pretrained_encoders
 from .config import SupervisedConfig
+from .tags import tag_groups_of
 
 
 def build_model(
@@ -29,11 +30,13 @@ def build_model(
         names: of the classes.
         log_mels: front ends of its encoders.
     """
-    encoders: list[dict[str, Any]] = [
-        {"backbone": backbone, "log_mel": log_mel.to_dict(), "pooling": config.pooling, "patch_overlap": overlap}
-        for backbone, log_mel in zip(config.backbone_names, log_mels, strict=True)
-        for overlap in [config.patch_overlap if find_backbone(backbone).patch_width else 0.0]
-    ]
+    encoders: list[dict[str, Any]] = []
+    for backbone, log_mel in zip(config.backbone_names, log_mels, strict=True):
+        spec = find_backbone(backbone)
+        options = {"backbone": backbone, "log_mel": log_mel.to_dict(), "pooling": config.pooling}
+        options["patch_overlap"] = config.patch_overlap if spec.patch_width else 0.0
+        options["tag_groups"] = tag_groups_of(names) if config.tag_weight and spec.tags else None
+        encoders.append(options)
     try:
         model = QuaclrsForAudioClassification(
             QuaclrsConfig(

@@ -104,13 +104,18 @@ def probe_on_embeddings(
         for name, split in (held_out_splits(splits, config.seed) if hold_out else {}).items()
     }
     scale = encoder_scale(config, model.quaclrs)
-    probe = EmbeddingClassifier(model.classifier, train.dataset.values, scale)
+    probe = EmbeddingClassifier(
+        model.classifier, train.dataset.values, scale, weights_of_tags(config.tag_weight, model.quaclrs)
+    )
 
     def whole(trained: EmbeddingClassifier) -> QuaclrsForAudioClassification:
         if model.config.standardize:  # the encoder does what the probe did, by the same figures
             model.cpu().quaclrs.standardize_by(train.dataset.values)
             layer = trained.cpu().linear
             layer.weight.data *= scale
+            if trained.fixed is not None:
+                layer.weight.data += trained.fixed * model.quaclrs.feature_deviation
+                layer.bias.data += trained.fixed @ model.quaclrs.feature_mean
         else:
             layer = trained.cpu().classifier()
         model.cpu().classifier.load_state_dict(layer.state_dict())
@@ -124,7 +129,29 @@ def encoder_scale(config: SupervisedConfig, encoder: QuaclrsModel) -> torch.Tens
     others: Any = encoder.more_encoders
     sizes = [network.hidden_size for network in (encoder.backbone, *others)]
     factors = config.factors_of_encoders or [1.0] * len(sizes)
-    return torch.cat([torch.full((size,), factor) for size, factor in zip(sizes, factors, strict=True)])
+    scale = torch.cat([torch.full((size,), factor) for size, factor in zip(sizes, factors, strict=True)])
+    scale[tag_places(encoder)] = 0  # nothing is learned of them
+    return scale
+
+
+def tag_places(encoder: QuaclrsModel) -> list[int]:
+    """Places of the groups of tags in the embedding, in their order; none where no encoder has any."""
+    others: Any = encoder.more_encoders
+    places: list[int] = []
+    end = 0
+    for backbone in (encoder.backbone, *(other.backbone for other in others)):
+        end += backbone.hidden_size
+        places += range(end - len(backbone.tag_groups), end)
+    return places
+
+
+def weights_of_tags(weight: float, encoder: QuaclrsModel) -> torch.Tensor | None:
+    """Weights (classes, hidden_size) that add to the logit of each class its group of tags; None without groups."""
+    if not (places := tag_places(encoder)):
+        return None
+    weights = torch.zeros(len(places), encoder.hidden_size)
+    weights[range(len(places)), places] = weight
+    return weights
 
 
 class EmbeddingClassifier(nn.Module):
@@ -136,21 +163,35 @@ class EmbeddingClassifier(nn.Module):
     Args:
         linear: the classifier to begin with.
         embeddings: (clips, hidden_size) of the training split.
-        scale: (hidden_size,), of each dimension once it is standardised: weights of larger ones decay less.
+        scale: (hidden_size,), of each dimension once it is standardised: weights of larger ones decay less, and of 0
+            nothing is learned.
+        fixed: weights (classes, hidden_size) on embeddings as they are, whose logits are added to what was learned. In
+            training they are not: it would unlearn what they know of kinds that it does not hear.
     """
 
-    def __init__(self, linear: nn.Linear, embeddings: torch.Tensor, scale: torch.Tensor | float = 1.0) -> None:
+    def __init__(
+        self,
+        linear: nn.Linear,
+        embeddings: torch.Tensor,
+        scale: torch.Tensor | float = 1.0,
+        fixed: torch.Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.linear = copy.deepcopy(linear)
         deviation, mean = torch.std_mean(embeddings, dim=0, correction=0)
         self.register_buffer("mean", mean)
         # A dead dimension stays as it is.
         self.register_buffer("deviation", torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)) / scale)
+        self.register_buffer("fixed", fixed)
         self.mean: torch.Tensor
         self.deviation: torch.Tensor
+        self.fixed: torch.Tensor | None
 
     def forward(self, embeddings: torch.Tensor) -> SequenceClassifierOutput:
-        return SequenceClassifierOutput(logits=self.linear((embeddings - self.mean) / self.deviation))
+        logits = self.linear((embeddings - self.mean) / self.deviation)
+        if self.fixed is not None and not self.training:
+            logits = logits + embeddings @ self.fixed.T
+        return SequenceClassifierOutput(logits=logits)
 
     @torch.no_grad()
     def classifier(self) -> nn.Linear:
@@ -159,4 +200,6 @@ class EmbeddingClassifier(nn.Module):
         weight = self.linear.weight.double() / self.deviation.double()
         folded.weight.copy_(weight)
         folded.bias.copy_(self.linear.bias.double() - weight @ self.mean.double())
+        if self.fixed is not None:
+            folded.weight.add_(self.fixed)
         return folded

@@ -25,9 +25,11 @@ def load_pretrained(backbone: Backbone, file: str | None) -> None:
         backbone.load_weights(file)
         return
     # Half precision, else unchanged: the model in the package was trained as a probe.
-    tensors = load_file(DEFAULT_MODEL / WEIGHTS).items()
-    own = {name.removeprefix(prefix): tensor for name, tensor in tensors if name.startswith(prefix)}
-    backbone.network.load_state_dict(own)
+    stored = load_file(DEFAULT_MODEL / WEIGHTS)
+    wanted = backbone.state_dict()
+    if missing := [name for name in wanted if f"{prefix}{name}" not in stored]:
+        raise BackboneError(f"the model in the package has no {missing[0]}; name a local file with the weights")
+    backbone.load_state_dict({name: stored[f"{prefix}{name}"] for name in wanted})
 
 
 def load_pretrained_encoders(model: QuaclrsModel, files: str | None) -> None:
@@ -54,11 +56,11 @@ def load_pretrained_encoders(model: QuaclrsModel, files: str | None) -> None:
 
 
 def _prefix_in_package(name: str) -> str | None:
-    """Before the names of a network's tensors in the package's model; None where that has no such network."""
+    """Before the names of a backbone's tensors in the package's model; None where that has no such backbone."""
     config = read_mapping(DEFAULT_MODEL / CONFIG)
     if config["backbone"] == name:
-        return "quaclrs.backbone.network."
+        return "quaclrs.backbone."
     for number, encoder in enumerate(config.get("more_encoders") or []):
         if encoder["backbone"] == name:
-            return f"quaclrs.more_encoders.{number}.backbone.network."
+            return f"quaclrs.more_encoders.{number}.backbone."
     return None

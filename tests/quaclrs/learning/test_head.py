@@ -7,8 +7,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from quaclrs.inference.head import LinearHead, normalize_parts
-from quaclrs.learning.head import HeadFitter, HeadOptions
+from quaclrs.learning.head import HeadFitter, HeadOptions, parts_of, weights_of_parts
 from quaclrs.learning.rows import Rows, clip_probabilities, deal_folds
+from quaclrs.saved_model import SavedModel
 
 SIZE = 24
 
@@ -27,6 +28,21 @@ def rows_of(clips: int = 60, classes: int = 3, spread: float = 1.0, seed: int = 
 
 def fitter(parts: tuple[int, ...] = (), **options) -> HeadFitter:
     return HeadFitter(parts, np.ones(SIZE, dtype=np.float32), HeadOptions(**options))
+
+
+def test_groups_of_tags_are_a_part_of_the_embedding_that_weighs_nothing(tmp_path):
+    yamnet = {"backbone": "yamnet", "pooling": "mean_max", "tag_groups": [[69, 70], [94], [0]]}
+    options = {"backbone": "tf_efficientnet_lite0", "pooling": "mean_max", "more_encoders": [yamnet]}
+    saved = SavedModel("m", tmp_path, options, {"classifier.weight": ("F32", (2, 4611))})
+
+    parts = parts_of(saved)
+    weights = weights_of_parts(saved, parts)
+
+    assert parts == (1280, 1280, 1024, 1024, 3)
+    assert weights.shape == (4611,) and not weights[-3:].any() and weights[:-3].all()
+    del yamnet["tag_groups"]
+    without = SavedModel("m", tmp_path, options, {"classifier.weight": ("F32", (2, 4608))})
+    np.testing.assert_array_equal(weights_of_parts(without, parts_of(without)), weights[:-3])
 
 
 def test_it_is_the_logistic_regression_of_scikit_learn():

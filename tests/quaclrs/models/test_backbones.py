@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -355,6 +356,40 @@ def test_patches_that_a_backbone_does_not_hear_cannot_overlap() -> None:
     with pytest.raises(BackboneError) as error:
         Backbone("resnet18", patch_overlap=0.5)
     assert_one_line(error.value, "resnet18", "patch_overlap")
+
+
+def test_groups_of_tags_are_the_largest_log_odds_over_patches_and_kinds(tmp_path) -> None:
+    torch.manual_seed(0)
+    plain, tagging = Backbone("yamnet").eval(), Backbone("yamnet", patch_overlap=0.5, tag_groups=[[3, 500], [7]]).eval()
+    weight, bias = torch.randn(521, 1024), torch.randn(521)
+    tagger = {"tagger.weight": weight, "tagger.bias": bias, "of.something.else": torch.ones(3)}
+    save_file({**plain.network.state_dict(), **tagger}, tmp_path / "yamnet.safetensors")
+    tagging.load_weights(tmp_path / "yamnet.safetensors")
+    pictures = torch.randn(2, 1, 64, 240, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1)
+    levelled = level(pictures)
+
+    with torch.no_grad():
+        pooled = tagging(pictures)[1].numpy()
+        patches = [plain.network(levelled[..., i : i + 96].flip(-1)).numpy() for i in (0, 48, 96, 144)]
+
+    of_kinds = np.max([patch @ weight.numpy().T + bias.numpy() for patch in patches], axis=0)
+    expected = [np.mean(patches, axis=0), of_kinds[:, [3, 500]].max(axis=1, keepdims=True), of_kinds[:, [7]]]
+    assert tagging.hidden_size == 1026
+    np.testing.assert_allclose(pooled, np.concatenate(expected, axis=1), atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "group"), [("resnet18", [0]), ("yamnet", [520, 521])])
+def test_kinds_that_a_backbone_does_not_tell_apart_make_no_group(name: str, group: list[int]) -> None:
+    with pytest.raises(BackboneError) as error:
+        Backbone(name, tag_groups=[group])
+    assert_one_line(error.value, name, "tag_groups")
+
+
+def test_weights_without_the_classifier_that_groups_need_do_not_fit(tmp_path) -> None:
+    save_file(Backbone("yamnet").network.state_dict(), tmp_path / "yamnet.safetensors")
+    with pytest.raises(BackboneError) as error:
+        Backbone("yamnet", tag_groups=[[0]]).load_weights(tmp_path / "yamnet.safetensors")
+    assert_one_line(error.value, "yamnet.safetensors", "tagger")
 
 
 def test_weights_of_a_network_for_sound_are_not_looked_for_on_the_hub() -> None:

@@ -47,6 +47,25 @@ def test_the_folded_classifier_gives_the_same_logits_on_embeddings_as_they_are(f
         np.testing.assert_allclose(classifier.classifier()(embeddings).numpy(), expected, atol=1e-4)
 
 
+def test_fixed_weights_are_heard_in_use_and_not_in_training():
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.randn(50, 6, generator=generator) * 3 + 1
+    fixed = torch.zeros(2, 6)
+    fixed[0, 4] = fixed[1, 5] = 0.4
+    factors = torch.tensor([1.0, 1, 1, 1, 0, 0])
+    classifier = EmbeddingClassifier(nn.Linear(6, 2), embeddings, factors, fixed)
+    learned = EmbeddingClassifier(classifier.linear, embeddings, factors)
+    changed = embeddings.clone()
+    changed[:, 4:] += 100
+    with torch.no_grad():
+        expected = learned(embeddings).logits.numpy() + 0.4 * embeddings[:, 4:].numpy()
+        np.testing.assert_allclose(classifier.eval()(embeddings).logits.numpy(), expected, atol=1e-5)
+        np.testing.assert_allclose(classifier.classifier()(embeddings).numpy(), expected, atol=1e-5)
+        np.testing.assert_array_equal(classifier.train()(embeddings).logits, learned(changed).logits)
+    classifier(embeddings).logits.square().sum().backward()
+    assert not classifier.linear.weight.grad[:, 4:].any() and classifier.linear.weight.grad[:, :4].any()
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
     """The folder of cached embeddings, this test's own."""

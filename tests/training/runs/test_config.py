@@ -155,6 +155,7 @@ BOUNDS = {
     "label_smoothing": ([-0.1, 1], [0, 0.9]),
     "patience": ([-1], [0]),
     "patch_overlap": ([-0.1, 0.91], [0, 0.5]),
+    "tag_weight": ([-0.1, 11], [0, 0.4]),
     "background_mixtures": ([-1, 0.5], [0, 3]),
 }
 
@@ -162,7 +163,8 @@ BOUNDS = {
 @pytest.mark.parametrize("name", BOUNDS)
 def test_a_number_is_refused_outside_its_bounds_and_taken_within(name):
     refused, taken = BOUNDS[name]
-    beside = {"protocol": "paper"} if name == "fill_per_fold" else {}
+    tags = {**PROBE, "background": "noise", "backbone": "yamnet"}
+    beside = {"fill_per_fold": {"protocol": "paper"}, "tag_weight": tags}.get(name, {})
     for value in [*refused, float("nan"), float("inf"), True, "3"]:
         with pytest.raises(QuaclrsError, match=f"^--{name.replace('_', '-')} is .*; it must be ") as error:
             supervised(**{name: value}, **beside)
@@ -228,6 +230,12 @@ PROBE = {"mode": "linear_probe"}
         (PROBE | {"dropout": 0.0}, "--dropout has no use with --mode linear_probe"),
         (PROBE | {"drop_path": 0.1}, "--drop-path has no use with --mode linear_probe"),
         (PROBE | {"mixup_alpha": 0.2}, "--mixup-alpha has no use with --augment-on none"),
+        (
+            PROBE | {"tag_weight": 0.4, "backbone": "yamnet"},
+            "--tag-weight is for --mode linear_probe with --background",
+        ),
+        (PROBE | {"tag_weight": 0.4, "background": "noise"}, "--tag-weight is for --mode linear_probe with"),
+        ({"tag_weight": 0.4, "background": "noise", "backbone": "yamnet"}, "--tag-weight is for --mode linear_probe"),
         ({"augment_on": "none", "background_noise": "street"}, "--background-noise has no use with --augment-on none"),
         ({"protocol": "paper", "mixup_alpha": 0.2}, "--mixup-alpha has no use with --augment-on none"),
     ],

@@ -1,0 +1,43 @@
+"""AudioSet's kinds of sound that speak for a class or for `other`."""
+
+from __future__ import annotations
+
+import pytest
+
+from quaclrs.errors import QuaclrsError
+from quaclrs.labels import CLASS_NAMES, OTHER
+from training.supervised.tags import audioset_kinds, tag_groups_of
+
+
+def kinds_of(names: list[str]) -> dict[str, set[str]]:
+    kinds = audioset_kinds()
+    return {name: {kinds[number] for number in group} for name, group in zip(names, tag_groups_of(names), strict=True)}
+
+
+def test_kinds_are_those_of_yamnet_in_its_order():
+    kinds = audioset_kinds()
+    assert len(set(kinds)) == 521
+    # As its published table numbers them (yamnet_class_map.csv).
+    numbers = {"Speech": 0, "Dog": 69, "Bark": 70, "Music": 132, "Siren": 390, "Field recording": 520}
+    assert {name: kinds.index(name) for name in numbers} == numbers
+
+
+def test_what_is_heard_in_a_class_speaks_for_it_and_all_else_for_other():
+    kinds = kinds_of([*CLASS_NAMES, OTHER])
+    assert {"Dog", "Bark", "Howl"} <= kinds["dog_bark"] and not {"Animal", "Cat"} & kinds["dog_bark"]
+    assert {"Siren", "Ambulance (siren)"} <= kinds["ambulance"] == kinds["police"] == kinds["firetruck"]
+    assert {"Drum", "Singing", "Music"} <= kinds["street_music"] and "Church bell" not in kinds["street_music"]
+    assert {"Chicken, rooster", "Pig", "Cat", "Rain", "Church bell", "Computer keyboard"} <= kinds[OTHER]
+    assert not kinds[OTHER] & {"Animal", "Noise", "Silence", "Outside, urban or manmade"}  # they say nothing
+    for name in CLASS_NAMES:
+        assert kinds[name] and not kinds[name] & kinds[OTHER], name
+
+
+def test_groups_follow_the_order_of_the_classes():
+    forward, backward = tag_groups_of(["dog_bark", OTHER]), tag_groups_of([OTHER, "dog_bark"])
+    assert forward == backward[::-1]
+
+
+def test_a_class_that_the_table_does_not_know_is_named():
+    with pytest.raises(QuaclrsError, match=r"^--tag-weight: tags_of_classes\.yaml says nothing of church_bell; add it"):
+        tag_groups_of(["dog_bark", "church_bell", OTHER])
