@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -116,9 +117,8 @@ def _kept(figure: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_folders(command: str) -> str:
-    """The same command for publishing: absolute paths by their names alone."""
-    words = (Path(word).name if Path(word).is_absolute() else word for word in shlex.split(command))
-    return shlex.join(words)
+    """The same command for publishing: absolute paths, those in `BACKBONE=FILE` too, by their names alone."""
+    return shlex.join(re.sub(r"(^|[=,])/[^=,]*/", r"\1", word) for word in shlex.split(command))
 
 
 def _origin(config: SupervisedConfig) -> str:
