@@ -1,21 +1,25 @@
 """Speed of the front end beside librosa, torchaudio, the paper's own way and the FFT alone, and how equal it is.
 
 `python -m benchmarks.front_end --recordings DIR` prints, for one thread and for two, milliseconds a clip in batches of
-1, 8 and 32, and the largest deviation from librosa. All ways get the same 4 s clips.
+1, 8 and 32, the time of the parts, and the largest deviation from librosa. All ways get the same 4 s clips. With one
+thread it is processor time, which other programs change less.
 """
 
 from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import librosa
 import numpy as np
 import torch
 import torchaudio
 from PIL import Image
+from torch.profiler import ProfilerActivity, profile, record_function
 
 from quaclrs import LogMelConfig, LogMelSpectrogram, QuaclrsConfig, QuaclrsModel
 from quaclrs.errors import CommandParser, report_user_errors
@@ -26,15 +30,27 @@ from .timing import compare, read_clips, run_with_threads, time_in_turn
 
 CONFIG = LogMelConfig()
 
+WINDOW = torch.hann_window(CONFIG.n_fft)
+
+#: What PyTorch's operations do in the front end; others (views, new memory) are "the rest".
+_PARTS = {
+    "copies": ("copy_", "fill_"),
+    "frames times window": ("mul",),
+    "FFT": ("_fft_r2c",),
+    "power": ("square_", "pow_", "add"),
+    "filterbank": ("_embedding_bag", "_embedding_bag_forward_only"),
+    "logarithm": ("log10_",),
+    "maximum, floor, scale": ("amax", "gt", "sub_", "mul_", "add_", "clamp_"),
+}
+
 
 def floor(waveforms: torch.Tensor) -> None:
     """The windowed real FFT of the same frames alone, in chunks that stay in cache: nothing can be faster with it."""
-    window = torch.hann_window(CONFIG.n_fft)
     room = torch.empty(128 * torch.get_num_threads(), CONFIG.n_fft)
     for waveform in waveforms:
         padded = torch.nn.functional.pad(waveform, (CONFIG.n_fft // 2, CONFIG.n_fft // 2))
         for frames in padded.unfold(-1, CONFIG.n_fft, CONFIG.hop_length).split(len(room)):
-            torch.fft.rfft(torch.mul(frames, window, out=room[: len(frames)]))
+            torch.fft.rfft(torch.mul(frames, WINDOW, out=room[: len(frames)]))
 
 
 def by_librosa(waveforms: np.ndarray) -> np.ndarray:
@@ -81,10 +97,34 @@ def papers_way(waveforms: np.ndarray) -> np.ndarray:
     return np.stack(pictures)
 
 
+def time_parts(front_end: LogMelSpectrogram, waveforms: torch.Tensor, rounds: int) -> dict[str, float]:
+    """Milliseconds a clip of each part, by PyTorch's profiler: medians over clips, one at a time, and rounds."""
+    part_of = {f"aten::{operation}": part for part, operations in _PARTS.items() for operation in operations}
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiled:
+        for waveform in waveforms.repeat(rounds, 1):
+            with record_function("clip"):
+                front_end(waveform)
+    taken: dict[str, list[float]] = {part: [] for part in [*_PARTS, "the rest"]}
+    for clip in (event for event in profiled.events() if event.key == "clip"):
+        of_clip = dict.fromkeys(taken, 0.0)
+        for event in _with_children(clip):
+            of_clip[part_of.get(event.key, "the rest")] += event.self_cpu_time_total / 1000
+        for part, milliseconds in of_clip.items():
+            taken[part].append(milliseconds)
+    return {part: float(np.median(milliseconds)) for part, milliseconds in taken.items()}
+
+
+def _with_children(event: Any) -> Iterator[Any]:
+    yield event
+    for child in event.cpu_children:
+        yield from _with_children(child)
+
+
 @torch.inference_mode()
 def print_tables(clips: list[np.ndarray], threads: int, rounds: int) -> list[dict]:
     """Time and print all ways; a row of each."""
     torch.set_num_threads(threads)
+    clock = time.process_time if threads == 1 else time.perf_counter
     waveforms = torch.from_numpy(np.stack([CONFIG.fit(clip) for clip in clips]))
     ours, torchaudio_s = LogMelSpectrogram(CONFIG), Torchaudio()
     expected = by_librosa(waveforms.numpy())
@@ -104,10 +144,15 @@ def print_tables(clips: list[np.ndarray], threads: int, rounds: int) -> list[dic
             "torchaudio, batch": (lambda b=batch: torchaudio_s(b), size),
             "librosa": (lambda b=batch: by_librosa(b.numpy()), size),
         }
-        found = time_in_turn(ways, rounds)
+        found = time_in_turn(ways, rounds, clock)
         for name, timing in found.items():
             print(f"batch {size:>2}  {name:<26}{timing}  {compare(timing, found['ours'])}")
             rows.append({"threads": threads, "batch": size, "way": name, "ms": timing.figure()})
+    parts = time_parts(ours, waveforms, rounds)
+    bare = parts["frames times window"] + parts["FFT"]
+    print("parts of ours, clip by clip, by the profiler: ms, and beside window and FFT")
+    for part, milliseconds in {**parts, "all": sum(parts.values())}.items():
+        print(f"          {part:<26}{milliseconds:9.3f}{milliseconds / bare:9.2f}")
     model = QuaclrsModel(QuaclrsConfig(backbone="mobilenetv3_small_050")).eval()
     eight = waveforms[:8]
     found = time_in_turn(
@@ -116,6 +161,7 @@ def print_tables(clips: list[np.ndarray], threads: int, rounds: int) -> list[dic
             "the paper's way": (lambda: papers_way(eight.numpy()), len(eight)),
         },
         min(rounds, 5),
+        clock,
     )
     print(f"waveform to {CONFIG.image_size}x{CONFIG.image_size} pictures, ms a clip")
     for name, timing in found.items():

@@ -47,28 +47,33 @@ def compare(peer: Timing, ours: Timing) -> str:
     return f"{ratio:8.2f} x as fast" if ratio >= 1 else f"{1 / ratio:8.2f} x its time"
 
 
-def time_in_turn(ways: Mapping[str, tuple[Callable[[], object], int]], rounds: int = 9) -> dict[str, Timing]:
+def time_in_turn(
+    ways: Mapping[str, tuple[Callable[[], object], int]],
+    rounds: int = 9,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Timing]:
     """Time ways in turn: each runs for a moment uncounted, then its calls are counted.
 
     Args:
         ways: name -> a call, and the clips that it processes.
         rounds: turns of each.
+        clock: seconds; `time.process_time` counts those of this process alone, of ways that take one thread.
     """
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, (call, clips) in ways.items():
-            _run_for(_WARM_UP, call)
-            taken[name].append(1000 * _run_for(_COUNTED, call) / clips)
+            _run_for(_WARM_UP, call, clock)
+            taken[name].append(1000 * _run_for(_COUNTED, call, clock) / clips)
     return {name: Timing(float(np.median(t)), min(t), max(t)) for name, t in taken.items()}
 
 
-def _run_for(seconds: float, call: Callable[[], object]) -> float:
+def _run_for(seconds: float, call: Callable[[], object], clock: Callable[[], float]) -> float:
     """Measure seconds a call: call again and again for that time, at least once."""
-    began, calls = time.perf_counter(), 0
-    while calls == 0 or time.perf_counter() - began < seconds:
+    began, calls = clock(), 0
+    while calls == 0 or clock() - began < seconds:
         call()
         calls += 1
-    return (time.perf_counter() - began) / calls
+    return (clock() - began) / calls
 
 
 def run_with_threads(module: str, arguments: list[str], thread_counts: list[int], record: Path | None = None) -> int:

@@ -6,26 +6,29 @@ This file travels with every pushed model, so it imports nothing from the rest o
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
+from itertools import repeat
+from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.functional import embedding_bag
 from transformers.audio_utils import mel_filter_bank, window_function
 
 from .configuration_log_mel import LogMelConfig
 from .matrix_dft import frame, power_spectrum
 
-#: Frames that a CPU thread transforms at a time: their samples and spectrum (2 MB) stay close to a core.
-_FRAMES_PER_THREAD = 126
+#: Frames that a CPU thread transforms at a time: what it makes of them stays close to its core.
+_FRAMES_PER_THREAD = 190
 
-#: Frames whose power is kept for one matrix product with the filterbank: all of a clip, and a bound for long sounds.
-_FRAMES_PER_PRODUCT = 512
+#: Floats that a thread keeps for its next clips: 8 MB. A clip of 4 s takes half.
+_MOST_KEPT = 1 << 21
+
+_of_thread = threading.local()
 
 #: What is added before a square root, whose slope at zero is infinite.
 _TINY = 1e-20
-
-#: Mel bands that share a matrix product on a CPU: neighbours overlap, so few of its factors are zero.
-_MELS_PER_PRODUCT = 32
 
 
 class LogMelSpectrogram(nn.Module):
@@ -58,7 +61,7 @@ class LogMelSpectrogram(nn.Module):
         filterbank = torch.empty(self.config.n_bins, self.config.n_mels, dtype=torch.float32)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filterbank", filterbank, persistent=False)
-        self._bands: list[Band] | None = None
+        self._weights: Weights | None = None
         if not window.is_meta:
             self.reset_parameters()
 
@@ -80,7 +83,7 @@ class LogMelSpectrogram(nn.Module):
             mel_scale=c.mel_scale,
         )
         self.filterbank.copy_(torch.from_numpy(bank[: c.n_bins]))
-        self._bands = None
+        self._weights = None
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> LogMelSpectrogram:
         # `model.half()` and `model.to(torch.bfloat16)` may move the constants, never round them.
@@ -97,7 +100,7 @@ class LogMelSpectrogram(nn.Module):
         with torch.autocast(device_type=waveform.device.type, enabled=False):
             batch = torch.atleast_2d(waveform.to(torch.float32))
             if self._works_in_chunks(batch):
-                log_mel = torch.stack([self.to_unit_decibels(mel) for mel in self._mel_power_of_clips(batch)])
+                log_mel = self._mel_power_in_chunks(batch, finish=self._to_unit_decibels_)
             else:
                 log_mel = self.to_unit_decibels(self.mel_power(batch))
         return log_mel[0] if waveform.ndim == 1 else log_mel
@@ -113,11 +116,13 @@ class LogMelSpectrogram(nn.Module):
         """
         c = self.config
         if self._works_in_chunks(waveform):
-            return torch.stack([mel.clone() for mel in self._mel_power_of_clips(waveform, filterbank)])
+            return self._mel_power_in_chunks(waveform, filterbank)
         filterbank = self.filterbank if filterbank is None else filterbank
         padded = nn.functional.pad(waveform, (c.n_fft // 2, c.n_fft // 2))
         if torch.onnx.is_in_onnx_export():
-            power = power_spectrum(frame(padded, c.n_fft, c.hop_length) * self.window, filterbank.shape[-2])
+            frames = frame(padded, c.n_fft, c.hop_length) * self.window
+            power, bins = power_spectrum(frames, filterbank.shape[-2])
+            filterbank = nn.functional.pad(filterbank, (0, 0, 0, 1))[..., bins, :]
         else:
             frames = padded.unfold(-1, c.n_fft, c.hop_length)  # (batch, frames, n_fft), a view
             spectrum = torch.fft.rfft(frames * self.window)[..., : filterbank.shape[-2]]
@@ -133,67 +138,104 @@ class LogMelSpectrogram(nn.Module):
             or torch.jit.is_tracing()
             or torch._C._are_functorch_transforms_active()  # vmap, jvp and the like
         )
-        return waveform.device.type == "cpu" and not watched
+        return waveform.device.type == "cpu" and type(waveform) is torch.Tensor and not watched
 
     @torch.no_grad()
-    def _mel_power_of_clips(
-        self, waveform: torch.Tensor, filterbank: torch.Tensor | None = None
-    ) -> Iterator[torch.Tensor]:
-        """Mel power (n_mels, frames) of one clip after the other, in memory that the next one overwrites."""
+    def _mel_power_in_chunks(
+        self,
+        waveform: torch.Tensor,
+        filterbank: torch.Tensor | None = None,
+        finish: Callable[[torch.Tensor], object] = lambda mel: None,
+    ) -> torch.Tensor:
+        """As `mel_power`; `finish` changes the mel power of a clip in place while the cache has it."""
         c = self.config
-        padded = waveform.new_zeros(waveform.shape[-1] + c.n_fft)
+        samples, n_bins = waveform.shape[-1], (self.filterbank if filterbank is None else filterbank).shape[-2]
+        count = 1 + samples // c.hop_length
+        chunks = -(-count // (_FRAMES_PER_THREAD * torch.get_num_threads()))
+        most = -(-count // chunks)
+        padded, windowed, power = _working_memory(samples + c.n_fft, most * c.n_fft, most * n_bins)
+        middle = slice(c.n_fft // 2, c.n_fft // 2 + samples)
+        padded[: middle.start] = padded[middle.stop :] = 0
         frames = padded.unfold(-1, c.n_fft, c.hop_length)
-        mel = waveform.new_empty(c.n_mels, len(frames))
-        windowed = waveform.new_empty(min(_FRAMES_PER_THREAD * torch.get_num_threads(), len(frames)), c.n_fft)
-        n_bins = (self.filterbank if filterbank is None else filterbank).shape[-2]
-        power = waveform.new_empty(min(_FRAMES_PER_PRODUCT, len(frames)), n_bins)
-        bands = self._own_bands() if filterbank is None else []
-        for number, clip in enumerate(waveform):
-            if filterbank is not None:
-                bands = _bands_of(filterbank if filterbank.ndim == 2 else filterbank[number])
-            padded[c.n_fft // 2 : c.n_fft // 2 + len(clip)] = clip
-            for first in range(0, len(frames), len(power)):
-                part = frames[first : first + len(power)]
-                for chunk, of_chunk in zip(part.split(len(windowed)), power.split(len(windowed)), strict=False):
-                    self._power_of(chunk, windowed[: len(chunk)], of_chunk[: len(chunk)])
-                for mels, bins, weights in bands:
-                    torch.mm(weights, power[: len(part), bins].T, out=mel[mels, first : first + len(part)])
-            yield mel if c.power == 2 else mel.square_()
+        mels = waveform.new_empty(len(waveform), c.n_mels, count)
+        for clip, mel, weights in zip(waveform, mels, self._weights_of_clips(filterbank), strict=False):
+            padded[middle] = clip
+            for chunk, mel_of_chunk in zip(frames.split(most), mel.split(most, dim=1), strict=True):
+                of_chunk = power[: n_bins * len(chunk)].view(n_bins, -1)
+                self._power_of(chunk, windowed.view(most, -1)[: len(chunk)], of_chunk)
+                mel_of_chunk.copy_(_weigh(of_chunk, weights))
+            finish(mel if c.power == 2 else mel.square_())
+        return mels
 
     def _power_of(self, frames: torch.Tensor, windowed: torch.Tensor, power: torch.Tensor) -> None:
+        """Power (bins, frames), turned so that a band is a sum of rows, of frames (frames, n_fft)."""
         torch.mul(frames, self.window, out=windowed)
-        spectrum = torch.fft.rfft(windowed)[:, : power.shape[1]]
-        torch.mul(spectrum.real, spectrum.real, out=power).addcmul_(spectrum.imag, spectrum.imag)
+        spectrum = torch.fft.rfft(windowed)[:, : len(power)]
+        squares = torch.view_as_real(spectrum).square_()  # its two halves are added without vector instructions
+        torch.add(squares[..., 0].T, squares[..., 1].T, out=power)
         if self.config.power == 1:
             power.sqrt_()
 
-    def _own_bands(self) -> list[Band]:
-        if self._bands is None:
-            self._bands = _bands_of(self.filterbank)
-        return self._bands
+    def _weights_of_clips(self, filterbank: torch.Tensor | None) -> Iterator[Weights]:
+        if filterbank is not None:
+            return map(_weights_of, filterbank) if filterbank.ndim == 3 else repeat(_weights_of(filterbank))
+        if self._weights is None:
+            self._weights = _weights_of(self.filterbank)
+        return repeat(self._weights)
 
     def to_unit_decibels(self, mel: torch.Tensor) -> torch.Tensor:
         """Mel power (..., n_mels, frames) in dB below each clip's loudest cell, the top `top_db` scaled to [0, 1]."""
+        if self._works_in_chunks(mel):
+            return self._to_unit_decibels_(mel.clone())
         c = self.config
         bels = mel.clamp(min=c.amin).log10()
         peak = bels.amax(dim=(-2, -1), keepdim=True)
-        loud = peak > math.log10(c.amin) + 1e-6  # a millionth of a bel: logarithms round
-        if self._works_in_chunks(bels):  # in place: fresh memory for each step would cost more than the arithmetic
-            return bels.sub_(peak).mul_(10 / c.top_db).add_(1.0).clamp_(min=0.0).mul_(loud)
-        return ((bels - peak) * (10 / c.top_db) + 1.0).clamp(min=0.0) * loud
+        return ((bels - peak) * (10 / c.top_db) + 1.0).clamp(min=0.0) * self._is_loud(peak)
+
+    def _to_unit_decibels_(self, mel: torch.Tensor) -> torch.Tensor:
+        c = self.config
+        peak = mel.clamp_(min=c.amin).log10_().amax(dim=(-2, -1), keepdim=True)
+        return mel.sub_(peak).mul_(10 / c.top_db).add_(1.0).clamp_(min=0.0).mul_(self._is_loud(peak))
+
+    def _is_loud(self, peak: torch.Tensor) -> torch.Tensor:
+        return peak > math.log10(self.config.amin) + 1e-6  # a millionth of a bel: logarithms round
 
 
-#: Rows of the mel spectrogram, the FFT bins that reach them, and their weights (mels, bins).
-Band = tuple[slice, slice, torch.Tensor]
+class Weights(NamedTuple):
+    """The weights of a filterbank that are not zero: of the paper's one in 65.
+
+    Attributes:
+        bins: the bin of each, mel after mel.
+        starts: where those of each mel begin; of a mel without any the next one's do.
+        values: themselves.
+    """
+
+    bins: torch.Tensor
+    starts: torch.Tensor
+    values: torch.Tensor
 
 
-def _bands_of(filterbank: torch.Tensor) -> list[Band]:
-    """A filterbank (bins, n_mels) as a band of weights for every few mels, without the bins that reach none of them."""
-    bands = []
-    for first in range(0, filterbank.shape[1], _MELS_PER_PRODUCT):
-        weights = filterbank[:, first : first + _MELS_PER_PRODUCT].T
-        bins = weights.any(dim=0).nonzero()
-        low, high = (int(bins[0]), int(bins[-1]) + 1) if len(bins) else (0, 1)
-        mels = slice(first, first + len(weights))
-        bands.append((mels, slice(low, high), weights[:, low:high].contiguous()))
-    return bands
+def _weights_of(filterbank: torch.Tensor) -> Weights:
+    by_mel = filterbank.T
+    mels, bins = by_mel.nonzero(as_tuple=True)
+    counts = torch.bincount(mels, minlength=len(by_mel))
+    return Weights(bins, counts.cumsum(0) - counts, by_mel[mels, bins])
+
+
+def _weigh(power: torch.Tensor, weights: Weights) -> torch.Tensor:
+    """Mel power (n_mels, frames) of power (bins, frames): sums of its rows, a "bag" of them for each mel."""
+    return embedding_bag(weights.bins, power, weights.starts, mode="sum", per_sample_weights=weights.values)
+
+
+def _working_memory(*sizes: int) -> tuple[torch.Tensor, ...]:
+    """Flat float32 tensors of these sizes, in memory of this thread that its next call takes again.
+
+    Fresh memory would cost as much as the arithmetic in it: the system clears it page by page.
+    """
+    memory = getattr(_of_thread, "memory", None)
+    if memory is None or len(memory) < sum(sizes):
+        with torch.inference_mode(False):  # or it could be used inside inference mode alone
+            memory = torch.empty(sum(sizes), dtype=torch.float32, device="cpu")
+        if len(memory) <= _MOST_KEPT:
+            _of_thread.memory = memory
+    return memory[: sum(sizes)].split(sizes)

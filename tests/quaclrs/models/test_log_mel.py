@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import librosa
@@ -209,6 +210,35 @@ def test_the_number_of_threads_changes_nothing(threads: int) -> None:
         assert_equals_librosa(made_sounds(48_000)["white noise"], LogMelConfig(), f"{threads} threads")
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_clip_has_librosas_log_mel_whatever_was_heard_before_it() -> None:
+    sounds = made_sounds(48_000)
+    with torch.inference_mode():
+        LogMelSpectrogram()(torch.full((1_300_000,), 0.9))  # longer than what a thread keeps memory for
+        LogMelSpectrogram()(torch.full((250_000,), 0.9))
+
+    assert_equals_librosa(sounds["half a second"], LogMelConfig())
+    assert_equals_librosa(sounds["half a second"], LogMelConfig(n_fft=4096, hop_length=700, f_max=20_000))
+
+
+def test_threads_that_share_a_front_end_do_not_disturb_each_other() -> None:
+    front_end = LogMelSpectrogram()
+    clips = [torch.from_numpy(sound) for sound in made_sounds(48_000).values()]
+    alone = [front_end(clip) for clip in clips]
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(front_end, clips * 4))
+
+    assert all(torch.equal(made, expected) for made, expected in zip(together, alone * 4, strict=True))
+
+
+def test_a_filterbank_with_bands_that_hear_nothing_is_that_of_librosa() -> None:
+    config = LogMelConfig(n_fft=1024, n_mels=256)
+    sound = made_sounds(48_000)["white noise"]
+
+    assert (LogMelSpectrogram(config)(torch.from_numpy(sound)) == 0).all(dim=1).any()
+    assert_equals_librosa(sound, config)
 
 
 def test_a_sound_of_a_minute_takes_the_memory_of_its_result_not_of_its_spectrum() -> None:
