@@ -237,7 +237,8 @@ def test_a_damaged_cache_of_a_data_set_is_told_and_made_again(tmp_path, monkeypa
     os.truncate(file, int(file.stat().st_size * size))
     with pytest.warns(QuaclrsWarning, match=rf"the cache of data set {folder} is damaged .*; it is made again"):
         assert load_urbansound13(folder).to_list() == rows
-    with warnings.catch_warnings(action="error", category=QuaclrsWarning):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", QuaclrsWarning)
         assert load_urbansound13(folder).to_list() == rows
 
 
