@@ -177,8 +177,16 @@ def _refuse_faulty(dataset: Dataset, name: str) -> None:
     rows = light.with_format("arrow")[:]
     refuse_faulty_rows(rows, light.features, name)
     sounds = dataset.data.column("audio")
-    present = [np.asarray(chunk.field("bytes").is_valid()) & np.asarray(chunk.is_valid()) for chunk in sounds.chunks]
+    present = [np.asarray(_has_bytes(chunk)) for chunk in sounds.chunks]
     refuse_without_sound(np.concatenate([np.zeros(0, dtype=bool), *present]), rows["clip_id"].to_numpy(), name)
+
+
+def _has_bytes(sounds: Any) -> Any:
+    """Where an Arrow array of sounds holds bytes at all."""
+    import pyarrow.compute as pc
+
+    length = pc.binary_length(sounds.field("bytes"))
+    return pc.and_(sounds.is_valid(), pc.fill_null(pc.greater(length, 0), False))
 
 
 def _refuse_split_recordings(dataset: Dataset) -> None:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import warnings
 from collections.abc import Collection, Iterator, Sequence
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import QuaclrsError, first_line_of
+from .errors import QuaclrsError, QuaclrsWarning, first_line_of
 from .files import refuse_pointer
 
 if TYPE_CHECKING:
@@ -38,10 +41,11 @@ _ADVICE = "correct the data set, or build it with python -m dataset_builder buil
 
 
 def open_dataset(name: str, config: str | None = None, split: str | None = None, streaming: bool = False) -> Any:
-    """`datasets.load_dataset`, without two of its traps.
+    """`datasets.load_dataset`, without three of its traps.
 
-    It takes the label names of a card for true, whatever the files beside it call them. And it gives the rows that it
-    has cached of a folder of the same name and card, whatever lies in this one.
+    It takes the label names of a card for true, whatever the files beside it call them. It gives the rows that it has
+    cached of a folder of the same name and card, whatever lies in this one. And it fails where its cache is damaged,
+    again and again; here that is told in a warning, and the cache is made again.
 
     Args:
         name: folder or Hub repository.
@@ -51,13 +55,22 @@ def open_dataset(name: str, config: str | None = None, split: str | None = None,
         QuaclrsError: a file calls its labels otherwise than the card, or than another file; of a stream only the first
             file is looked at. A file of a folder is not a whole Parquet file, or holds other rows than the card counts.
     """
+    import pyarrow as pa
     from datasets import load_dataset_builder
     from datasets.exceptions import SplitsVerificationError
 
     for file in sorted(Path(name).rglob("*.parquet")):
         if file.is_file():
             _refuse_no_parquet(file)
-    builder = load_dataset_builder(name, config, cache_dir=_cache_of(Path(name)))
+    cache = _cache_of(Path(name))
+    try:
+        builder = load_dataset_builder(name, config, cache_dir=cache)
+    except (JSONDecodeError, UnicodeDecodeError) as error:
+        if cache is None or not os.path.isdir(cache):
+            raise
+        _warn_of_damage(name, error)
+        shutil.rmtree(cache)
+        builder = load_dataset_builder(name, config, cache_dir=cache)
     if streaming:
         refuse_renamed_labels(name, builder.info.features or {}, _schemas(builder, most=1))
         return builder.as_streaming_dataset(split=split)
@@ -69,7 +82,17 @@ def open_dataset(name: str, config: str | None = None, split: str | None = None,
             "restore the files"
         ) from error
     refuse_renamed_labels(name, builder.info.features or {}, _schemas(builder))
-    return builder.as_dataset(split=split)
+    try:
+        return builder.as_dataset(split=split)
+    except (pa.ArrowException, OSError) as error:
+        _warn_of_damage(name, error)
+        builder.download_and_prepare(download_mode="reuse_cache_if_exists")
+        return builder.as_dataset(split=split)
+
+
+def _warn_of_damage(name: str, error: Exception) -> None:
+    message = f"the cache of data set {name} is damaged ({first_line_of(error)}); it is made again"
+    warnings.warn(message, QuaclrsWarning, stacklevel=3)
 
 
 def _refuse_no_parquet(file: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,6 +127,24 @@ def tiny_classifier_folder(made_once) -> Path:
         QuaclrsFeatureExtractor(log_mel=front_end).save_pretrained(folder)
 
     return made_once("tiny_classifier", write)
+
+
+@pytest.fixture
+def mount_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mounts a disk of so many bytes; called again, it makes the same disk larger."""
+    folder = tmp_path / "disk"
+
+    def mount(size: int) -> Path:
+        what = ["-o", f"remount,size={size}"] if folder.exists() else ["-t", "tmpfs", "-o", f"size={size}", "tmpfs"]
+        folder.mkdir(exist_ok=True)
+        mounted = shutil.which("mount") and subprocess.run(["mount", *what, str(folder)], capture_output=True)
+        if not mounted or mounted.returncode:
+            pytest.skip("a disk can be mounted by root alone; run this test as root to see what a full one does")
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -84,16 +84,16 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
         metrics["synthetic"] = fitted.splits.synthetic
         model.config.false_alarms = thresholds_of(calibration["open_set"])
         if session.accelerator.is_main_process:
-            with name_unwritable(run.model):
-                metrics["rounding"] = save_released(
-                    model, fitted.feature_extractor, calibration["temperature"], run.model, calibration["offset"]
-                )
-                metrics["graph"] = write_encoder_graph(run.model, DEFAULT_MODEL / GRAPH)
-                shutil.copyfile(LICENCE, run.model / "LICENSE")
             evaluated = Path(config.evaluation) if config.evaluation else None
             command = command_line("python -m training.release", without_local_paths(config))
             context = CardContext(run=run.path, evaluation=evaluated)
-            write_release_card(run.model, config, Path(config.cross_validation), summary, metrics, command, context)
+            with name_unwritable(run.model), run.model_written() as folder:
+                metrics["rounding"] = save_released(
+                    model, fitted.feature_extractor, calibration["temperature"], folder, calibration["offset"]
+                )
+                metrics["graph"] = write_encoder_graph(folder, DEFAULT_MODEL / GRAPH)
+                shutil.copyfile(LICENCE, folder / "LICENSE")
+                write_release_card(folder, config, Path(config.cross_validation), summary, metrics, command, context)
             run.write_json("metrics.json", metrics)
             write_record(run.path / "record.json", command, release_rows(summary, metrics))
         session.close()

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from built_pictures import KINDS, build, write_sources
+from hub_stand_in import WRITER
 
 from dataset_builder.__main__ import main
+
+PUSH = """
+import sys, time
+from dataset_builder.__main__ import main
+
+time.sleep = lambda seconds: None  # the client waits between its attempts
+sys.exit(main(["push", *sys.argv[1:]]))
+"""
 
 
 @pytest.fixture(scope="session")
@@ -63,14 +71,17 @@ def built(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 
 @pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
+def small_disk(mount_disk: Callable[[int], Path]) -> Path:
     """A disk of 256 kB of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("a small disk can be mounted by root alone; run this test as root to see what a full one does")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    return mount_disk(256 << 10)
+
+
+@pytest.fixture
+def push(hub_stand_in, tmp_path):
+    """`push(folder, *options)` in a child process; a finished process."""
+
+    def run(folder: Path, *options: str, repo: str = "ns/name", token: str | None = WRITER):
+        command = ["-c", PUSH, "--repo", repo, *options, str(folder)]
+        return hub_stand_in.run_client(*command, home=tmp_path / "home", token=token)
+
+    return run

@@ -10,18 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from datasets import Audio, ClassLabel, Features, Value
-from hub_stand_in import WRITER, Fault
+from hub_stand_in import Fault
 
 from dataset_builder.push import read_built_dataset
 from quaclrs.errors import QuaclrsError
-
-PUSH = """
-import sys, time
-from dataset_builder.__main__ import main
-
-time.sleep = lambda seconds: None  # the client waits between its attempts
-sys.exit(main(["push", *sys.argv[1:]]))
-"""
 
 #: A push that kills itself before, or after, its first request of a kind.
 KILLED_PUSH = """
@@ -71,17 +63,6 @@ print(json.dumps({name: read[name]() for name in sys.argv[1:]}))
 
 FEATURES = {"audio": Audio(), "label": ClassLabel(names=["dog_bark", "siren"]), "fold": Value("int8")}
 FEATURES |= {name: Value("string") for name in ("clip_id", "source", "recording_id")}
-
-
-@pytest.fixture
-def push(hub_stand_in, tmp_path):
-    """`push(folder, *options)` in a child process; a finished process."""
-
-    def run(folder: Path, *options: str, repo: str = "ns/name", token: str | None = WRITER):
-        command = ["-c", PUSH, "--repo", repo, *options, str(folder)]
-        return hub_stand_in.run_client(*command, home=tmp_path / "home", token=token)
-
-    return run
 
 
 @pytest.fixture

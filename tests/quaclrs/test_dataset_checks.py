@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from datasets import Audio, ClassLabel, Features, Value
 
 from quaclrs import load_urbansound13
 from quaclrs.data import is_synthetic, leak_warning, plan_folds
-from quaclrs.errors import QuaclrsError
+from quaclrs.errors import QuaclrsError, QuaclrsWarning
 from quaclrs.evaluation.evaluation_clips import choose_clips
 from quaclrs.evaluation.foreign_dataset import label_names, load_foreign_dataset
 
@@ -101,6 +103,7 @@ def test_a_data_set_in_order_loads(tmp_path):
         ("audio", None, "no audio, or a path without bytes: a/clip5"),
         ("audio", {"bytes": None, "path": None}, "no audio, or a path without bytes"),
         ("audio", {"bytes": None, "path": "/etc/passwd"}, "no audio, or a path without bytes"),
+        ("audio", {"bytes": b"", "path": "clip5.flac"}, "no audio, or a path without bytes"),
     ],
 )
 def test_a_row_that_is_not_what_it_is_taken_for_is_named_at_load(tmp_path, column, value, says):
@@ -221,6 +224,22 @@ def test_a_data_set_that_was_corrected_and_another_of_the_same_name_and_card_are
     assert load_urbansound13(write(tmp_path / "one" / "set", make_rows()))["fold"][5] == 2
     other = [row | {"fold": 10} for row in make_rows()]
     assert set(load_urbansound13(write(tmp_path / "two" / "set", other))["fold"]) == {10}
+
+
+@pytest.mark.parametrize("size", [0, 0.5])
+@pytest.mark.parametrize("name", ["*.arrow", "dataset_info.json"])
+def test_a_damaged_cache_of_a_data_set_is_told_and_made_again(tmp_path, monkeypatch, name, size):
+    """A disk that was full, or a power cut, leaves such files; the data set itself is whole."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folder = write(tmp_path / "set", make_rows())
+    rows = load_urbansound13(folder).to_list()
+    (file,) = (tmp_path / "cache").rglob(name)
+    os.truncate(file, int(file.stat().st_size * size))
+    with pytest.warns(QuaclrsWarning, match=rf"the cache of data set {folder} is damaged .*; it is made again"):
+        assert load_urbansound13(folder).to_list() == rows
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", QuaclrsWarning)
+        assert load_urbansound13(folder).to_list() == rows
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import platform
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import yaml
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.result_files import write_csv, write_text
 from quaclrs.evaluation.run_metrics import METRICS_FILE
-from quaclrs.files import refuse_unwritable
+from quaclrs.files import refuse_unwritable, written
 from quaclrs.text_files import parse_yaml, read_mapping, read_yaml
 
 from .checkpoints import list_checkpoints
@@ -115,6 +117,14 @@ class RunFolder:
             folder.mkdir(parents=True, exist_ok=True)
         self.write_yaml("config.yaml", dataclasses.asdict(config))
         self.write_json("environment.json", environment)
+
+    @contextmanager
+    def model_written(self) -> Iterator[Path]:
+        """A place for the model's folder, which replaces the former one, or whatever lies there, once it is whole."""
+        with written(self.model) as unfinished:
+            yield unfinished
+            if os.path.lexists(self.model):
+                self.model.rename(unfinished.with_name("former"))
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file so that a reader never sees half of it."""

@@ -16,9 +16,11 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from quaclrs.errors import first_line_of
 from quaclrs.files import digest_of
 from quaclrs.text_files import read_mapping
 
@@ -159,13 +161,22 @@ def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Tensors]]:
     digests = {}
     for line in (folder / _SUMS).read_text(encoding="utf-8").splitlines():
         digest, _, name = line.partition("  ")
+        if not name:
+            raise ValueError(f"{_SUMS} is damaged")
         digests[name] = digest
     if unlike := {file.name for file in folder.iterdir()} ^ {*digests, _SUMS}:
         raise ValueError(f"{min(unlike)} is missing, or no checkpoint has it")
     for name, digest in digests.items():
         if _digest(folder / name) != digest:
             raise ValueError(f"{name} is damaged")
-    return read_values(folder), {name: load_file(folder / name) for name in digests if name != STATE_FILE}
+    return read_values(folder), {name: _load(folder / name) for name in digests if name != STATE_FILE}
+
+
+def _load(file: Path) -> Tensors:
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file.name} holds no tensors ({first_line_of(error)})") from error
 
 
 def _on_cpu(tensors: Mapping[str, torch.Tensor]) -> Tensors:

@@ -102,13 +102,14 @@ def write_results(
         embedding_map_figure(test_embeddings.numpy(), test.labels, names, f"{title}, t-SNE of the test clips"),
         run.plots / "embedding_map.png",
     )
-    encoder.save_pretrained(run.model)
-    feature_extractor.save_pretrained(run.model)
     backbone = {name: tensor.contiguous() for name, tensor in encoder.backbone.network.state_dict().items()}
     # One entry alone: safetensors writes several in any order, and two equal runs would differ in their bytes.
     metadata = as_metadata(encoder.config.training_data)
-    save_file(backbone, run.model / "timm_backbone.safetensors", metadata=metadata)
-    write_encoder_card(run.model, config, metrics, CardContext(run=run.path))
+    with run.model_written() as folder:
+        encoder.save_pretrained(folder)
+        feature_extractor.save_pretrained(folder)
+        save_file(backbone, folder / "timm_backbone.safetensors", metadata=metadata)
+        write_encoder_card(folder, config, metrics, CardContext(run=run.path))
     metrics.write(run.path)
 
 

@@ -109,9 +109,10 @@ def write_results(
     matrix = confusion_matrix_figure(metrics.figures["confusion_matrix"], names, title)
     save_figure(matrix, run.plots / "confusion_matrix.png")
     save_figure(training_curves_figure(session.history, title), run.plots / "training_curves.png")
-    model.save_pretrained(run.model)
-    feature_extractor.save_pretrained(run.model)
-    write_model_card(run.model, config, metrics, CardContext(run=run.path))
+    with run.model_written() as folder:
+        model.save_pretrained(folder)
+        feature_extractor.save_pretrained(folder)
+        write_model_card(folder, config, metrics, CardContext(run=run.path))
     metrics.write(run.path)
 
 

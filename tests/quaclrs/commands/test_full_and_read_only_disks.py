@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,22 +30,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(params=["full", "read-only"])
-def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+def disk(request: pytest.FixtureRequest, mount_disk: Callable[[int], Path]) -> Path:
     """A disk of 3 MB without room, or that cannot be written, with a sound on it."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"no disk can be mounted here: {mounted.stderr.decode().strip()}")
-    try:
-        soundfile.write(place / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
-        if request.param == "read-only":
-            subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
-        else:
-            (place / "rest").write_bytes(bytes(shutil.disk_usage(place).free - 40_000))
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
+    place = mount_disk(3 << 20)
+    soundfile.write(place / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
+    if request.param == "read-only":
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+    else:
+        (place / "rest").write_bytes(bytes(shutil.disk_usage(place).free - 40_000))
+    return place
 
 
 #: Commands, with PLACE for the disk and MODEL for a model.

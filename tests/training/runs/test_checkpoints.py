@@ -257,6 +257,17 @@ def test_a_damaged_checkpoint_is_told_and_set_aside_and_the_one_before_is_restor
     assert names(saved) == {"epoch-0001", "epoch-0002", "epoch-0003.damaged"}
 
 
+def test_what_is_wrong_with_a_checkpoint_is_told_by_the_name_of_its_file(saved):
+    cut_off(saved / "epoch-0003" / "SHA256SUMS")
+    (saved / "epoch-0002" / "best.safetensors").write_bytes(b"no tensors")
+    resign(saved / "epoch-0002")
+    with (
+        pytest.warns(QuaclrsWarning, match="epoch-0003 cannot be used: SHA256SUMS is damaged"),
+        pytest.warns(QuaclrsWarning, match=r"epoch-0002 cannot be used: best\.safetensors holds no tensors"),
+    ):
+        assert load(saved) == 1
+
+
 @pytest.mark.filterwarnings("ignore::quaclrs.errors.QuaclrsWarning")
 def test_a_damaged_checkpoint_does_not_count_among_those_that_stay(saved):
     cut_off(saved / "epoch-0003" / "model.safetensors")
