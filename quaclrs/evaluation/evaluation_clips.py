@@ -25,7 +25,7 @@ from ..data import (
 from ..errors import QuaclrsError, print_error
 from ..folds import PAPER_PROTOCOL_WARNING, FoldProtocol, fold_column
 from ..inference.windows import Crop, Window, windows_of
-from ..labels import SOURCE_OF_CLASS
+from ..labels import OTHER, SOURCE_OF_CLASS
 from ..models import LogMelConfig
 from ..models.waveforms import Channel
 from .foreign_dataset import NO_LABEL, ForeignClips, LabelMap, is_folder_of_sounds, label_names, load_foreign_dataset
@@ -258,7 +258,8 @@ def _load_urbansound13(name: str | os.PathLike[str], or_foreign: bool) -> Datase
 
 
 def _refuse_other_classes(name: Any, theirs: Collection[str], ours: Collection[str], may_lack: bool) -> None:
-    lists = {"the data set": sorted(set(theirs) - set(ours)), "the model": sorted(set(ours) - set(theirs))}
+    only_ours = set(ours) - set(theirs) - {OTHER}  # which is of models, never of data sets
+    lists = {"the data set": sorted(set(theirs) - set(ours)), "the model": sorted(only_ours)}
     if may_lack:
         del lists["the model"]
     differing = "; ".join(f"only {who} has {', '.join(classes)}" for who, classes in lists.items() if classes)

@@ -13,7 +13,7 @@ from datasets import Dataset, Features, Value
 from quaclrs import LogMelConfig, load_urbansound13
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.evaluation_clips import choose_clips
-from quaclrs.labels import CLASS_NAMES, SIRENNET_CLASSES
+from quaclrs.labels import CLASS_NAMES, OTHER, SIRENNET_CLASSES
 
 RATE = 48_000
 FRONT_END = LogMelConfig()
@@ -54,6 +54,13 @@ def test_labels_follow_the_order_of_the_models_classes(sample_dataset: Path) -> 
     other_order = CLASS_NAMES[5:] + CLASS_NAMES[:5]
     clips = choose_clips(sample_dataset, other_order, fold=2)
     assert [other_order[label] for label in clips.labels] == names
+
+
+def test_a_model_may_call_a_clip_other_which_no_data_set_does(sample_dataset: Path) -> None:
+    plain = choose_clips(sample_dataset, CLASS_NAMES, fold=2)
+    clips = choose_clips(sample_dataset, [*CLASS_NAMES, OTHER], fold=2)
+    assert clips.classes == (*CLASS_NAMES, OTHER)
+    assert clips.labels.tolist() == plain.labels.tolist()
 
 
 def test_every_clip_is_evaluated_without_a_fold(sample_dataset: Path) -> None:
