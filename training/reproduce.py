@@ -169,6 +169,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--max-clips-per-class", type=_positive, metavar="N", help="keep at most this many training clips a class"
     )
     parser.add_argument(
+        "--fill-per-fold",
+        type=_not_negative,
+        metavar="N",
+        help="with --protocol paper: rows of every class and fold, copies included (default: the paper's 449)",
+    )
+    parser.add_argument(
         "--image-size", type=_positive, metavar="PX", help="picture size in pixels (default: the backbone's own)"
     )
     parser.add_argument(

@@ -52,6 +52,7 @@ class Request:
     epochs: int | None = None
     batch_size: int | None = None
     max_clips_per_class: int | None = None
+    fill_per_fold: int | None = None
     image_size: int | None = None
     num_workers: int = 0
     decode_once: bool = False
@@ -104,7 +105,12 @@ def plan_run(training: Training, fold: int, seed: int, request: Request) -> Run:
         warmup = float(read_preset(named["method"], named["batch_size"]).get("warmup_epochs", 1.0))
         options["warmup_epochs"] = min(warmup, round(_LONGEST_WARMUP * (request.epochs or SSLConfig.epochs), 3))
     size: list[str] = [request.protocol]
-    for name, unit in (("epochs", "epochs"), ("max_clips_per_class", "clips-a-class"), ("image_size", "px")):
+    for name, unit in (
+        ("epochs", "epochs"),
+        ("max_clips_per_class", "clips-a-class"),
+        ("fill_per_fold", "a-class-and-fold"),
+        ("image_size", "px"),
+    ):
         if (value := getattr(request, name)) is not None:
             options[name] = value
             size.append(f"{value}-{unit}")
