@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PROGRAMS = {
     "quaclrs": "quaclrs.cli",
     "python -m dataset_builder": "dataset_builder.__main__",
+    "python -m training.reproduce page": "training.paper.page",
     **{
         f"python -m training.{name}": f"training.{name}"
         for name in (

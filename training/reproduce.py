@@ -3,6 +3,7 @@
 python -m training.reproduce table9 --dataset DIR --output-dir DIR --folds 1,2 --backbones resnet18,mobilenet_v2
 python -m training.reproduce table3 --dataset DIR --output-dir DIR --seeds 0,1,2 --backbone resnet18
 python -m training.reproduce questions --dataset DIR --output-dir DIR --noise DIR --jobs 2
+python -m training.reproduce page --results runs/strict runs/paper
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from quaclrs.models import Backbone, BackboneError
 from .paper.baselines import baselines_of
 from .paper.cells import fill_table
 from .paper.gains import knn_gain_intervals
+from .paper.page import main as write_page
 from .paper.plan import Key, Plan, Request, check_image_size, in_order, plan_table, select_folds
 from .paper.report import Report
 from .paper.tables import TABLE_NAMES, PaperTable, select_backbones, select_tables
@@ -41,8 +43,8 @@ from .runs.queue import Starter, train_all
 from .runs.run import Run
 from .weights.imagenet import ImageNetWeights, find_imagenet_weights
 
-#: In place of a table: the paper's research questions, by options of their own.
-QUESTIONS = "questions"
+#: In place of a table, with options of their own: the paper's research questions, and the page of all tables.
+QUESTIONS, PAGE = "questions", "page"
 
 
 @report_user_errors
@@ -56,6 +58,8 @@ def main(arguments: list[str] | None = None, start: Starter = Run.start) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == [QUESTIONS]:
         return answer_questions(arguments[1:])
+    if arguments[:1] == [PAGE]:
+        return write_page(arguments[1:])
     options = _parse(arguments)
     tables = select_tables(options.table)
     _refuse_what_has_no_use(options, tables)

@@ -16,6 +16,7 @@ from typing import Any
 from quaclrs.evaluation.reports.tables import markdown_table
 from quaclrs.evaluation.run_metrics import RunMetrics
 from quaclrs.folds import PAPER_PROTOCOL_WARNING
+from quaclrs.labels import SIRENNET, URBANSOUND8K
 
 from .baselines import COLUMNS, Baseline
 from .cells import Cell, Results
@@ -37,6 +38,9 @@ BASELINE_LEGEND = (
     "Time is of training alone; memory is a process's peak."
 )
 IMAGENET_LEGEND = "The ImageNet encoder is measured before one epoch of SimCLR, whose outcome is thrown away."
+#: Accuracy on the nine old classes and on the four new ones, as `metrics.json` names them.
+ACCURACIES_OF_SOURCES = (f"accuracy_{URBANSOUND8K}", f"accuracy_{SIRENNET}")
+
 OPTIMISTIC = f"The paper's figures are of its own folds: {PAPER_PROTOCOL_WARNING}."
 
 
@@ -146,7 +150,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The same, for programs; `values` holds our number of every fold and seed in the unit of the column."""
-        page = {"table": self.table.name, "title": self.table.title}
+        page = {"table": self.table.name, "title": self.table.title, "protocol": self.request.protocol}
         if not self.table.is_self_supervised:
             cells = [_with_runs_json(cell) for column in zip(*self.cells, strict=True) for cell in column]
             return {**page, "notes": self.notes, "cells": cells}
@@ -163,16 +167,9 @@ class Report:
         }
 
     def _cell_json(self, cell: Cell) -> dict[str, Any]:
-        return {
-            "row": cell.row.name,
-            "column": cell.column.heading,
-            "run": dict(self.table.training(cell.row, cell.column).options),
-            "paper": cell.paper,
-            "ours": cell.ours,
-            "values": _values_json(cell.values),
-            **({"reason": cell.reason} if cell.reason else {}),
-            **({"failed": cell.missing} if cell.missing else {}),
-        }
+        entry = _with_runs_json(cell)
+        entry["run"] = dict(self.table.training(cell.row, cell.column).options)
+        return entry | ({"failed": cell.missing} if cell.missing else {})
 
 
 def describe(cell: Cell) -> str:
@@ -201,7 +198,7 @@ def describe_with_runs(cell: Cell) -> str:
 
 def _with_runs_json(cell: Cell) -> dict[str, Any]:
     entry: dict[str, Any] = {
-        "architecture": cell.row.name,
+        "row": cell.row.name,
         "backbone": cell.row.run.get("backbone"),
         "column": cell.column.heading,
         "paper": cell.paper,
@@ -217,11 +214,22 @@ def _with_runs_json(cell: Cell) -> dict[str, Any]:
         "seeds": distinct(runs, "seed"),
         "clips_train": round(statistics.mean(run.clips_train for run in runs)),
         "clips_test": sum({run.test_fold: run.tested_clips for run in runs}.values()),
+        "backbones": distinct(runs, "backbone"),
         **{
             name: distinct(runs, name)
             for name in ("initial_weights", "epochs", "protocol", "image_size", "mixed_precision")
         },
+        **_of_sources(cell, runs),
     }
+
+
+def _of_sources(cell: Cell, runs: Sequence[RunMetrics]) -> dict[str, float]:
+    """Mean accuracy, in [0, 1], on the classes of each source apart, of a cell that is a mean of accuracies."""
+    if cell.column.value not in ("accuracy", "percent") or cell.column.show != "mean":
+        return {}
+    figures = [run.of() for run in runs]
+    known = [name for name in ACCURACIES_OF_SOURCES if all(of.get(name) is not None for of in figures)]
+    return {name: statistics.mean(of[name] for of in figures) for name in known}
 
 
 def _values_json(values: Mapping[Key, float]) -> list[dict[str, float]]:

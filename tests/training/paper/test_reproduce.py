@@ -191,6 +191,13 @@ def test_under_the_papers_protocol_copies_stand_for_augmentation_and_cells_say_s
     assert ours(output, "Full Fine-tuning", "ResNet18").endswith(" paper)")
 
 
+def test_under_the_papers_protocol_fewer_copies_make_other_runs(command):
+    for size in ([], ["--fill-per-fold", "100"], ["--fill-per-fold", "0"]):
+        command("table9", "--backbones", "resnet18", "--folds", "1", "--protocol", "paper", *size)
+    assert [config.fill_per_fold for config in command.training.configs] == [449, 100, 0]
+    assert len({config.output_dir for config in command.training.configs}) == 3
+
+
 def test_the_papers_figures_are_called_optimistic_even_beside_strict_ones(command):
     _, output, _ = command("table9", "--backbones", "resnet18")
     assert PAPER_PROTOCOL_WARNING in output
@@ -230,6 +237,7 @@ def test_a_dry_run_prints_commands_that_parse_and_trains_nothing(command):
         (["table9", "--folds", "1,4"], "1, 2, 3"),
         (["table9", "--folds", "one"], "--folds"),
         (["table9", "--epochs", "0"], "--epochs"),
+        (["table9", "--fill-per-fold", "9"], "--fill-per-fold is for --protocol paper"),
         (["table9", "--image-size", "74"], "at least 75 px"),
         (["table9", "--backbones", "alexnet", "--image-size", "62"], "at least 63 px"),
     ],
