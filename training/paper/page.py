@@ -138,7 +138,7 @@ class _Page:
 
     def _source(self, kept: Iterable[Kept]) -> str:
         links = [f"[ours, {of.protocol}]({os.path.relpath(of.file, self.folder)})" for of in kept]
-        return f"<small>Source: {', '.join(['the paper', *links] if links else ['the paper; of ours no file is kept'])}.</small>"
+        return f"<small>Source: the paper; {', '.join(links) or 'of ours no file is kept'}.</small>"
 
     def claims(self, contradictions: Sequence[str]) -> str:
         """What the paper claims, with its figures, ours, and the numbers of the contradictions about it."""
@@ -169,7 +169,7 @@ class _Page:
 
     def comparison(self) -> str:
         """The same trainings under both protocols, on all classes, the nine old ones and the four new ones."""
-        body, sources = [], dict[Path, Kept]()
+        body = []
         gains: list[list[float]] = [[], [], []]
         for name, training in COMPARED.items():
             table = load_table(name)
@@ -179,7 +179,6 @@ class _Page:
                 shares = [_shares(cell) for cell in cells if cell]
                 if len(shares) < len(PROTOCOLS):
                     continue
-                sources |= {of.file: of for of in both}
                 body.append([f"{row.name}, {training}", *(percent(s, unit="") for of in shares for s in of)])
                 for of, strict, paper in zip(gains, *shares, strict=True):
                     of.append(100 * (paper - strict))
@@ -191,7 +190,7 @@ class _Page:
         return (
             f"From `strict` to `paper` the accuracy of the same network, after as many epochs of about as many clips, "
             f"changes by {spans[0]} points: {spans[1]} on the nine old classes, {spans[2]} on the four new ones.\n\n"
-            f"{markdown_table(headings, body)}\n\n{self._source(sources.values())}"
+            f"{markdown_table(headings, body)}\n\n{BELOW}"
         )
 
     def sizes(self) -> str:
