@@ -63,7 +63,7 @@ def page_parser() -> argparse.ArgumentParser:
         "--results",
         nargs="+",
         type=Path,
-        default=[KEPT],
+        default=[KEPT] if KEPT.is_dir() else [],
         metavar="DIR",
         help=f"--output-dir of finished tables, strict and paper (default: {KEPT})",
     )
@@ -176,14 +176,14 @@ class _Page:
             for row in table.rows:
                 both = [self.found[name, protocol] for protocol in PROTOCOLS if (name, protocol) in self.found]
                 cells = [of.figure(row.name, table.columns[0].heading) for of in both]
-                shares = [_shares(cell) for cell in cells if cell]
+                shares = [_shares(cell) for cell in cells if cell and all(of in cell for of in ACCURACIES_OF_SOURCES)]
                 if len(shares) < len(PROTOCOLS):
                     continue
                 body.append([f"{row.name}, {training}", *(percent(s, unit="") for of in shares for s in of)])
                 for of, strict, paper in zip(gains, *shares, strict=True):
                     of.append(100 * (paper - strict))
         if not body:
-            return "No training was run under both protocols."
+            return "No training of ours is kept that ran under both protocols."
         spans = [_span(of) for of in gains]
         headings = ["accuracy in per cent"]
         headings += [f"{protocol}: {of}" for protocol in PROTOCOLS for of in ("all", "nine old", "four new")]

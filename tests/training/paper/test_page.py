@@ -2,14 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from datasets import Dataset
 from fake_training import FakeSupervisedTraining
 
 from training import reproduce
-from training.paper import plan
+from training.paper import page, plan
+from training.paper.kept import read_kept
 from training.weights.imagenet import ImageNetWeights
+
+ROOT = Path(__file__).parents[3]
 
 
 class FakeBothProtocols(FakeSupervisedTraining):
@@ -55,6 +59,15 @@ def line(text, table, row):
     (section,) = re.findall(rf"^### {table}: .*?(?=^##|\Z)", text, re.M | re.S)
     (found,) = re.findall(rf"^\| {re.escape(row)} +\|.*$", section, re.M)
     return [cell.strip() for cell in found.strip("|").split("|")][1:]
+
+
+def test_the_repository_s_page_is_what_the_command_makes_of_the_kept_figures():
+    kept = read_kept([ROOT / page.KEPT] if (ROOT / page.KEPT).is_dir() else [])
+    assert (ROOT / page.PAGE).read_text(encoding="utf-8") == page.write_page(kept, (ROOT / page.PAGE).parent)
+    for of in kept.values():
+        assert of.file.stat().st_size < 20_000
+        printed = {row.name: row.figures for row in page.load_table(of.table).rows}
+        assert all(cell["paper"] in printed[row] for (row, _), cell in of.cells.items())
 
 
 def test_a_row_has_the_paper_s_figures_and_ours_under_both_protocols(tables, tmp_path):
