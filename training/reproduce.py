@@ -150,7 +150,9 @@ def _draw_confusion_panel(report: Report, file: Path) -> None:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = CommandParser(prog="python -m training.reproduce", description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
-        "table", metavar="TABLE", help=f"{', '.join(TABLE_NAMES)}; or {QUESTIONS}, which has options of its own"
+        "table",
+        metavar="TABLE",
+        help=f"{', '.join(TABLE_NAMES)}; or {QUESTIONS} or {PAGE}, which have options of their own",
     )
     parser.add_argument(
         "--dataset", required=True, metavar="DIR", help="folder that the builder wrote, or a repository"
