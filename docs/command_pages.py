@@ -17,6 +17,7 @@ PROGRAMS = {
     "quaclrs": "quaclrs.cli",
     "python -m dataset_builder": "dataset_builder.__main__",
     "python -m training.reproduce page": "training.paper.page",
+    "python -m training.reproduce questions": "training.questions.command",
     **{
         f"python -m training.{name}": f"training.{name}"
         for name in (

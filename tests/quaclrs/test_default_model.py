@@ -54,7 +54,7 @@ def test_it_is_small_safe_and_licensed_and_runs_in_float32(classifier) -> None:
     files = {file.name for file in DEFAULT_MODEL.iterdir()}
     assert {"config.json", "preprocessor_config.json", "model.safetensors", "README.md", "LICENSE"} <= files
     assert not [name for name in files if name.endswith((".bin", ".pt", ".pth", ".pkl"))]
-    assert sum(file.stat().st_size for file in DEFAULT_MODEL.iterdir() if file.is_file()) <= 16_000_000
+    assert sum(file.stat().st_size for file in DEFAULT_MODEL.iterdir() if file.is_file()) <= 18_000_000
     with safe_open(DEFAULT_MODEL / "model.safetensors", "numpy") as weights:
         assert weights.get_slice("classifier.weight").get_dtype() == "F16"
     assert {parameter.dtype for parameter in classifier.model.parameters()} == {torch.float32}

@@ -165,15 +165,15 @@ def combination(
     few: Mapping[str, Mapping[tuple[str, int], Run]],
 ) -> dict[str, Any]:
     """The grid on the validation clips; the winner on the test clips, beside training from scratch and the package."""
-    validation = {}
-    for name, runs in grid.items():
-        results = [run.results() for run in runs.values() if run.is_finished()]
-        if len(results) == len(runs):
-            validation[name] = [result.validation_accuracy or 0.0 for result in results]
-    if not validation:
+    done = [{seed: run for seed, run in runs.items() if run.is_finished()} for runs in grid.values()]
+    seeds = sorted(set.intersection(*(set(runs) for runs in done)))
+    if not seeds:
         return {}
+    validation = {
+        name: [runs[seed].results().validation_accuracy or 0.0 for seed in seeds] for name, runs in grid.items()
+    }
     best = max(validation, key=lambda name: statistics.mean(validation[name]))
-    winner = finished(grid[best])
+    winner = {seed: tested(grid[best][seed]) for seed in seeds}
     answer: dict[str, Any] = {
         "grid": [{"combination": list(name), "validation": values} for name, values in validation.items()],
         "winner": list(best),
