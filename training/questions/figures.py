@@ -17,7 +17,9 @@ from .answers import CONDITIONS
 def draw(answers: Mapping[str, Any]) -> dict[str, Figure]:
     """The figures of the answers that there are, by the answer's name."""
     figures = {}
-    for name, of in (("few_labels", few_labels), ("under_noise", under_noise), ("more_classes", more_classes)):
+    if answers["few_labels"]["rows"]:
+        figures["few_labels"] = few_labels(answers["few_labels"], tuned_row(answers))
+    for name, of in (("under_noise", under_noise), ("more_classes", more_classes)):
         if answers[name]["rows"]:
             figures[name] = of(answers[name])
     if answers["combination"]:
@@ -25,19 +27,18 @@ def draw(answers: Mapping[str, Any]) -> dict[str, Figure]:
     return figures
 
 
-def few_labels(answer: Mapping[str, Any]) -> Figure:
-    """Curves of training from scratch, the best pre-trained and fine-tuned row, and the frozen networks."""
+def few_labels(answer: Mapping[str, Any], tuned: str) -> Figure:
+    """Curves of training from scratch, of one fine-tuned row, and of the frozen networks."""
     rows = answer["rows"]
-    shown = [plan.SCRATCH, best_tuned(rows), plan.QUASI, plan.IMAGENET, plan.YAMNET, plan.BOTH]
+    shown = [plan.SCRATCH, tuned, plan.QUASI, plan.IMAGENET, plan.YAMNET, plan.BOTH]
     curves = {row: {a: entry["of_each"] for a, entry in rows[row].items()} for row in shown if row in rows}
     clips = {amount: [clips] for amount, clips in answer["clips"].items()}
     return label_efficiency_figure(curves, clips, "Accuracy over labelled recordings, mean and deviation over seeds")
 
 
-def best_tuned(rows: Mapping[str, Any]) -> str:
-    """The fine-tuned row that is best on average over the numbers of labels."""
-    tuned = [row for row in rows if row.endswith(", fine-tuned")]
-    return max(tuned, key=lambda row: sum(entry["accuracy"] for entry in rows[row].values()), default=plan.SCRATCH)
+def tuned_row(answers: Mapping[str, Any]) -> str:
+    """The fine-tuned row of the method that the validation clips chose."""
+    return f"{answers['encoders']['chosen']['methods'][0]}, fine-tuned"
 
 
 def under_noise(answer: Mapping[str, Any]) -> Figure:

@@ -42,7 +42,8 @@ class Laboratory:
 
     def __init__(self, config: QuestionsConfig, processes: WarmProcesses) -> None:
         self.config, self._processes = config, processes
-        clips = count_labelled_clips(config.dataset, config.test_fold, config.amounts, config.all_seeds)
+        seeds = dict.fromkeys([*config.all_seeds, *config.all_encoder_seeds])
+        clips = count_labelled_clips(config.dataset, config.test_fold, config.amounts, seeds)
         self.trainings = Trainings(config, clips)
         self.folds = list(complete_folds(load_urbansound13(config.dataset), "strict"))
         self.failed: list[Run] = []

@@ -11,7 +11,7 @@ from quaclrs.evaluation.reports.tables import markdown_table, percent
 from quaclrs.evaluation.run_metrics import KNN, LINEAR
 
 from . import plan
-from .figures import best_tuned
+from .figures import tuned_row
 from .trainings import POLICIES
 
 _HEAD = """# The paper's four questions
@@ -30,7 +30,9 @@ seeds. [What holds for all tables](index.md#read-this-before-any-figure).
 _LIMITS = {
     "few_labels": (
         "The encoders heard {clips:.0f} clips; with more sound without labels self-supervision may gain more. One "
-        "fold, one small network: a larger one may rank the methods otherwise. Presets are for longer training."
+        "fold, one small network: a larger one may rank the methods otherwise. Presets are for longer training. "
+        "A point is of {seeds} draw{s} of the labelled recordings; [few labels](few-labels.md) shows how far such "
+        "draws differ."
     ),
     "under_noise": (
         "Intervals are of the test recordings alone: seeds differ beside them. The recorded noise is rain, wind, "
@@ -62,7 +64,7 @@ def _few_labels(kept: Mapping[str, Any]) -> str:
     answer = kept["few_labels"]
     rows, amounts, further = answer["rows"], list(answer["clips"]), answer["further"]
     first, last = amounts[0], amounts[-1]
-    best = best_tuned(rows)
+    best = tuned_row(kept)
     sentences = [
         f"Self-supervision from the clips at hand helps a small network: {best.removesuffix(', fine-tuned')}, then "
         f"fine-tuned, gains {_gain(rows[best][first]['over_scratch'])} points over training from scratch with "
@@ -90,9 +92,10 @@ def _few_labels(kept: Mapping[str, Any]) -> str:
         f"clips. YAMNet is trained further by {chosen['further']}, chosen the same way ({ways})."
     )
     note = f"{_filled(note)}\n\n{_encoders(kept)}"
-    return _section("1. What does self-supervision add with few labels?", sentences, head, body, note, "few_labels", {
-        "clips": answer["clips"][last],
-    })  # fmt: skip
+    seeds = rows[plan.SCRATCH][first]["seeds"]
+    limits = {"clips": answer["clips"][last], "seeds": seeds, "s": "s" * (seeds != 1)}
+    title = "1. What does self-supervision add with few labels?"
+    return _section(title, sentences, head, body, note, "few_labels", limits)
 
 
 def _encoders(kept: Mapping[str, Any]) -> str:
