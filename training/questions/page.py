@@ -119,8 +119,8 @@ def _under_noise(kept: Mapping[str, Any]) -> str:
         told = [policy for policy in order if gains[policy]["interval"][0] > 0]
         sure = f"intervals above 0: {', '.join(f'`{policy}`' for policy in told)}" if told else "no interval is above 0"
         sentences.append(
-            f"{start.capitalize()}, a network gains most under noise by `{order[0]}`: {_gain(gains[order[0]])} points "
-            f"over no augmentation, the mean of all ratios and noises ({sure})."
+            f"{start.capitalize()}, `{order[0]}` is best under noise: {_gain(gains[order[0]])} points against no "
+            f"augmentation, the mean of all ratios and noises ({sure})."
         )
     alone = kept["under_noise"]["alone"]
     places = {
@@ -131,7 +131,7 @@ def _under_noise(kept: Mapping[str, Any]) -> str:
     patches = " and ".join(
         f"{_gain(g)} {start} (place {places[start]} of {len(alone)})" for start, g in gains_of_patches.items()
     )
-    sentences.append(f"PatchAugment, the paper's most consistent, gains {patches}.")
+    sentences.append(f"PatchAugment, the paper's most consistent, gives {patches}.")
     conditions = {"clean": "clean", "gaussian": "Gaussian noise", "recorded": "recorded noise", "noise": "all noise"}
     head = ["start", "policy", *(f"{title}, %" for title in conditions.values()), "gain, all noise"]
     body = [

@@ -120,7 +120,7 @@ def test_the_page_has_the_shares_that_the_runs_have_and_says_what_validation_cho
     assert kept["combination"]["winner"][-1] == "fine-tuned"
 
     page = write_page(kept)
-    assert "gains +20" in page and "place 1 of 5" in page
+    assert "`patch_augment` is best under noise: +20" in page and "place 1 of 5" in page
     for heading in ("## 1.", "## 2.", "## 3.", "## 4."):
         assert page.count(heading) == 1
 
