@@ -66,13 +66,14 @@ def _few_labels(kept: Mapping[str, Any]) -> str:
     first, last = amounts[0], amounts[-1]
     best = tuned_row(kept)
     sentences = [
-        f"Self-supervision from the clips at hand helps a small network: {best.removesuffix(', fine-tuned')}, then "
-        f"fine-tuned, gains {_gain(rows[best][first]['over_scratch'])} points over training from scratch with "
-        f"{_recordings(first)} and {_gain(rows[best][last]['over_scratch'])} with {_recordings(last)}.",
-        f"Networks that have heard or seen more are far ahead of it: under a linear layer YAMNet reaches "
+        f"A small network that first learns from the clips at hand without labels ({best.removesuffix(', fine-tuned')}) "
+        f"and is then fine-tuned differs from one trained from scratch by {_gain(rows[best][first]['over_scratch'])} "
+        f"points with {_recordings(first)} and {_gain(rows[best][last]['over_scratch'])} with {_recordings(last)}.",
+        f"Of networks that have heard or seen more, frozen under a linear layer, YAMNet reaches "
         f"{percent(rows[plan.YAMNET][first]['accuracy'])} and {percent(rows[plan.YAMNET][last]['accuracy'])}, and with "
         f"ImageNet's beside it {percent(rows[plan.BOTH][first]['accuracy'])} and "
-        f"{percent(rows[plan.BOTH][last]['accuracy'])}.",
+        f"{percent(rows[plan.BOTH][last]['accuracy'])}; from scratch it is "
+        f"{percent(rows[plan.SCRATCH][first]['accuracy'])} and {percent(rows[plan.SCRATCH][last]['accuracy'])}.",
         f"Once there is a network that has heard AudioSet, training it further without labels "
         f"{_verdict([further[plan.BOTH][a] for a in amounts])}: {_gain(further[plan.BOTH][first])} points with "
         f"{_recordings(first)} and {_gain(further[plan.BOTH][last])} with {_recordings(last)}; YAMNet alone, "
