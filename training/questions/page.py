@@ -67,8 +67,9 @@ def _few_labels(kept: Mapping[str, Any]) -> str:
     best = tuned_row(kept)
     sentences = [
         f"A small network that first learns from the clips at hand without labels "
-        f"({best.removesuffix(', fine-tuned')}) and is then fine-tuned differs from one trained from scratch by {_gain(rows[best][first]['over_scratch'])} "
-        f"points with {_recordings(first)} and {_gain(rows[best][last]['over_scratch'])} with {_recordings(last)}.",
+        f"({best.removesuffix(', fine-tuned')}) and is then fine-tuned differs from one trained from scratch by "
+        f"{_gain(rows[best][first]['over_scratch'])} points with {_recordings(first)} and "
+        f"{_gain(rows[best][last]['over_scratch'])} with {_recordings(last)}.",
         f"Of networks that have heard or seen more, frozen under a linear layer, YAMNet reaches "
         f"{percent(rows[plan.YAMNET][first]['accuracy'])} and {percent(rows[plan.YAMNET][last]['accuracy'])}, and with "
         f"ImageNet's beside it {percent(rows[plan.BOTH][first]['accuracy'])} and "
