@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import ssl_two_processes
 import torch
-from ssl_two_processes import BATCH, METHODS_AND_OPTIONS, STEPS, run, train
+from ssl_two_processes import BATCH, METHODS_AND_OPTIONS, STEPS, train
+from two_processes import run_both
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory) -> list[dict]:
     """What each of two processes came to, by method."""
     folder = tmp_path_factory.mktemp("processes")
-    # Spawned processes import PyTorch again, which takes longer than all the rest; CUDA cannot be forked.
-    method = "spawn" if torch.cuda.is_available() else "fork"
-    torch.multiprocessing.start_processes(run, (2, str(folder)), nprocs=2, start_method=method)
+    run_both(Path(ssl_two_processes.__file__), 2, str(folder))
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 

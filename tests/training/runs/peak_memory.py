@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+sys.path.insert(0, str(Path(__file__).parents[3]))  # the clone, which is not installed
+
 from training.clips.augmentation import build_log_mel_config
 from training.runs.optimization import Schedule, optimizer_of
 from training.supervised.config import SupervisedConfig

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+import whole_steps
 from torch.nn.functional import cross_entropy
+from two_processes import run_both
 from whole_steps import (
     CLASS_WEIGHTS,
     DEALINGS,
@@ -16,7 +20,6 @@ from whole_steps import (
     make_few_labels,
     make_quasi_supervised,
     make_sampler,
-    run,
     train,
 )
 
@@ -27,9 +30,7 @@ STEP = 32
 def ranks(tmp_path_factory) -> list[dict]:
     """What each of two processes came to."""
     folder = tmp_path_factory.mktemp("processes")
-    # Spawned processes import PyTorch again, which takes longer than all the rest; CUDA cannot be forked.
-    method = "spawn" if torch.cuda.is_available() else "fork"
-    torch.multiprocessing.start_processes(run, (str(folder),), nprocs=2, start_method=method)
+    run_both(Path(whole_steps.__file__), str(folder))
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
