@@ -33,7 +33,7 @@ def build_model(
     encoders: list[dict[str, Any]] = []
     for backbone, log_mel in zip(config.backbone_names, log_mels, strict=True):
         spec = find_backbone(backbone)
-        options = {"backbone": backbone, "log_mel": log_mel.to_dict(), "pooling": config.pooling}
+        options: dict[str, Any] = {"backbone": backbone, "log_mel": log_mel.to_dict(), "pooling": config.pooling}
         options["patch_overlap"] = config.patch_overlap if spec.patch_width else 0.0
         options["tag_groups"] = tag_groups_of(names) if config.tag_weight and spec.tags else None
         encoders.append(options)
