@@ -182,7 +182,7 @@ def _refuse_faulty(dataset: Dataset, name: str) -> None:
 
 
 def _has_bytes(sounds: Any) -> Any:
-    """Where an Arrow array of sounds holds bytes at all."""
+    """True for each sound of an Arrow array that holds bytes."""
     import pyarrow.compute as pc
 
     length = pc.binary_length(sounds.field("bytes"))

@@ -47,7 +47,7 @@ def figures_of(table: str) -> list[str]:
 
 
 def missing_figures(figures: list[str], values: list[float]) -> list[str]:
-    """Those of figures that are no rounded value, as it is or in per cent."""
+    """The figures that no value rounds to, as it is or in per cent."""
     plain = [figure.replace(",", "") for figure in figures]
     return [
         figure

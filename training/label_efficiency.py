@@ -26,7 +26,15 @@ from .clips.few_labels import count_labelled_clips
 from .runs.config import ALL_RECORDINGS, TrainingConfig
 from .runs.folder import RunFolder
 from .runs.heard import refuse_planned
-from .runs.options import check_options, command_line, flag_of, option, parse_config, parse_numbers, read_options_file
+from .runs.options import (
+    check_options,
+    command_line,
+    option,
+    parse_config,
+    parse_numbers,
+    read_options_file,
+    refuse_missing,
+)
 from .runs.queue import Starter, train_all
 from .runs.run import Run
 from .ssl.config import SSLConfig
@@ -63,9 +71,7 @@ class LabelEfficiencyConfig:
     jobs: int = option(1, "runs side by side, which share the processors", above=0)
 
     def __post_init__(self) -> None:
-        for name in ("dataset", "test_fold", "output_dir", "encoder"):
-            if not getattr(self, name):
-                raise QuaclrsError(f"{flag_of(name)} is missing; pass it or set {name} in --config FILE")
+        refuse_missing(self, ("dataset", "test_fold", "output_dir", "encoder"))
         check_options(self)
         self.amounts = [amount.strip() for amount in self.recordings.split(",")]
         for amount in self.amounts:

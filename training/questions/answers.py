@@ -35,12 +35,13 @@ def answer_all(laboratory: Laboratory, chosen: Chosen) -> dict[str, Any]:
     names = class_names(rows)
     scores = Scores(dict(zip(rows["clip_id"][:], rows["recording_id"][:], strict=True)), len(names))
     trainings = laboratory.trainings
+    few = plan.few_labels(trainings, chosen)
     return {
         "encoders": describe_encoders(laboratory, chosen, scores),
-        "few_labels": few_labels(scores, plan.few_labels(trainings, chosen), trainings.clips),
+        "few_labels": few_labels(scores, few, trainings.clips),
         "under_noise": in_noise(scores, plan.under_noise(trainings, chosen), names),
         "more_classes": more_classes(scores, plan.more_classes(trainings, laboratory.folds), names),
-        "combination": combination(scores, plan.combinations(trainings, chosen), plan.few_labels(trainings, chosen)),
+        "combination": combination(scores, plan.combinations(trainings, chosen), few),
     }
 
 
@@ -142,17 +143,12 @@ def more_classes(
             table.setdefault(network, {})[setting] = entry
     for network in table:
         # Among the nine alone: what the four take from them by being an answer is not what they change in the network.
-        with_four = _over_folds(rows[network, plan.THIRTEEN], nine)
-        without = _over_folds(rows[network, plan.NINE], nine)
-        as_asked = _over_folds(rows[network, plan.THIRTEEN])
-        if with_four and without:
-            only = {seed: one.of(nine) for seed, one in without.items()}
-            changes[network] = _gain_over(scores, "nine", {s: one.of(nine) for s, one in as_asked.items()}, only)
-            changes[network] |= {
-                "among_nine": _gain_over(scores, "nine", {s: one.of(nine) for s, one in with_four.items()}, only)[
-                    "over_nine"
-                ]
-            }
+        without = {seed: one.of(nine) for seed, one in _over_folds(rows[network, plan.NINE], nine).items()}
+        for name, among in (("over_nine", None), ("among_nine", nine)):
+            with_four = _over_folds(rows[network, plan.THIRTEEN], among)
+            ours = {seed: one.of(nine) for seed, one in with_four.items()}
+            if gain := _gain_over(scores, "nine", ours, without):
+                changes.setdefault(network, {})[name] = gain["over_nine"]
     controls = {
         setting: _mean_control(list(rows[plan.SCRATCH, setting].values())) for setting in (plan.THIRTEEN, plan.LEAKY)
     }
@@ -180,7 +176,7 @@ def combination(
         "test": {"winner": scores.accuracy(list(winner.values()))},
     }
     for rival, row in (("scratch", plan.SCRATCH), ("package", plan.BOTH)):
-        other = {seed: one for (amount, seed), one in finished(few[row]).items() if amount == "all" and seed in winner}
+        other = finished({seed: few[row]["all", seed] for seed in winner if ("all", seed) in few[row]})
         if other:
             answer["test"][rival] = scores.accuracy(list(other.values()))
             answer["test"]["winner"] |= _gain_over(scores, rival, winner, other)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from quaclrs.errors import QuaclrsError
 
 from ..runs.config import ALL_RECORDINGS
-from ..runs.options import check_options, flag_of, option, parse_numbers
+from ..runs.options import check_options, option, parse_numbers, refuse_missing
 
 
 @dataclass
@@ -35,9 +35,7 @@ class QuestionsConfig:
     jobs: int = option(1, "runs side by side, which share the processors", above=0)
 
     def __post_init__(self) -> None:
-        for name in ("dataset", "output_dir"):
-            if not getattr(self, name):
-                raise QuaclrsError(f"{flag_of(name)} is missing; pass it or set {name} in --config FILE")
+        refuse_missing(self, ("dataset", "output_dir"))
         self.recordings, self.seeds = str(self.recordings), str(self.seeds)  # YAML reads 1 as a number
         self.encoder_seeds = str(self.encoder_seeds)
         check_options(self)

@@ -50,8 +50,8 @@ def few_labels(trainings: Trainings, chosen: Chosen) -> dict[str, dict[tuple[str
         rows.setdefault(row, {})[amount, seed] = run
 
     for seed in config.all_seeds:
-        further: dict[str, Any] = {"pretrained_file": f"yamnet={_backbone_of(trainings.further(chosen.further, seed))}"}
-        alone: dict[str, Any] = {"pretrained_file": str(_backbone_of(trainings.further(chosen.further, seed)))}
+        weights = trainings.further(chosen.further, seed).path / "model" / "timm_backbone.safetensors"
+        alone, further = str(weights), f"yamnet={weights}"
         for amount in config.amounts:
             add(SCRATCH, amount, seed, trainings.small("scratch", seed, amount))
             for method in METHODS:
@@ -65,8 +65,13 @@ def few_labels(trainings: Trainings, chosen: Chosen) -> dict[str, dict[tuple[str
             add(IMAGENET, amount, seed, trainings.head("imagenet", PAIR.split("+")[0], seed, amount))
             add(YAMNET, amount, seed, trainings.head("yamnet", "yamnet", seed, amount))
             add(BOTH, amount, seed, trainings.head("both", PAIR, seed, amount))
-            add(YAMNET_FURTHER, amount, seed, trainings.head("yamnet-further", "yamnet", seed, amount, **alone))
-            add(BOTH_FURTHER, amount, seed, trainings.head("both-further", PAIR, seed, amount, **further))
+            add(
+                YAMNET_FURTHER,
+                amount,
+                seed,
+                trainings.head("yamnet-further", "yamnet", seed, amount, pretrained_file=alone),
+            )
+            add(BOTH_FURTHER, amount, seed, trainings.head("both-further", PAIR, seed, amount, pretrained_file=further))
     return rows
 
 
@@ -134,7 +139,3 @@ def combinations(trainings: Trainings, chosen: Chosen) -> dict[tuple[str, str, s
             for seed, encoder in encoders.items()
         }
     return grid
-
-
-def _backbone_of(run: Run) -> str:
-    return str(run.path / "model" / "timm_backbone.safetensors")

@@ -11,7 +11,7 @@ from quaclrs.folds import PROTOCOLS, FoldProtocol
 from quaclrs.models import PAD_MODES, BackboneError, find_backbone
 from quaclrs.text_files import read_mapping
 
-from .options import check_options, flag_of, option
+from .options import check_options, option, refuse_missing
 
 PLATEAU = "reduce_lr_on_plateau"
 STEP = "step"
@@ -139,9 +139,7 @@ class TrainingConfig:
     overwrite: bool = option(False, "replace a run that is in output_dir already")
 
     def __post_init__(self) -> None:
-        for name in self.required:
-            if not getattr(self, name):
-                raise QuaclrsError(f"{flag_of(name)} is missing; pass it or set {name} in --config FILE")
+        refuse_missing(self, self.required)
         self.labelled_recordings = str(self.labelled_recordings)  # YAML reads 3 as a number
         check_options(self)
         if self.labelled_recordings != ALL_RECORDINGS:

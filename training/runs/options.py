@@ -51,6 +51,13 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def refuse_missing(config: Any, names: Sequence[str]) -> None:
+    """Raise a `QuaclrsError` for the first of these options that was not given."""
+    for name in names:
+        if not getattr(config, name):
+            raise QuaclrsError(f"{flag_of(name)} is missing; pass it or set {name} in --config FILE")
+
+
 def check_options(config: Any) -> None:
     """Check every option of a config against what its field allows; None is left to be settled.
 

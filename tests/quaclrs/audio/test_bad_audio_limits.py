@@ -1,4 +1,4 @@
-"""What each sound of the bad audio corpus takes, by every door that hears: seconds of the processor and memory."""
+"""Seconds of the processor and memory that each sound of the bad audio corpus takes, by every door that hears."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step is said to allocate, beside what a real one does."""
+"""Compares the memory that a step is said to allocate with that of a real one."""
 
 from __future__ import annotations
 
