@@ -140,7 +140,7 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
             loss = means["loss"] / means["loss_weight"]
             row = {"epoch": epoch, "train_loss": loss, "train_accuracy": means["correct"]}
             row |= {"learning_rate": schedule.learning_rate, **progress.speed()}
-            if hold_out:
+            if hold_out and (epoch % config.validate_every == 0 or epoch == config.epochs):
                 broadcast_buffers(accelerator, tested)
                 row |= validate(accelerator, tested, loaders["validation"], weights)
                 schedule.after_epoch(row["validation_accuracy"])

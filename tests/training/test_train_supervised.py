@@ -130,6 +130,18 @@ def test_history_has_a_row_an_epoch_and_the_best_is_the_first_of_highest_validat
     assert accuracies[metrics["best_epoch"] - 1] == max(accuracies)
 
 
+def test_validation_every_second_epoch_and_after_the_last_changes_nothing_that_is_learned(sample_dataset, tmp_path):
+    rows = {}
+    for every in (1, 2):
+        metrics = train(config(sample_dataset, tmp_path / str(every), epochs=3, validate_every=every, patience=1))
+        rows[every] = list(csv.DictReader((tmp_path / str(every) / "history.csv").open()))
+        assert metrics.best_epoch in (1, 2, 3) if every == 1 else metrics.best_epoch in (2, 3)
+    assert [bool(row["validation_accuracy"]) for row in rows[2]] == [False, True, True]
+    for each, second in zip(rows[1], rows[2], strict=False):  # the first may end early, by its patience
+        assert each["train_loss"] == second["train_loss"]
+    assert rows[1][1]["validation_loss"] == rows[2][1]["validation_loss"]
+
+
 def test_the_saved_configuration_repeats_the_run_to_the_bit(run, tmp_path):
     folder, metrics = run
     again = yaml.safe_load((folder / "config.yaml").read_text()) | {"output_dir": str(tmp_path / "again")}

@@ -47,6 +47,9 @@ FURTHER: Mapping[str, dict[str, Any]] = {
 #: Epochs with few labels take less time than a checkpoint.
 _QUICK: dict[str, Any] = {"checkpoint_seconds": 30.0}
 
+#: Looks at the validation clips, about: with few labels they take longer than the epochs between them.
+_VALIDATIONS = 20
+
 #: Weight of the labels in quasi-supervision (paper, section 4.4).
 _LABELS = 0.3
 
@@ -156,7 +159,8 @@ class Trainings:
             return {"epochs": epochs, "batch_size": 32}
         clips = self.clips[amount, seed]
         batch_size = min(32, clips)
-        return {"epochs": max(epochs, math.ceil(self.config.steps / (clips // batch_size))), "batch_size": batch_size}
+        epochs = max(epochs, math.ceil(self.config.steps / (clips // batch_size)))
+        return {"epochs": epochs, "batch_size": batch_size, "validate_every": max(1, epochs // _VALIDATIONS)}
 
     def _run(self, kind: Any, name: str, seed: int, options: dict[str, Any], fold: int | None = None) -> Run:
         shared = {"dataset": self.config.dataset, "decode_once": True}

@@ -89,6 +89,9 @@ class SupervisedConfig(TrainingConfig):
         "root of its clips",
     )
     label_smoothing: float = option(0.0, "share of the target spread over all classes", at_least=0, below=1)
+    validate_every: int = option(
+        1, "epochs from one look at the validation clips to the next; the last epoch is always looked at", above=0
+    )
     patience: int = option(
         0, "end after this many epochs without a better validation accuracy (early stopping); 0: never", at_least=0
     )

@@ -60,13 +60,16 @@ def validate(accelerator: Accelerator, model: nn.Module, loader: DataLoader, wei
 
 
 def best_epoch(history: list[dict[str, Any]]) -> int:
-    """The epoch of the highest validation accuracy; of several, the one of the lowest validation loss."""
-    return max(history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))["epoch"]
+    """The epoch of the highest validation accuracy; of several, the one of the lowest validation loss; 0 before any."""
+    seen = [row for row in history if row.get("validation_accuracy") is not None]
+    best = max(seen, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]), default={"epoch": 0})
+    return int(best["epoch"])
 
 
 def is_patience_over(patience: int, history: list[dict[str, Any]]) -> bool:
     """True once so many epochs brought no better validation accuracy; never with a patience of 0."""
-    return bool(patience and history and len(history) - best_epoch(history) >= patience)
+    best = best_epoch(history)
+    return bool(patience and best and len(history) - best >= patience)
 
 
 def describe_epoch(row: dict[str, Any]) -> str:

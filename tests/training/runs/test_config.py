@@ -154,6 +154,7 @@ BOUNDS = {
     "freeze_stages": ([-1, 0.5], [0, 1]),
     "label_smoothing": ([-0.1, 1], [0, 0.9]),
     "patience": ([-1], [0]),
+    "validate_every": ([0, 1.5], [1, 5]),
     "patch_overlap": ([-0.1, 0.91], [0, 0.5]),
     "tag_weight": ([-0.1, 11], [0, 0.4]),
     "background_mixtures": ([-1, 0.5], [0, 3]),

@@ -112,6 +112,8 @@ def test_the_best_epoch_has_the_highest_accuracy_and_of_several_the_lowest_loss(
     ]
     assert best_epoch(history) == 4
     assert best_epoch(history[:3]) == 2
+    assert best_epoch([{"epoch": 1}, *history[1:3], {"epoch": 4, "validation_accuracy": None}]) == 2
+    assert best_epoch([{"epoch": 1}]) == 0
 
 
 @pytest.mark.parametrize(
