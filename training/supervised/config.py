@@ -59,6 +59,13 @@ class SupervisedConfig(TrainingConfig):
         at_least=0,
         at_most=10,
     )
+    tag_scale: float = option(
+        0.0,
+        "learn from the log-odds of each of YAMNet's own kinds of sound too, with this factor, as of --encoder-scales; "
+        "0: not",
+        at_least=0,
+        at_most=10,
+    )
     freeze_stages: int = option(0, "stages of the backbone, from the input, that are not trained", at_least=0)
     layer_decay: float = option(1.0, "factor of the rate from each layer to the one below it", above=0, at_most=1)
     dropout: float | None = option(
@@ -163,10 +170,14 @@ class SupervisedConfig(TrainingConfig):
                 raise QuaclrsError("--compile has no use with a probe on embeddings; leave it out")
         if self.factors_of_encoders and self.mode != "linear_probe":
             raise QuaclrsError("--encoder-scales has no use without --mode linear_probe; leave it out")
-        if self.tag_weight and not (
-            self.mode == "linear_probe" and self.background and any(find_backbone(n).tags for n in self.backbone_names)
-        ):
-            raise QuaclrsError("--tag-weight is for --mode linear_probe with --background and yamnet; leave it out")
+        tagging = self.mode == "linear_probe" and self.augment_on == "none"
+        tagging = tagging and any(find_backbone(name).tags for name in self.backbone_names)
+        if self.tag_weight and not (tagging and self.background):
+            raise QuaclrsError(
+                "--tag-weight is for --mode linear_probe without augmentation, with --background and yamnet; leave it out"
+            )
+        if self.tag_scale and not tagging:
+            raise QuaclrsError("--tag-scale is for --mode linear_probe without augmentation, with yamnet; leave it out")
         if self.background_without and not self.background:
             raise QuaclrsError("--background-without has no use without --background; leave it out")
         if self.fill_per_fold and self.background:
