@@ -17,6 +17,7 @@ from quaclrs.errors import QuaclrsError
 
 from .queue import environment_of_job
 from .run import Run
+from .termination import end_with_launcher
 
 
 class WarmProcesses:
@@ -30,7 +31,8 @@ class WarmProcesses:
 
     def __init__(self, jobs: int) -> None:
         os.environ.update(environment_of_job(jobs))
-        self._pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+        spawning = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(jobs, mp_context=spawning, initializer=end_with_launcher)
         # All begin now, by this thread: they end with the thread that began them (`end_with_launcher`).
         wait([self._pool.submit(os.getpid) for _ in range(jobs)])
 
@@ -59,9 +61,13 @@ class WarmProcesses:
 def _with_status(work: Callable[..., int], *arguments: Any) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # standard output is for tables
         try:
-            return work(*arguments)
+            status = work(*arguments)
         except SystemExit as end:
-            return end.code if isinstance(end.code, int) else 1
+            status = end.code if isinstance(end.code, int) else 1
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():  # it told a training to end, and nobody gives more work
+        os._exit(status)
+    return status
 
 
 def _train(run: Run) -> int:

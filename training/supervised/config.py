@@ -174,10 +174,10 @@ class SupervisedConfig(TrainingConfig):
         tagging = tagging and any(find_backbone(name).tags for name in self.backbone_names)
         if self.tag_weight and not (tagging and self.background):
             raise QuaclrsError(
-                "--tag-weight is for --mode linear_probe without augmentation, with --background and yamnet; leave it out"
+                "--tag-weight is for --mode linear_probe without augmentation, with --background and yamnet"
             )
         if self.tag_scale and not tagging:
-            raise QuaclrsError("--tag-scale is for --mode linear_probe without augmentation, with yamnet; leave it out")
+            raise QuaclrsError("--tag-scale is for --mode linear_probe without augmentation, with yamnet")
         if self.background_without and not self.background:
             raise QuaclrsError("--background-without has no use without --background; leave it out")
         if self.fill_per_fold and self.background:

@@ -1,8 +1,12 @@
 """Processes that train run after run."""
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +52,43 @@ def test_processes_outlive_the_threads_that_give_them_work(monkeypatch):
         for _ in range(2):
             with ThreadPoolExecutor(1) as threads:
                 assert threads.submit(processes.do, end_with_its_launcher).result() == 0
+
+
+def outlast_sigterm() -> int:
+    """Work that does at SIGTERM what a training does: it ends in its own time, with a status."""
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
+    print(f"process {os.getpid()} ", flush=True)
+    while not told:
+        time.sleep(0.05)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return 143
+
+
+def wait() -> int:
+    print(f"process {os.getpid()} ", flush=True)
+    return 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell a process of its parent's death")
+@pytest.mark.parametrize("work", [outlast_sigterm, wait])
+def test_a_process_ends_with_the_command_amid_its_work_and_between(work, tmp_path):
+    script = tmp_path / "command.py"
+    script.write_text(
+        "import time\nfrom training.runs.warm import WarmProcesses\nfrom test_warm import *\n"
+        f"if __name__ == '__main__':\n  with WarmProcesses(1) as processes:\n    processes.do({work.__name__})\n"
+        "    time.sleep(60)\n"
+    )
+    paths = os.pathsep.join(str(Path(__file__).parents[up]) for up in (0, 3))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = subprocess.Popen([sys.executable, str(script)], env=environment, stderr=subprocess.PIPE, text=True)
+    with command.stderr:
+        process = int(next(line for line in command.stderr if line.startswith("process")).split()[1])
+        if work is wait:
+            time.sleep(0.5)
+        command.kill()
+        command.wait()
+        ends = time.monotonic() + 20
+        while Path(f"/proc/{process}").exists() and time.monotonic() < ends:
+            time.sleep(0.1)
+        assert not Path(f"/proc/{process}").exists()
