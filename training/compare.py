@@ -2,7 +2,8 @@
 
 `python -m training.compare CV CV …` prints a Markdown table; `--json FILE` keeps its figures. A gain is of the accuracy
 on the same test clips, with its 95 % interval by bootstrap over recordings: what makes a recording hard for both
-recipes cancels. In the columns after it every recording counts once, however many clips it has.
+recipes cancels. In the columns after it every recording counts once, however many clips it has. `--classes A,B` prints
+another table: the recall of each of these classes, and what else its clips are called most often.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from quaclrs.data import load_urbansound13
+from quaclrs.data import class_names, load_urbansound13
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 from quaclrs.evaluation.paired import paired_difference
 from quaclrs.evaluation.records import add_json_option, command_of, write_record
@@ -58,6 +59,43 @@ def compare(folders: list[Path]) -> list[dict[str, Any]]:
     return [_row(one, first, recording_of) for one in compared]
 
 
+def compare_classes(folders: list[Path], classes: list[str]) -> list[dict[str, Any]]:
+    """Compare what cross-validations call the clips of some classes.
+
+    Returns:
+        A row of each class and cross-validation: `recall`, its `gain` over the first, the class that the clips are
+        `called` most often beside their own, and the `share` of them that are.
+
+    Raises:
+        QuaclrsError: as of `compare`, or the data set has no such class.
+    """
+    first, *_ = compared = [_read(folder) for folder in folders]
+    dataset = load_urbansound13(first.dataset)
+    names = class_names(dataset)
+    if unknown := [name for name in classes if name not in names]:
+        raise QuaclrsError(f"--classes: {unknown[0]} is no class of {first.dataset}; it has {', '.join(names)}")
+    recording_of = dict(zip(dataset["clip_id"][:], dataset["recording_id"][:], strict=True))
+    return [_class_row(one, first, name, names, recording_of) for name in classes for one in compared]
+
+
+def classes_table(rows: list[dict[str, Any]]) -> str:
+    """Format the rows of `compare_classes` as a Markdown table."""
+    heads = ["class", "recipe", "recall", "gain, points", "otherwise called"]
+    return markdown_table(
+        heads,
+        [
+            [
+                row["class"],
+                row["recipe"],
+                _cell(row["recall"]),
+                _cell(row["gain"]),
+                f"{row['called']} {row['share']:.1%}",
+            ]
+            for row in rows
+        ],
+    )
+
+
 def comparison_table(rows: list[dict[str, Any]]) -> str:
     """Format the rows of `compare` as a Markdown table."""
     columns = _COLUMNS | (_OTHER if any(row[name] is not None for row in rows for name in _OTHER) else {})
@@ -77,18 +115,37 @@ def _row(one: _Compared, first: _Compared, recording_of: dict[str, str]) -> dict
     return {
         "recipe": one.name,
         "accuracy": one.summary["figures"]["accuracy"]["pooled"],
-        "gain": _gain(one, first, recording_of),
+        "gain": _gain(one, first, list(first.labels), recording_of),
         **{name: over[name]["value"] if name in over else None for name in ("all", "urbansound8k", "sirennet")},
         **{name: other.get(name) for name in _OTHER},
     }
 
 
-def _gain(one: _Compared, first: _Compared, recording_of: dict[str, str]) -> dict[str, float] | None:
+def _class_row(
+    one: _Compared, first: _Compared, name: str, names: list[str], recording_of: dict[str, str]
+) -> dict[str, Any]:
+    label = names.index(name)
+    clips = [clip for clip, of_clip in one.labels.items() if of_clip == label]
+    if not clips:
+        raise QuaclrsError(f"{one.name} tested no clip of {name}; leave it out of --classes")
+    called = np.concatenate([one.scores[clip].argmax(axis=1) for clip in clips])
+    shares = np.bincount(called, minlength=len(names)) / len(called)
+    recall, shares[label] = float(shares[label]), 0
+    return {
+        "class": name,
+        "recipe": one.name,
+        "recall": recall,
+        "gain": _gain(one, first, clips, recording_of),
+        "called": names[shares.argmax()],
+        "share": float(shares.max()),
+    }
+
+
+def _gain(one: _Compared, first: _Compared, clips: list[str], recording_of: dict[str, str]) -> dict[str, float] | None:
     if one is first:
         return None
     if one.labels != first.labels:
         raise QuaclrsError(f"{one.name} and {first.name} tested different clips; compare runs of the same folds")
-    clips = list(first.labels)
     if unknown := sorted(set(clips) - recording_of.keys()):
         raise QuaclrsError(f"{first.name} tested {unknown[0]}, which {first.dataset} lacks; build it as it was")
     ours, theirs = (np.stack([entry.scores[clip] for clip in clips], axis=1) for entry in (one, first))
@@ -120,10 +177,15 @@ def _read(folder: Path) -> _Compared:
 def main(arguments: list[str] | None = None) -> int:
     parser = CommandParser(prog="python -m training.compare", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folders", nargs="+", type=Path, metavar="CV", help="--output-dir of training.cross_validate")
+    parser.add_argument("--classes", default="", help="classes to look at more closely, a comma between")
     add_json_option(parser)
     options = parser.parse_args(arguments)
     rows = compare(options.folders)
     print(comparison_table(rows))
+    if options.classes:
+        of_classes = compare_classes(options.folders, options.classes.split(","))
+        print("", classes_table(of_classes), sep="\n")
+        rows += of_classes
     write_record(options.json, command_of(parser, arguments), rows)
     return 0
 

@@ -59,6 +59,30 @@ def test_gains_are_those_that_one_counts(clips, tmp_path, capsys) -> None:
     assert (rows[0][2], rows[2][2]) == ("–", "+0.0 (+0.0 to +0.0)")
 
 
+def test_a_class_has_the_recall_and_the_confusion_that_one_counts(clips, tmp_path, capsys) -> None:
+    folds, labels, names = clips[2:]
+    worse, better = cross_validation(tmp_path / "worse", clips, 4), cross_validation(tmp_path / "better", clips, 1)
+    # The first clips of a fold are called the class after their own.
+    mistaken = {wrong: [np.flatnonzero(np.asarray(folds) == fold)[:wrong] for fold in (1, 2)] for wrong in (4, 1)}
+    label = int(labels[mistaken[1][0][0]])
+    shares = {
+        wrong: (labels[np.concatenate(rows)] == label).sum() / (labels == label).sum()
+        for wrong, rows in mistaken.items()
+    }
+
+    assert main([worse, better, "--classes", names[label], "--json", str(tmp_path / "kept.json")]) == 0
+
+    rows = json.loads((tmp_path / "kept.json").read_text())["rows"][2:]
+    assert [(row["class"], row["recipe"]) for row in rows] == [(names[label], "worse"), (names[label], "better")]
+    assert [row["recall"] for row in rows] == pytest.approx([1 - shares[4], 1 - shares[1]])
+    assert [row["share"] for row in rows] == pytest.approx([shares[4], shares[1]])
+    assert {row["called"] for row in rows} == {names[(label + 1) % len(names)]}
+    assert rows[0]["gain"] is None and rows[1]["gain"]["value"] == pytest.approx(shares[4] - shares[1])
+    assert f"{rows[1]['called']} {rows[1]['share']:.1%}" in capsys.readouterr().out
+    assert main([worse, better, "--classes", "church_bell"]) == 2
+    assert "--classes: church_bell is no class of" in capsys.readouterr().err
+
+
 def test_what_cannot_be_compared_is_told_in_one_line(clips, tmp_path, capsys) -> None:
     whole = cross_validation(tmp_path / "whole", clips, 1)
     half = cross_validation(tmp_path / "half", clips, 1)
