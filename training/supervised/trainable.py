@@ -103,12 +103,12 @@ def probe_on_embeddings(
         )
         for name, split in (held_out_splits(splits, config.seed) if hold_out else {}).items()
     }
-    scale = encoder_scale(config, model.quaclrs, model.config.num_labels)
+    scale = encoder_scale(config, model.quaclrs, model.classifier.out_features)
     probe = EmbeddingClassifier(
         model.classifier,
         train.dataset.values,
         scale,
-        weights_of_tags(config.tag_weight, model.quaclrs, model.config.num_labels),
+        weights_of_tags(config.tag_weight, model.quaclrs, model.classifier.out_features),
     )
 
     def whole(trained: EmbeddingClassifier) -> QuaclrsForAudioClassification:
