@@ -12,7 +12,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import statistics
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -74,13 +76,19 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
     """
     summary, scored = read_cross_validation(config)
     calibration = calibrate(scored, config.duration)
+    class_offsets = mean_offsets(config, summary) if config.class_offsets else {}
     with Session.begin(config) as session:
         of_any_fold = dataclasses.replace(config, test_fold=summary["folds"][0])
         fitted = fit(session, of_any_fold, hold_out=False)
         run, clips = session.folder, fitted.splits.train
         model = fitted.trainable.whole(fitted.network).cpu()
         background = int((clips.labels >= len(fitted.splits.known_names)).sum())
-        metrics = {**calibration, "clips": len(clips) - background, "background_clips": background}
+        metrics = {
+            **calibration,
+            "class_offsets": class_offsets,
+            "clips": len(clips) - background,
+            "background_clips": background,
+        }
         metrics["synthetic"] = fitted.splits.synthetic
         model.config.false_alarms = thresholds_of(calibration["open_set"])
         if session.accelerator.is_main_process:
@@ -88,8 +96,9 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
             command = command_line("python -m training.release", without_local_paths(config))
             context = CardContext(run=run.path, evaluation=evaluated)
             with name_unwritable(run.model), run.model_written() as folder:
+                offsets = {**class_offsets, OTHER: calibration["offset"]}
                 metrics["rounding"] = save_released(
-                    model, fitted.feature_extractor, calibration["temperature"], folder, calibration["offset"]
+                    model, fitted.feature_extractor, calibration["temperature"], folder, offsets
                 )
                 metrics["graph"] = write_encoder_graph(folder, DEFAULT_MODEL / GRAPH)
                 shutil.copyfile(LICENCE, folder / "LICENSE")
@@ -132,6 +141,13 @@ def read_cross_validation(config: ReleaseConfig) -> tuple[dict[str, Any], Predic
         probabilities=np.concatenate([of_run.probabilities for of_run in found]),
         class_names=names,
     )
+
+
+def mean_offsets(config: ReleaseConfig, summary: dict[str, Any]) -> dict[str, float]:
+    """Class -> the mean of what the runs of the cross-validation added to its logit: every clip trains the release."""
+    runs = [f"fold-{run['fold']}-seed-{run['seed']}" for run in summary["runs"]]
+    found = [read_mapping(Path(config.cross_validation) / run / "metrics.json")["class_offsets"] for run in runs]
+    return {name: statistics.mean(of_run[name] for of_run in found) for name in found[0]}
 
 
 def calibrate(scored: Predictions, seconds: float) -> dict[str, Any]:
@@ -191,11 +207,11 @@ def save_released(
     extractor: QuaclrsFeatureExtractor,
     temperature: float,
     folder: Path,
-    offset: float = 0.0,
+    offsets: Mapping[str, float] | None = None,
 ) -> float:
     """Save in half precision, with the temperature in the classifier's weights: scores are calibrated whoever runs it.
 
-    So is the offset of the last class, `other`.
+    So are the `offsets` of classes by name, which are added before the division; those of other names are passed over.
 
     BatchNorm's statistics, whose range is wide, stay in float32, and `config.json` says float32: that is what the model
     runs in.
@@ -204,7 +220,8 @@ def save_released(
         The largest relative change of a weight's size by rounding.
     """
     classifier: nn.Linear = model.classifier
-    classifier.bias[-1] += offset
+    names: Any = model.config.id2label
+    classifier.bias += torch.tensor([(offsets or {}).get(names[label], 0.0) for label in range(len(names))])
     classifier.weight.div_(temperature)
     classifier.bias.div_(temperature)
     state, rounding = {}, 0.0

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from accelerate import PartialState
 from torch import nn
 
@@ -30,7 +31,14 @@ from .runs.session import Session, TrainingClips
 from .runs.state import TrainingState
 from .supervised.config import SupervisedConfig
 from .supervised.dry_run import dry_run
-from .supervised.evaluation import best_epoch, describe_epoch, is_patience_over, probabilities_of, validate
+from .supervised.evaluation import (
+    add_offsets,
+    describe_epoch,
+    is_patience_over,
+    kept_epoch,
+    probabilities_of,
+    validate,
+)
 from .supervised.losses import class_weights
 from .supervised.model import average_of, build_model
 from .supervised.results import measure, print_result, write_results
@@ -56,6 +64,8 @@ def train(config: SupervisedConfig) -> RunMetrics:
         }
         model = fitted.trainable.whole(fitted.network)
         metrics = measure(config, session, splits, probabilities, model, fitted.trainable.network)
+        if fitted.offsets is not None:
+            metrics.class_offsets = dict(zip(splits.known_names, fitted.offsets.tolist(), strict=True))
         if session.accelerator.is_main_process:
             with name_unwritable(session.folder.path):
                 write_results(session, config, splits, metrics, probabilities, model, fitted.feature_extractor)
@@ -70,6 +80,7 @@ class Fitted:
     Attributes:
         network: with its final weights.
         loaders: of the held-out splits, by name.
+        offsets: (classes,) what the validation clips added to the logits; None where nothing was.
     """
 
     trainable: Trainable
@@ -77,10 +88,11 @@ class Fitted:
     splits: Splits
     loaders: dict[str, Any]
     feature_extractor: QuaclrsFeatureExtractor
+    offsets: np.ndarray | None
 
 
 def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fitted:
-    """Train all epochs. The weights are those of the epoch that is best on the validation fold.
+    """Train all epochs. The weights are those of the epoch that `--keep-epoch` asks for.
 
     Args:
         session: of the run, just begun.
@@ -146,12 +158,16 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
                 schedule.after_epoch(row["validation_accuracy"])
             session.record(row)
             accelerator.print(describe_epoch(session.history[-1]))
-            if hold_out and best_epoch(session.history) == epoch:
+            if hold_out and kept_epoch(config.keep_epoch, session.history) == epoch:
                 state.keep_best()
             session.save()
+    offsets = None
     if hold_out:
         state.restore_best()
-    return Fitted(trainable, tested, splits, loaders, feature_extractor)
+        if config.class_offsets:
+            recordings = trainable.held_out["validation"].recordings
+            offsets = add_offsets(accelerator, tested, recordings, loaders["validation"], len(splits.known_names))
+    return Fitted(trainable, tested, splits, loaders, feature_extractor, offsets)
 
 
 @report_user_errors

@@ -35,6 +35,7 @@ class RunMetrics:
         warnings: reasons why the figures are optimistic or meaningless.
         open_set: `open_set_figures` of a run with background.
         epochs: that were trained; `best_epoch` is the one that was tested.
+        class_offsets: class -> what its logit was given by the validation clips, in the end.
         history: name -> value after each epoch, beginning with the encoder before training.
         gains, balanced_gains: name of a probe -> its paired difference from the encoder before training.
     """
@@ -72,6 +73,7 @@ class RunMetrics:
     parameters: int | None = None
     trained_parameters: int | None = None
     open_set: dict[str, Any] | None = None
+    class_offsets: dict[str, float] | None = None
 
     # Of self-supervised training.
     method: str | None = None

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import timm
 import torch
 from safetensors.torch import load_file
@@ -121,12 +120,7 @@ class Backbone(nn.Module):
         """Largest log-odds (batch, groups) of the kinds of each group in features (batch, patches, size)."""
         assert self.tagger is not None
         of_kinds = self.tagger(of_patches).amax(1)
-        # Kinds that stand alone are taken at once: there may be hundreds.
-        several = [place for place, group in enumerate(self.tag_groups) if len(group) > 1]
-        alone = [place for place, group in enumerate(self.tag_groups) if len(group) == 1]
-        largest = [of_kinds[:, self.tag_groups[place]].amax(1, keepdim=True) for place in several]
-        found = torch.cat([*largest, of_kinds[:, [self.tag_groups[place][0] for place in alone]]], dim=1)
-        return found[:, np.argsort([*several, *alone]).tolist()]
+        return torch.stack([of_kinds[:, group].amax(1) for group in self.tag_groups], dim=1)
 
     def patch_count(self, pictures: torch.Tensor) -> int:
         """Patches that each of these pictures is cut into."""

@@ -17,9 +17,8 @@ class EpochSampler(Sampler[int]):
     Args:
         labels: (clips,) the class of every clip.
         seed: of the order.
-        recordings: (clips,) of every clip, for a balanced order: clips are drawn with replacement, each class with the
-            same probability, and within a class a recording by the square root of its clips. Two hundred slices of one
-            recording are not two hundred recordings.
+        recordings: (clips,) of every clip, for a balanced order: clips are drawn with replacement, by
+            `balanced_shares`.
     """
 
     def __init__(self, labels: np.ndarray, seed: int, recordings: np.ndarray | None = None) -> None:
@@ -27,11 +26,7 @@ class EpochSampler(Sampler[int]):
         self._size = len(labels)
         self._probabilities: np.ndarray | None = None
         if recordings is not None:
-            of_clip = [f"{label} {recording}" for label, recording in zip(labels, recordings, strict=True)]
-            _, place, clips = np.unique(of_clip, return_inverse=True, return_counts=True)
-            share = 1 / np.sqrt(clips[place])
-            share /= np.bincount(labels, weights=share)[labels]
-            self._probabilities = share / share.sum()
+            self._probabilities = balanced_shares(labels, recordings)
         self._epoch = 0
         self._skipped = (0, 0)
 
@@ -59,6 +54,18 @@ class EpochSampler(Sampler[int]):
     def _start(self) -> int:
         epoch, clips = self._skipped
         return clips if epoch == self._epoch else 0
+
+
+def balanced_shares(labels: np.ndarray, recordings: np.ndarray) -> np.ndarray:
+    """Shares (clips,), 1 in all, by which every class weighs the same, and in it a recording by the root of its clips.
+
+    Two hundred slices of one recording are not two hundred recordings.
+    """
+    of_clip = [f"{label} {recording}" for label, recording in zip(labels, recordings, strict=True)]
+    _, place, clips = np.unique(of_clip, return_inverse=True, return_counts=True)
+    share = 1 / np.sqrt(clips[place])
+    share /= np.bincount(labels, weights=share)[labels]
+    return share / share.sum()
 
 
 def step_seed(seed: int, epoch: int, step: int, process: int) -> int:

@@ -59,12 +59,8 @@ class SupervisedConfig(TrainingConfig):
         at_least=0,
         at_most=10,
     )
-    tag_scale: float = option(
-        0.0,
-        "learn from the log-odds of each of YAMNet's own kinds of sound too, with this factor, as of --encoder-scales; "
-        "0: not",
-        at_least=0,
-        at_most=10,
+    tags: str | None = option(
+        None, "YAML file of the kinds of sound that speak for each class; training/supervised/tags_of_classes.yaml"
     )
     freeze_stages: int = option(0, "stages of the backbone, from the input, that are not trained", at_least=0)
     layer_decay: float = option(1.0, "factor of the rate from each layer to the one below it", above=0, at_most=1)
@@ -98,6 +94,16 @@ class SupervisedConfig(TrainingConfig):
     label_smoothing: float = option(0.0, "share of the target spread over all classes", at_least=0, below=1)
     validate_every: int = option(
         1, "epochs from one look at the validation clips to the next; the last epoch is always looked at", above=0
+    )
+    keep_epoch: Literal["best", "last"] = option(
+        "best",
+        "best: keep the epoch that is best on the validation clips; last: the last, as a release trains it",
+        ("best", "last"),
+    )
+    class_offsets: bool = option(
+        False,
+        "in the end add to the logit of each class what makes the validation clips likeliest (bias-corrected "
+        "temperature scaling)",
     )
     patience: int = option(
         0, "end after this many epochs without a better validation accuracy (early stopping); 0: never", at_least=0
@@ -176,8 +182,8 @@ class SupervisedConfig(TrainingConfig):
             raise QuaclrsError(
                 "--tag-weight is for --mode linear_probe without augmentation, with --background and yamnet"
             )
-        if self.tag_scale and not tagging:
-            raise QuaclrsError("--tag-scale is for --mode linear_probe without augmentation, with yamnet")
+        if self.tags and not self.tag_weight:
+            raise QuaclrsError("--tags has no use without --tag-weight; leave it out")
         if self.background_without and not self.background:
             raise QuaclrsError("--background-without has no use without --background; leave it out")
         if self.fill_per_fold and self.background:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from ..clips.splits import Split
 from ..runs.compilation import uncompiled
+from .offsets import fit_offsets
 
 #: Row of `metrics.json` and of every summary beside the model's own figures.
 CUT_CONTROL = "the model on clips cut to a random 1 to 2.9 s"
@@ -64,6 +65,34 @@ def best_epoch(history: list[dict[str, Any]]) -> int:
     seen = [row for row in history if row.get("validation_accuracy") is not None]
     best = max(seen, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]), default={"epoch": 0})
     return int(best["epoch"])
+
+
+def kept_epoch(keep: Literal["best", "last"], history: list[dict[str, Any]]) -> int:
+    """The epoch whose weights are kept, by `--keep-epoch`."""
+    return best_epoch(history) if keep == "best" else history[-1]["epoch"]
+
+
+def add_offsets(
+    accelerator: Accelerator, model: nn.Module, recordings: np.ndarray, loader: DataLoader, classes: int
+) -> np.ndarray:
+    """Add to the last layer's bias what `fit_offsets` finds on the validation clips.
+
+    Args:
+        accelerator: of the run.
+        model: whose `linear`, or `classifier`, is the last layer.
+        recordings: (clips,) of the validation clips.
+        loader: of them.
+        classes: that the clips may have: without `other`, whose logit stays.
+
+    Returns:
+        What was added, (classes,).
+    """
+    labels, logits = predict(accelerator, model, loader)
+    layer: Any = getattr(model, "linear", None) or model.classifier
+    offsets = fit_offsets(logits[:, :classes].double().numpy(), labels.numpy(), recordings)
+    with torch.no_grad():
+        layer.bias[:classes] += torch.from_numpy(offsets).to(layer.bias)
+    return offsets
 
 
 def is_patience_over(patience: int, history: list[dict[str, Any]]) -> bool:

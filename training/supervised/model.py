@@ -35,7 +35,7 @@ def build_model(
         spec = find_backbone(backbone)
         options: dict[str, Any] = {"backbone": backbone, "log_mel": log_mel.to_dict(), "pooling": config.pooling}
         options["patch_overlap"] = config.patch_overlap if spec.patch_width else 0.0
-        options["tag_groups"] = _tag_groups(config, names, spec.tags) or None
+        options["tag_groups"] = tag_groups_of(names, config.tags) if config.tag_weight and spec.tags else None
         encoders.append(options)
     try:
         model = QuaclrsForAudioClassification(
@@ -66,12 +66,6 @@ def build_model(
         network: nn.Module = model.quaclrs
         network.to(memory_format=torch.channels_last)
     return model
-
-
-def _tag_groups(config: SupervisedConfig, names: list[str], kinds: int) -> list[list[int]]:
-    """Groups of a network's own kinds of sound: one a class by `--tag-weight`, then each by itself by `--tag-scale`."""
-    of_classes = tag_groups_of(names) if config.tag_weight and kinds else []
-    return of_classes + [[kind] for kind in range(kinds if config.tag_scale else 0)]
 
 
 def parameter_groups(config: SupervisedConfig, model: QuaclrsForAudioClassification) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from ..runs.metrics import SHORTCUT_CONTROL, describe_run, few_of, figures, shor
 from ..runs.session import Session
 from .card import write_model_card
 from .config import SupervisedConfig
-from .evaluation import CUT_CONTROL, best_epoch
+from .evaluation import CUT_CONTROL, kept_epoch
 
 
 def measure(
@@ -44,7 +44,7 @@ def measure(
         model: the whole classifier.
         trained: the network that learned, whose trainable parameters are counted.
     """
-    names, best = splits.known_names, best_epoch(session.history)
+    names, best = splits.known_names, kept_epoch(config.keep_epoch, session.history)
     test, cut = (without_other(probabilities[name], len(names)) for name in ("test", "test_cut"))
     run = describe_run(session, splits, epochs=len(session.history))
     run["augment"] = "copies" if config.fill_per_fold else "none" if config.augment_on == "none" else config.augment
@@ -62,7 +62,7 @@ def measure(
         duration=config.duration,
         pad_mode=config.pad_mode,
         best_epoch=best,
-        validation_accuracy=session.history[best - 1]["validation_accuracy"],
+        validation_accuracy=session.history[best - 1].get("validation_accuracy"),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         trained_parameters=sum(p.numel() for p in trained.parameters() if p.requires_grad),
     )

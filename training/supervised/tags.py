@@ -17,23 +17,29 @@ _TABLE = Path(__file__).with_name("tags_of_classes.yaml")
 _KINDS = Path(__file__).parents[1] / "weights" / "audioset_kinds.txt"
 
 
-def tag_groups_of(class_names: Sequence[str]) -> list[list[int]]:
+def tag_groups_of(class_names: Sequence[str], file: str | None = None) -> list[list[int]]:
     """Kinds of sound of each class, numbered from 0 as YAMNet does; of `other` those of no class that is in the table.
 
     Args:
         class_names: of the data set, and `other`.
+        file: table of kinds by class; the one beside this module where absent.
 
     Raises:
-        QuaclrsError: the table says nothing of a class.
+        QuaclrsError: the table says nothing of a class, or names a kind that there is not.
     """
-    table, kinds = read_mapping(_TABLE), audioset_kinds()
+    source = Path(file) if file else _TABLE
+    table, kinds = {"sets": {}, "classes": {}, "undecided": [], **read_mapping(source)}, audioset_kinds()
     places = {kind: [number] for number, kind in enumerate(kinds)}
-    for name, entries in table["sets"].items():
-        places[name] = _numbers(entries, places)
-    of_class = {name: _numbers(entries, places) for name, entries in table["classes"].items()}
+    try:
+        for name, entries in table["sets"].items():
+            places[name] = _numbers(entries, places)
+        of_class = {name: _numbers(entries, places) for name, entries in table["classes"].items()}
+        undecided = _numbers(table["undecided"], places)
+    except KeyError as error:
+        raise QuaclrsError(f"--tags {source}: {error} is no kind of training/weights/audioset_kinds.txt") from error
     if missing := [name for name in class_names if name not in (*of_class, OTHER)]:
-        raise QuaclrsError(f"--tag-weight: {_TABLE.name} says nothing of {missing[0]}; add it there, or pass 0")
-    spoken_for = {*_numbers(table["undecided"], places), *(kind for numbers in of_class.values() for kind in numbers)}
+        raise QuaclrsError(f"--tags: {source.name} says nothing of {missing[0]}; add it, or pass --tag-weight 0")
+    spoken_for = {*undecided, *(kind for numbers in of_class.values() for kind in numbers)}
     of_class[OTHER] = [number for number in range(len(kinds)) if number not in spoken_for]
     return [of_class[name] for name in class_names]
 

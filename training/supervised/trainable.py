@@ -103,12 +103,9 @@ def probe_on_embeddings(
         )
         for name, split in (held_out_splits(splits, config.seed) if hold_out else {}).items()
     }
-    scale = encoder_scale(config, model.quaclrs, model.classifier.out_features)
+    scale = encoder_scale(config, model.quaclrs)
     probe = EmbeddingClassifier(
-        model.classifier,
-        train.dataset.values,
-        scale,
-        weights_of_tags(config.tag_weight, model.quaclrs, model.classifier.out_features),
+        model.classifier, train.dataset.values, scale, weights_of_tags(config.tag_weight, model.quaclrs)
     )
 
     def whole(trained: EmbeddingClassifier) -> QuaclrsForAudioClassification:
@@ -127,16 +124,13 @@ def probe_on_embeddings(
     return Trainable(probe, param_groups_weight_decay(probe, config.weight_decay), train, held_out, 0, whole)
 
 
-def encoder_scale(config: SupervisedConfig, encoder: QuaclrsModel, classes: int) -> torch.Tensor:
-    """The factor of each dimension of the embedding (hidden_size,), by `--encoder-scales` and `--tag-scale`."""
+def encoder_scale(config: SupervisedConfig, encoder: QuaclrsModel) -> torch.Tensor:
+    """The factor of each dimension of the embedding (hidden_size,), by `--encoder-scales`."""
     others: Any = encoder.more_encoders
     sizes = [network.hidden_size for network in (encoder.backbone, *others)]
     factors = config.factors_of_encoders or [1.0] * len(sizes)
     scale = torch.cat([torch.full((size,), factor) for size, factor in zip(sizes, factors, strict=True)])
-    places = tag_places(encoder)
-    scale[places] = config.tag_scale
-    if config.tag_weight:
-        scale[places[:classes]] = 0  # nothing is learned of the groups of classes
+    scale[tag_places(encoder)] = 0  # nothing is learned of them
     return scale
 
 
@@ -151,12 +145,12 @@ def tag_places(encoder: QuaclrsModel) -> list[int]:
     return places
 
 
-def weights_of_tags(weight: float, encoder: QuaclrsModel, classes: int) -> torch.Tensor | None:
-    """Weights (classes, hidden_size) that add to the logit of each class its group of tags; None where it is 0."""
-    if not weight:
+def weights_of_tags(weight: float, encoder: QuaclrsModel) -> torch.Tensor | None:
+    """Weights (classes, hidden_size) that add to the logit of each class its group of tags; None without groups."""
+    if not (places := tag_places(encoder)):
         return None
-    weights = torch.zeros(classes, encoder.hidden_size)
-    weights[range(classes), tag_places(encoder)[:classes]] = weight
+    weights = torch.zeros(len(places), encoder.hidden_size)
+    weights[range(len(places)), places] = weight
     return weights
 
 

@@ -157,7 +157,6 @@ BOUNDS = {
     "validate_every": ([0, 1.5], [1, 5]),
     "patch_overlap": ([-0.1, 0.91], [0, 0.5]),
     "tag_weight": ([-0.1, 11], [0, 0.4]),
-    "tag_scale": ([-0.1, 11], [0, 0.5]),
     "background_mixtures": ([-1, 0.5], [0, 3]),
 }
 
@@ -166,7 +165,7 @@ BOUNDS = {
 def test_a_number_is_refused_outside_its_bounds_and_taken_within(name):
     refused, taken = BOUNDS[name]
     tags = {**PROBE, "background": "noise", "backbone": "yamnet"}
-    beside = {"fill_per_fold": {"protocol": "paper"}, "tag_weight": tags, "tag_scale": tags}.get(name, {})
+    beside = {"fill_per_fold": {"protocol": "paper"}, "tag_weight": tags}.get(name, {})
     for value in [*refused, float("nan"), float("inf"), True, "3"]:
         with pytest.raises(QuaclrsError, match=f"^--{name.replace('_', '-')} is .*; it must be ") as error:
             supervised(**{name: value}, **beside)
@@ -238,8 +237,7 @@ PROBE = {"mode": "linear_probe"}
         ),
         (PROBE | {"tag_weight": 0.4, "background": "noise"}, "--tag-weight is for --mode linear_probe"),
         ({"tag_weight": 0.4, "background": "noise", "backbone": "yamnet"}, "--tag-weight is for --mode linear_probe"),
-        (PROBE | {"tag_scale": 0.5}, "--tag-scale is for --mode linear_probe without augmentation, with yamnet"),
-        (PROBE | {"tag_scale": 0.5, "backbone": "yamnet", "augment_on": "device"}, "--tag-scale is for --mode linear"),
+        (PROBE | {"tags": "tags.yaml"}, "--tags has no use without --tag-weight"),
         ({"augment_on": "none", "background_noise": "street"}, "--background-noise has no use with --augment-on none"),
         ({"protocol": "paper", "mixup_alpha": 0.2}, "--mixup-alpha has no use with --augment-on none"),
     ],
