@@ -221,7 +221,7 @@ def save_released(
     """
     classifier: nn.Linear = model.classifier
     names: Any = model.config.id2label
-    classifier.bias += torch.tensor([(offsets or {}).get(names[label], 0.0) for label in range(len(names))])
+    classifier.bias.add_(torch.tensor([(offsets or {}).get(names[label], 0.0) for label in range(len(names))]))
     classifier.weight.div_(temperature)
     classifier.bias.div_(temperature)
     state, rounding = {}, 0.0

@@ -24,7 +24,7 @@ from training.supervised.release_card import write_release_card
 
 RECIPE = {
     "backbone": "mobilenetv3_small_050", "image_size": 32, "epochs": 1, "batch_size": 16, "pad_mode": "repeat",
-    "mode": "scratch", "ema_decay": 0.9, "augment_on": "none",
+    "mode": "scratch", "ema_decay": 0.9, "augment_on": "none", "keep_epoch": "last", "class_offsets": True,
 }  # fmt: skip
 
 
@@ -56,6 +56,13 @@ def test_a_release_trains_on_every_clip_and_leaves_a_model_that_classifies(relea
     assert sum(entry["score"] for entry in classifier.predict(sound)) == pytest.approx(1)
     assert isinstance(load_classifier(folder / "model"), OnnxClassifier) and metrics["graph"] < 1e-4
     assert {"LICENSE", "README.md", "confusion_matrix.png"} <= {file.name for file in (folder / "model").iterdir()}
+
+
+def test_the_offsets_of_a_release_are_the_mean_of_those_of_its_cross_validation(released, cross_validation):
+    of_runs = [json.loads((cross_validation / f"fold-{fold}-seed-0/metrics.json").read_text()) for fold in (1, 2)]
+    for name, offset in released[1]["class_offsets"].items():
+        assert offset == pytest.approx(sum(run["class_offsets"][name] for run in of_runs) / 2)
+    assert max(map(abs, released[1]["class_offsets"].values())) > 0.01
 
 
 def test_transformers_too_runs_in_float32_what_is_stored_in_half_precision(released):
@@ -108,19 +115,20 @@ def test_the_temperature_of_scores_that_are_three_times_too_sure_is_three():
     assert fit_temperature(labels, true) == pytest.approx(1, rel=0.05)
 
 
-def test_the_temperature_is_in_the_weights_and_rounding_to_half_precision_is_small(tmp_path):
+def test_the_temperature_and_the_offsets_are_in_the_weights_and_rounding_to_half_precision_is_small(tmp_path):
     torch.manual_seed(0)
     config = QuaclrsConfig(backbone="mobilenetv3_small_050", num_labels=3, log_mel={"image_size": 32})
     model = QuaclrsForAudioClassification(config).eval()
     log_mels = torch.rand(4, 128, 376)
     with torch.no_grad():
         before = model(input_features=log_mels).logits
-    rounding = save_released(model, QuaclrsFeatureExtractor({"image_size": 32}), 2.5, tmp_path)
+    offsets = {"LABEL_1": 1.5, "no class of it": 9.0}
+    rounding = save_released(model, QuaclrsFeatureExtractor({"image_size": 32}), 2.5, tmp_path, offsets)
     assert 0 < rounding < 2**-10
     loaded = QuaclrsForAudioClassification.from_pretrained(tmp_path, dtype=torch.float32).eval()
     with torch.no_grad():
         after = loaded(input_features=log_mels).logits
-    torch.testing.assert_close(after, before / 2.5, atol=5e-3, rtol=5e-3)
+    torch.testing.assert_close(after, (before + torch.tensor([0, 1.5, 0])) / 2.5, atol=5e-3, rtol=5e-3)
 
 
 @pytest.mark.parametrize(("name", "value"), [("epochs", 2), ("image_size", 64), ("label_smoothing", 0.1)])

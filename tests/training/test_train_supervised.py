@@ -142,6 +142,24 @@ def test_validation_every_second_epoch_and_after_the_last_changes_nothing_that_i
     assert rows[1][1]["validation_loss"] == rows[2][1]["validation_loss"]
 
 
+def test_offsets_move_the_logits_of_a_class_alike_in_all_clips_and_the_last_epoch_can_be_kept(sample_dataset, tmp_path):
+    logs = {}
+    for offsets in (False, True):
+        folder = tmp_path / str(offsets)
+        options = {"keep_epoch": "last", "class_offsets": offsets, "learning_rate": 0.01, "max_clips_per_class": 20}
+        metrics = train(config(sample_dataset, folder, **options))
+        assert metrics.best_epoch == 2
+        rows = list(csv.DictReader((folder / "predictions.csv").open()))
+        logs[offsets] = np.log(np.clip([[float(row[name]) for name in CLASS_NAMES] for row in rows], 1e-9, None))
+    given = np.array([metrics.class_offsets[name] for name in CLASS_NAMES])
+    assert abs(given.mean()) < 1e-6 and np.ptp(given) > 0.05
+    moved = logs[True] - logs[False] - given  # the same for all classes of a clip
+    moved[logs[False] < np.log(0.02)] = np.nan  # the file has few digits of them
+    np.testing.assert_allclose(np.nanmax(moved, axis=1), np.nanmin(moved, axis=1), atol=2e-3)
+    saved = [weights(tmp_path / str(offsets))["classifier.bias"].numpy() for offsets in (False, True)]
+    np.testing.assert_allclose(saved[1] - saved[0], given, atol=1e-5)
+
+
 def test_the_saved_configuration_repeats_the_run_to_the_bit(run, tmp_path):
     folder, metrics = run
     again = yaml.safe_load((folder / "config.yaml").read_text()) | {"output_dir": str(tmp_path / "again")}

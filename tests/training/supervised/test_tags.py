@@ -39,5 +39,18 @@ def test_groups_follow_the_order_of_the_classes():
 
 
 def test_a_class_that_the_table_does_not_know_is_named():
-    with pytest.raises(QuaclrsError, match=r"^--tag-weight: tags_of_classes\.yaml says nothing of church_bell; add it"):
+    with pytest.raises(QuaclrsError, match=r"^--tags: tags_of_classes\.yaml says nothing of church_bell; add it"):
         tag_groups_of(["dog_bark", "church_bell", OTHER])
+
+
+def test_a_table_of_ones_own_is_read_and_a_kind_that_there_is_not_is_named(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("sets: {bells: [Church bell, Bell]}\nclasses: {tower: [bells], rain: [Rain .. Rain on surface]}\n")
+    kinds = audioset_kinds()
+    tower, rain, other = tag_groups_of(["tower", "rain", OTHER], str(own))
+    assert {kinds[number] for number in tower} == {"Church bell", "Bell"}
+    assert {kinds[number] for number in rain} == {"Rain", "Raindrop", "Rain on surface"}
+    assert len(other) == 521 - 5
+    own.write_text("classes: {tower: [Church bells]}\n")
+    with pytest.raises(QuaclrsError, match=r"own\.yaml: 'Church bells' is no kind of "):
+        tag_groups_of(["tower"], str(own))
