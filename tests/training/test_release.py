@@ -82,6 +82,7 @@ def test_the_card_has_the_cross_validations_figures_and_both_commands(released, 
     config = ReleaseConfig(dataset="data", output_dir="out", cross_validation="cv", **RECIPE)
     metrics = {
         "temperature": 1.5,
+        "class_offsets": {"dog_bark": 0.25, "traffic": -0.5, "police": 0.1},
         "clips": 402,
         "background_clips": 0,
         "synthetic": False,
@@ -91,6 +92,9 @@ def test_the_card_has_the_cross_validations_figures_and_both_commands(released, 
     write_release_card(tmp_path, config, cross_validation, summary, metrics, "command", CardContext())
     (accuracy,) = [r for r in ModelCard.load(tmp_path / "README.md").data.eval_results if r.metric_type == "accuracy"]
     assert accuracy.metric_value == pytest.approx(summary["figures"]["accuracy"]["mean"], abs=1e-4)
+    assert "from -0.50 (traffic) to +0.25 (dog_bark), and logits are divided by 1.50" in (
+        (tmp_path / "README.md").read_text()
+    )
 
     card = ModelCard.load(released[0] / "model" / "README.md")
     assert card.data.eval_results is None  # the sample is synthetic: its figures are none of the data set's

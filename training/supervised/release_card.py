@@ -54,6 +54,7 @@ def write_release_card(
         "calibration_error": percent(metrics["calibration_error"]),
         "class_list": ", ".join(summary["class_names"]),
         "temperature": f"{metrics['temperature']:.2f}",
+        "offsets": _describe_offsets(metrics["class_offsets"]),
         "clips": f"{metrics['clips']:,}",
         "background": f", and on {n:,} clips of other sounds" if (n := metrics["background_clips"]) else "",
         "scope": summary["scope"],
@@ -98,6 +99,7 @@ def release_rows(summary: dict[str, Any], metrics: dict[str, Any]) -> list[dict[
         for name, found in summary["per_class"].items()
     ]  # fmt: skip
     rows.append({"part": "scores", **{key: metrics[key] for key in ("temperature", "calibration_error")}})
+    rows += [{"part": "offsets", "class": name, "offset": offset} for name, offset in metrics["class_offsets"].items()]
     rows.append({"part": "trained on", "clips": metrics["clips"], "background_clips": metrics["background_clips"]})
     if other := metrics["open_set"]:
         rows += [{"part": "other", "name": name, "share": share}
@@ -106,6 +108,17 @@ def release_rows(summary: dict[str, Any], metrics: dict[str, Any]) -> list[dict[
         alarms = other["at_alarms_per_hour"].items()
         rows += [{"part": "false alarms", "an_hour": int(count), **found} for count, found in alarms]
     return rows
+
+
+def _describe_offsets(offsets: dict[str, float]) -> str:
+    """What is added to the logits, for the sentence on their scale; empty where nothing is."""
+    if not offsets:
+        return ""
+    least, most = (choose(offsets, key=lambda name: offsets[name]) for choose in (min, max))
+    return (
+        f"clips that were not heard move the logit of each class, from {offsets[least]:+.2f} ({least}) to "
+        f"{offsets[most]:+.2f} ({most}), and "
+    )
 
 
 def _kept(figure: dict[str, Any]) -> dict[str, Any]:
