@@ -26,8 +26,9 @@ _HEAD: dict[str, Any] = {
     "balanced_sampler": True,
     "optimizer": "adamw",
     "learning_rate": 3e-4,
-    "weight_decay": 10.0,
+    "weight_decay": 30.0,
     "label_smoothing": 0.1,
+    "keep_epoch": "last",
 }
 
 #: Augmentations of the paper alone, as `--augment` names them; the others are policies in the package.
@@ -140,7 +141,7 @@ class Trainings:
         if "yamnet" in backbone:
             trained["patch_overlap"] = 0.5
         if "+" in backbone:
-            trained["encoder_scales"] = "0.7,1"
+            trained["encoder_scales"] = "0.5,1"
         trained |= self._length(amount, seed, fold, at_least=30)
         return self._run(SupervisedConfig, f"{name}-{amount}", seed, {**_QUICK, **trained, **options}, fold)
 
