@@ -44,60 +44,62 @@ class _Compared:
     dataset: str
 
 
-def compare(folders: list[Path]) -> list[dict[str, Any]]:
-    """Compare cross-validations with the first.
+class Comparison:
+    """Finished cross-validations of one data set beside the first of them.
 
-    Returns:
-        A row of figures of each, shares in [0, 1]; those that it lacks are None.
-
-    Raises:
-        QuaclrsError: a folder is not a finished cross-validation, or its test clips or seeds are not the first one's.
-    """
-    first, *_ = compared = [_read(folder) for folder in folders]
-    dataset = load_urbansound13(first.dataset)
-    recording_of = dict(zip(dataset["clip_id"][:], dataset["recording_id"][:], strict=True))
-    return [_row(one, first, recording_of) for one in compared]
-
-
-def compare_classes(folders: list[Path], classes: list[str]) -> list[dict[str, Any]]:
-    """Compare what cross-validations call the clips of some classes.
-
-    Returns:
-        A row of each class and cross-validation: `recall`, its `gain` over the first, the class that the clips are
-        `called` most often beside their own, and the `share` of them that are.
+    Args:
+        folders: of the cross-validations.
 
     Raises:
-        QuaclrsError: as of `compare`, or the data set has no such class.
+        QuaclrsError: a folder is not a finished cross-validation, or the data set of the first cannot be loaded.
     """
-    first, *_ = compared = [_read(folder) for folder in folders]
-    dataset = load_urbansound13(first.dataset)
-    names = class_names(dataset)
-    if unknown := [name for name in classes if name not in names]:
-        raise QuaclrsError(f"--classes: {unknown[0]} is no class of {first.dataset}; it has {', '.join(names)}")
-    recording_of = dict(zip(dataset["clip_id"][:], dataset["recording_id"][:], strict=True))
-    return [_class_row(one, first, name, names, recording_of) for name in classes for one in compared]
+
+    def __init__(self, folders: list[Path]) -> None:
+        self._compared = [_read(folder) for folder in folders]
+        dataset = load_urbansound13(self._compared[0].dataset)
+        self.class_names = class_names(dataset)
+        self._recording_of = dict(zip(dataset["clip_id"][:], dataset["recording_id"][:], strict=True))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row of figures of each, shares in [0, 1]; those that it lacks are None.
+
+        Raises:
+            QuaclrsError: its test clips or seeds are not the first one's.
+        """
+        return [_row(one, self._compared[0], self._recording_of) for one in self._compared]
+
+    def rows_of_classes(self, classes: list[str]) -> list[dict[str, Any]]:
+        """A row of each class and cross-validation.
+
+        Returns:
+            `recall`, its `gain` over the first, the class that the other clips are `called` most often, and its `share`
+            of all clips; None and 0 where all are named rightly.
+
+        Raises:
+            QuaclrsError: as of `rows`, or the data set lacks such a class.
+        """
+        names = self.class_names
+        if unknown := [name for name in classes if name not in names]:
+            raise QuaclrsError(f"--classes: the data set has no {unknown[0]}; it has {', '.join(names)}")
+        first = self._compared[0]
+        return [_class_row(one, first, name, names, self._recording_of) for name in classes for one in self._compared]
 
 
 def classes_table(rows: list[dict[str, Any]]) -> str:
-    """Format the rows of `compare_classes` as a Markdown table."""
+    """Format the rows of `Comparison.rows_of_classes` as a Markdown table."""
     heads = ["class", "recipe", "recall", "gain, points", "otherwise called"]
+    otherwise = [f"{row['called']} {row['share']:.1%}" if row["called"] else "–" for row in rows]
     return markdown_table(
         heads,
         [
-            [
-                row["class"],
-                row["recipe"],
-                _cell(row["recall"]),
-                _cell(row["gain"]),
-                f"{row['called']} {row['share']:.1%}",
-            ]
-            for row in rows
+            [row["class"], row["recipe"], _cell(row["recall"]), _cell(row["gain"]), cell]
+            for row, cell in zip(rows, otherwise, strict=True)
         ],
     )
 
 
 def comparison_table(rows: list[dict[str, Any]]) -> str:
-    """Format the rows of `compare` as a Markdown table."""
+    """Format the rows of `Comparison.rows` as a Markdown table."""
     columns = _COLUMNS | (_OTHER if any(row[name] is not None for row in rows for name in _OTHER) else {})
     return markdown_table(
         ["recipe", *columns.values()], [[row["recipe"], *(_cell(row[name]) for name in columns)] for row in rows]
@@ -136,7 +138,7 @@ def _class_row(
         "recipe": one.name,
         "recall": recall,
         "gain": _gain(one, first, clips, recording_of),
-        "called": names[shares.argmax()],
+        "called": names[shares.argmax()] if shares.any() else None,
         "share": float(shares.max()),
     }
 
@@ -180,10 +182,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--classes", default="", help="classes to look at more closely, a comma between")
     add_json_option(parser)
     options = parser.parse_args(arguments)
-    rows = compare(options.folders)
+    comparison = Comparison(options.folders)
+    rows = comparison.rows()
     print(comparison_table(rows))
-    if options.classes:
-        of_classes = compare_classes(options.folders, options.classes.split(","))
+    if classes := [name.strip() for name in options.classes.split(",") if name.strip()]:
+        of_classes = comparison.rows_of_classes(classes)
         print("", classes_table(of_classes), sep="\n")
         rows += of_classes
     write_record(options.json, command_of(parser, arguments), rows)

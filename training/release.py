@@ -2,9 +2,9 @@
 
 `python -m training.release --config training/configs/default_model.yaml --dataset DIR --cross-validation CV …`. A
 recipe is chosen by cross-validation; then nothing is kept back, so nothing is left to choose an epoch or to test with:
-the last epoch is taken. The card's figures, the temperature of the scores, how readily `other` is answered and the
-thresholds by false alarms are those of the cross-validation, whose predictions are of clips and of kinds of background
-that their networks had not heard.
+the last epoch is taken, whatever `--keep-epoch` says. The card's figures are those of the cross-validation, whose
+predictions are of clips and of kinds of background that their networks had not heard. So are the offsets of the
+classes, the temperature of the scores, how readily `other` is answered, and the thresholds by false alarms.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ from .train_supervised import fit
 
 #: Options of a run that say where and how it ran, not what was learned.
 _OF_THE_RUN = {"test_fold", "seed", "output_dir", "dataset", "num_workers", "decode_once", "resume", "overwrite"} | {
-    "log_every", "keep_checkpoints", "checkpoint_seconds", "report_to", "pretrained_file", "ddp_timeout",
+    "log_every", "validate_every", "keep_checkpoints", "checkpoint_seconds", "report_to", "pretrained_file",
+    "ddp_timeout",
 }  # fmt: skip
 
 
@@ -67,8 +68,8 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
     """Train, set the temperature and write the model's folder, `model/` of the run, with its card and licence.
 
     Returns:
-        `temperature`, `clips`, the largest change of a weight by storing it in half precision (`rounding`) and what the
-        graph for ONNX Runtime differs from PyTorch by (`graph`).
+        `temperature`, `class_offsets`, `clips`, the largest change of a weight by half precision (`rounding`) and by
+        how much the graph for ONNX Runtime differs from PyTorch (`graph`).
 
     Raises:
         QuaclrsError: wrong options, or the cross-validation is not finished or of another recipe.
@@ -127,9 +128,12 @@ def read_cross_validation(config: ReleaseConfig) -> tuple[dict[str, Any], Predic
             f"{folder / 'summary.json'} is not the summary of a cross-validation; run training.cross_validate again"
         ) from error
     ours = dataclasses.asdict(config)
+    defaults = {entry.name: entry.default for entry in dataclasses.fields(SupervisedConfig)}
     found = []
     for path in runs:
-        theirs = read_mapping(path / "config.yaml")
+        theirs = defaults | read_mapping(
+            path / "config.yaml"
+        )  # an option that came after the run has its default there
         for name in sorted((theirs.keys() & ours.keys()) - _OF_THE_RUN):
             if theirs[name] != ours[name]:
                 raise QuaclrsError(f"--cross-validation {folder} had {name} {theirs[name]}, not {ours[name]}")
@@ -185,7 +189,10 @@ def thresholds_of(open_set: dict[str, Any] | None) -> dict[str, dict[str, float]
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The temperature that logits are divided by for the lowest cross-entropy (Guo et al., 2017, section 4.2).
+    """The temperature that logits are divided by for the lowest Brier score.
+
+    Guo et al. (2017, section 4.2) take the lowest cross-entropy. That follows the few clips that a network is sure of
+    and wrong about, and leaves all others unsure.
 
     Args:
         labels: (clips,) integers.
@@ -193,12 +200,13 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """
     logits = np.log(np.clip(probabilities, 1e-12, None))
 
-    def cross_entropy(log_temperature: float) -> float:
-        scaled = logits / float(np.exp(log_temperature))
-        scaled -= scaled.max(axis=1, keepdims=True)
-        return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(labels)), labels]))
+    of_labels = np.eye(logits.shape[1])[labels]
 
-    return float(np.exp(minimize_scalar(cross_entropy, bounds=(-3, 3), method="bounded").x))
+    def brier_score(log_temperature: float) -> float:
+        scores = softmax(logits / float(np.exp(log_temperature)), axis=1)
+        return float(((scores - of_labels) ** 2).sum(axis=1).mean())
+
+    return float(np.exp(minimize_scalar(brier_score, bounds=(-3, 3), method="bounded").x))
 
 
 @torch.no_grad()

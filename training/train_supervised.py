@@ -33,9 +33,9 @@ from .supervised.config import SupervisedConfig
 from .supervised.dry_run import dry_run
 from .supervised.evaluation import (
     add_offsets,
+    best_epoch,
     describe_epoch,
     is_patience_over,
-    kept_epoch,
     probabilities_of,
     validate,
 )
@@ -47,7 +47,7 @@ from .supervised.trainable import Trainable, classifier_on_clips, probe_on_embed
 
 
 def train(config: SupervisedConfig) -> RunMetrics:
-    """Train, keep the epoch that is best on the validation fold, test it once, and write the run folder.
+    """Train, keep one epoch, by default the best on the validation fold, test it once, and write the run folder.
 
     Raises:
         QuaclrsError: wrong options, data set or weights. Nothing is written before all of them are known to be right.
@@ -56,7 +56,7 @@ def train(config: SupervisedConfig) -> RunMetrics:
     with Session.begin(config) as session:
         fitted = fit(session, config)
         splits, loaders = fitted.splits, fitted.loaders
-        # The test fold is looked at once, with the epoch that validation chose.
+        # The test fold is looked at once, with the epoch that is kept.
         probabilities = {
             name: probabilities_of(session.accelerator, fitted.network, split, loaders[name])
             for name, split in fitted.trainable.held_out.items()
@@ -134,8 +134,9 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
     schedule = Schedule(config, optimizer, batches=len(loader))  # of batches shared out among processes
     unwrapped = accelerator.unwrap_model(network)
     tested = unwrapped if averaged is None else averaged.module
+    keeps_best = hold_out and config.keep_epoch == "best"
     modules = {"model": unwrapped} | ({} if averaged is None else {"averaged": averaged})
-    state = TrainingState(accelerator, modules, {"optimizer": optimizer}, schedule, tested if hold_out else None)
+    state = TrainingState(accelerator, modules, {"optimizer": optimizer}, schedule, tested if keeps_best else None)
     on_device = augmentation.to(accelerator.device) if augmentation and config.augment_on == "device" else None
     step = SupervisedStep(config, accelerator, network, optimizer, schedule, weights, on_device, averaged)
     clips = TrainingClips(loader, sampler, splits.train.transform)
@@ -158,15 +159,15 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
                 schedule.after_epoch(row["validation_accuracy"])
             session.record(row)
             accelerator.print(describe_epoch(session.history[-1]))
-            if hold_out and kept_epoch(config.keep_epoch, session.history) == epoch:
+            if keeps_best and best_epoch(session.history) in (0, epoch):  # 0 before the first look
                 state.keep_best()
             session.save()
-    offsets = None
-    if hold_out:
+    if keeps_best:
         state.restore_best()
-        if config.class_offsets:
-            recordings = trainable.held_out["validation"].recordings
-            offsets = add_offsets(accelerator, tested, recordings, loaders["validation"], len(splits.known_names))
+    offsets = None
+    if hold_out and config.class_offsets:
+        recordings = trainable.held_out["validation"].recordings
+        offsets = add_offsets(accelerator, tested, recordings, loaders["validation"], len(splits.known_names))
     return Fitted(trainable, tested, splits, loaders, feature_extractor, offsets)
 
 

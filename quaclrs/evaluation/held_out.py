@@ -64,6 +64,8 @@ def find_held_out(clips: EvaluationClips, known: TrainingData) -> HeldOut:
         return HeldOut(None, by, unknown=_RENAMED)
     validated = [(training.get("protocol"), training.get("validation_fold")) for training in known.trainings]
     if clips.split == "test" and (clips.protocol, clips.fold) in validated:
-        optimistic = f"fold {clips.fold} chose the best epoch of the model's training, so its figures are optimistic"
+        optimistic = (
+            f"fold {clips.fold} chose an epoch or offsets in the model's training, so its figures are optimistic"
+        )
         return HeldOut(True, by, warnings=(optimistic,))
     return HeldOut(True, by)

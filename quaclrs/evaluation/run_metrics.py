@@ -35,7 +35,8 @@ class RunMetrics:
         warnings: reasons why the figures are optimistic or meaningless.
         open_set: `open_set_figures` of a run with background.
         epochs: that were trained; `best_epoch` is the one that was tested.
-        class_offsets: class -> what its logit was given by the validation clips, in the end.
+        class_offsets: class -> what was added to its logit in the end, by the validation clips.
+        validation_accuracy: of that epoch, before anything was added.
         history: name -> value after each epoch, beginning with the encoder before training.
         gains, balanced_gains: name of a probe -> its paired difference from the encoder before training.
     """

@@ -80,7 +80,7 @@ def test_a_class_has_the_recall_and_the_confusion_that_one_counts(clips, tmp_pat
     assert rows[0]["gain"] is None and rows[1]["gain"]["value"] == pytest.approx(shares[4] - shares[1])
     assert f"{rows[1]['called']} {rows[1]['share']:.1%}" in capsys.readouterr().out
     assert main([worse, better, "--classes", "church_bell"]) == 2
-    assert "--classes: church_bell is no class of" in capsys.readouterr().err
+    assert "--classes: the data set has no church_bell" in capsys.readouterr().err
 
 
 def test_what_cannot_be_compared_is_told_in_one_line(clips, tmp_path, capsys) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from huggingface_hub import ModelCard
 from safetensors import safe_open
 
@@ -142,6 +144,18 @@ def test_a_cross_validation_of_another_recipe_is_refused(name, value, small_samp
     with pytest.raises(QuaclrsError, match=f"had {name} .*, not {value}"):
         release(ReleaseConfig(**given, **{**RECIPE, name: value}))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_cross_validation_from_before_an_option_had_its_default(small_sample, cross_validation, tmp_path):
+    older = tmp_path / "cv"
+    shutil.copytree(cross_validation, older)
+    for file in older.glob("fold-*/config.yaml"):
+        began = yaml.safe_load(file.read_text())
+        del began["class_offsets"]
+        file.write_text(yaml.safe_dump(began))
+    given = {"dataset": str(small_sample), "output_dir": str(tmp_path / "run"), "cross_validation": str(older)}
+    with pytest.raises(QuaclrsError, match="had class_offsets False, not True"):
+        release(ReleaseConfig(**given, **RECIPE))
 
 
 def test_a_cross_validation_that_is_not_finished_is_one_line(small_sample, tmp_path, expect_one_error_line):

@@ -26,7 +26,7 @@ LICENCE = _TEMPLATES / "LICENSE-weights.txt"
 #: Options that may be paths.
 _PATHS = (
     "dataset", "output_dir", "init_from", "pretrained_file", "background", "background_noise", "augment",
-    "cross_validation", "evaluation",
+    "cross_validation", "evaluation", "tags",
 )  # fmt: skip
 
 Config = TypeVar("Config", bound=TrainingConfig)

@@ -99,7 +99,7 @@ class TrainingConfig:
         None, f"epochs over which the rate rises from 0; 1, and 0 with {PLATEAU}, where absent", at_least=0
     )
     plateau_patience: int = option(
-        2, f"{PLATEAU}: epochs without a better validation accuracy after which the rate falls to a tenth", above=0
+        2, f"{PLATEAU}: validations without a better accuracy after which the rate falls to a tenth", above=0
     )
     weight_decay: float = option(0.0, "of all weights but norms and biases; adam adds it to the gradient", at_least=0)
     max_grad_norm: float | None = option(None, "norm to which gradients are clipped; not at all where absent", above=0)

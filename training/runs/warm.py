@@ -59,15 +59,15 @@ class WarmProcesses:
 
 
 def _with_status(work: Callable[..., int], *arguments: Any) -> int:
-    with contextlib.redirect_stdout(sys.stderr):  # standard output is for tables
-        try:
-            status = work(*arguments)
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1
-    parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():  # it told a training to end, and nobody gives more work
-        os._exit(status)
-    return status
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for tables
+            return work(*arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    finally:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():  # it told a training to end, and nobody gives more work
+            os._exit(1)
 
 
 def _train(run: Run) -> int:

@@ -60,7 +60,7 @@ class SupervisedConfig(TrainingConfig):
         at_most=10,
     )
     tags: str | None = option(
-        None, "YAML file of the kinds of sound that speak for each class; training/supervised/tags_of_classes.yaml"
+        None, "YAML file of the kinds that speak for each class; the one for UrbanSound13's classes where absent"
     )
     freeze_stages: int = option(0, "stages of the backbone, from the input, that are not trained", at_least=0)
     layer_decay: float = option(1.0, "factor of the rate from each layer to the one below it", above=0, at_most=1)

@@ -79,7 +79,7 @@ def add_offsets(
 
     Args:
         accelerator: of the run.
-        model: whose `linear`, or `classifier`, is the last layer.
+        model: network whose last layer is called `linear` or `classifier`.
         recordings: (clips,) of the validation clips.
         loader: of them.
         classes: that the clips may have: without `other`, whose logit stays.
@@ -96,9 +96,9 @@ def add_offsets(
 
 
 def is_patience_over(patience: int, history: list[dict[str, Any]]) -> bool:
-    """True once so many epochs brought no better validation accuracy; never with a patience of 0."""
-    best = best_epoch(history)
-    return bool(patience and best and len(history) - best >= patience)
+    """True after a look at the validation clips, once so many epochs brought no better accuracy; never with 0."""
+    looked_at = bool(history) and history[-1].get("validation_accuracy") is not None
+    return bool(patience and looked_at and len(history) - best_epoch(history) >= patience)
 
 
 def describe_epoch(row: dict[str, Any]) -> str:

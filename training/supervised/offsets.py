@@ -18,7 +18,7 @@ _RIDGE = 0.01
 
 
 def fit_offsets(logits: np.ndarray, labels: np.ndarray, recordings: np.ndarray) -> np.ndarray:
-    """What to add to the logit of each class for the lowest cross-entropy, together with a temperature.
+    """Find what to add to the logit of each class for the lowest cross-entropy, together with a temperature.
 
     Classes weigh the same, and recordings as `balanced_shares` has it.
 

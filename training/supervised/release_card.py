@@ -111,7 +111,7 @@ def release_rows(summary: dict[str, Any], metrics: dict[str, Any]) -> list[dict[
 
 
 def _describe_offsets(offsets: dict[str, float]) -> str:
-    """What is added to the logits, for the sentence on their scale; empty where nothing is."""
+    """Say what is added to the logits, before the sentence on their scale; nothing where that is nothing."""
     if not offsets:
         return ""
     least, most = (choose(offsets, key=lambda name: offsets[name]) for choose in (min, max))

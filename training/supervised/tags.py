@@ -25,10 +25,18 @@ def tag_groups_of(class_names: Sequence[str], file: str | None = None) -> list[l
         file: table of kinds by class; the one beside this module where absent.
 
     Raises:
-        QuaclrsError: the table says nothing of a class, or names a kind that there is not.
+        QuaclrsError: the table says nothing of a class, has another form, or names an unknown kind.
     """
     source = Path(file) if file else _TABLE
-    table, kinds = {"sets": {}, "classes": {}, "undecided": [], **read_mapping(source)}, audioset_kinds()
+    table, kinds = (
+        {
+            "sets": {},
+            "classes": {},
+            "undecided": [],
+            **read_mapping(source, "give --tags a table like tags_of_classes.yaml"),
+        },
+        audioset_kinds(),
+    )
     places = {kind: [number] for number, kind in enumerate(kinds)}
     try:
         for name, entries in table["sets"].items():
@@ -36,7 +44,9 @@ def tag_groups_of(class_names: Sequence[str], file: str | None = None) -> list[l
         of_class = {name: _numbers(entries, places) for name, entries in table["classes"].items()}
         undecided = _numbers(table["undecided"], places)
     except KeyError as error:
-        raise QuaclrsError(f"--tags {source}: {error} is no kind of training/weights/audioset_kinds.txt") from error
+        raise QuaclrsError(f"--tags {source}: {error} is not in training/weights/audioset_kinds.txt") from error
+    except (AttributeError, TypeError, IndexError) as error:
+        raise QuaclrsError(f"--tags {source}: write it as {_TABLE.name}, names with lists of kinds") from error
     if missing := [name for name in class_names if name not in (*of_class, OTHER)]:
         raise QuaclrsError(f"--tags: {source.name} says nothing of {missing[0]}; add it, or pass --tag-weight 0")
     spoken_for = {*undecided, *(kind for numbers in of_class.values() for kind in numbers)}
@@ -51,8 +61,12 @@ def audioset_kinds() -> list[str]:
 
 def _numbers(entries: Sequence[str], places: Mapping[str, list[int]]) -> list[int]:
     """The kinds of entries such as `Dog`, `Dog .. Whimper (dog)` or the name of a set."""
+    if not isinstance(entries, list):
+        raise TypeError(entries)
     numbers: set[int] = set()
     for entry in entries:
         first, _, last = entry.partition(" .. ")
+        if last and places[first] > places[last]:
+            raise KeyError(entry)
         numbers.update(range(places[first][0], places[last][0] + 1) if last else places[first])
     return sorted(numbers)

@@ -28,7 +28,7 @@ def trained(dataset, protocol: str = "strict", **about) -> TrainingData:
         ({"fold": 2}, True, ""),
         ({"fold": 2, "split": "validation"}, True, ""),
         ({"fold": 2, "split": "train"}, False, "it was kept from fold 2 (strict protocol)"),
-        ({"fold": 1}, True, "fold 1 chose the best epoch"),
+        ({"fold": 1}, True, "fold 1 chose an epoch or offsets"),
         ({"fold": 3}, False, "it was kept from fold 2 (strict protocol)"),
         ({}, False, "it was kept from fold 2 (strict protocol)"),
         ({"fold": 2, "protocol": "paper"}, False, "it was kept from fold 2 (strict protocol)"),

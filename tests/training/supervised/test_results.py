@@ -18,7 +18,7 @@ from quaclrs.models import QuaclrsFeatureExtractor
 from training.clips.splits import load_splits
 from training.runs.metrics import shortcut_control
 from training.supervised.config import SupervisedConfig
-from training.supervised.evaluation import best_epoch, probabilities_of
+from training.supervised.evaluation import best_epoch, is_patience_over, kept_epoch, probabilities_of
 from training.supervised.results import describe_initial_weights
 
 RATE = 48_000
@@ -102,6 +102,20 @@ def test_the_shortcut_control_is_a_forest_on_length_channels_and_rate(sample_dat
         "accuracy_urbansound8k": np.mean(predicted[~new] == labels[~new]),
         "accuracy_sirennet": np.mean(predicted[new] == labels[new]),
     })  # fmt: skip
+
+
+def test_the_kept_epoch_is_the_best_or_the_last():
+    history = [
+        {"epoch": e, "validation_accuracy": a, "validation_loss": 1.0} for e, a in ((1, 0.5), (2, 0.7), (3, 0.6))
+    ]
+    assert (kept_epoch("best", history), kept_epoch("last", history)) == (2, 3)
+
+
+def test_patience_ends_a_run_only_after_a_look_at_the_validation_clips():
+    looked = {"validation_accuracy": 0.5, "validation_loss": 1.0}
+    history = [{"epoch": 1}, {"epoch": 2, **looked}, {"epoch": 3}, {"epoch": 4, **looked}]
+    assert [is_patience_over(2, history[:epochs]) for epochs in range(5)] == [False, False, False, False, True]
+    assert not is_patience_over(0, history) and not is_patience_over(3, history)
 
 
 def test_the_best_epoch_has_the_highest_accuracy_and_of_several_the_lowest_loss():

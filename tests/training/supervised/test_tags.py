@@ -52,5 +52,22 @@ def test_a_table_of_ones_own_is_read_and_a_kind_that_there_is_not_is_named(tmp_p
     assert {kinds[number] for number in rain} == {"Rain", "Raindrop", "Rain on surface"}
     assert len(other) == 521 - 5
     own.write_text("classes: {tower: [Church bells]}\n")
-    with pytest.raises(QuaclrsError, match=r"own\.yaml: 'Church bells' is no kind of "):
+    with pytest.raises(
+        QuaclrsError, match=r"^--tags .*own\.yaml: 'Church bells' is not in training/weights/audioset_kinds\.txt"
+    ):
         tag_groups_of(["tower"], str(own))
+    for form in (
+        "sets:",
+        "classes: [tower]",
+        "classes: {tower: [3]}",
+        "classes: {tower: Bell}",
+        "sets: {bells: []}\nclasses: {tower: [bells .. Bell]}",
+    ):
+        own.write_text(form + "\n")
+        with pytest.raises(QuaclrsError, match=r"^--tags .*own\.yaml: write it as tags_of_classes\.yaml"):
+            tag_groups_of(["tower"], str(own))
+    own.write_text("classes: {tower: [Church bell .. Bell]}\n")  # the other way round
+    with pytest.raises(QuaclrsError, match=r"'Church bell \.\. Bell' is not in"):
+        tag_groups_of(["tower"], str(own))
+    with pytest.raises(QuaclrsError, match="give --tags a table"):
+        tag_groups_of(["tower"], str(tmp_path / "absent.yaml"))
