@@ -227,6 +227,24 @@ def test_checkpoints_may_be_far_apart_but_the_last_epoch_and_a_signal_have_their
     assert [path.name for path in (tmp_path / "told" / "checkpoints").iterdir()] == written["every"][:1]
 
 
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_run_told_to_end_before_its_first_look_at_the_validation_clips_goes_on(keep, small_sample, tmp_path):
+    options = {"max_clips_per_class": 2, "epochs": 3, "validate_every": 3, "keep_epoch": keep}
+    whole = train(config(small_sample, tmp_path / "whole", **options)).to_dict()
+
+    def interrupt(*_):
+        signal.raise_signal(signal.SIGTERM)
+        return {}
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("training.train_supervised.describe_epoch", interrupt)
+        train(config(small_sample, tmp_path / "told", **options))
+    resumed = train(config(small_sample, tmp_path / "told", **options, resume="auto")).to_dict()
+    assert without_times(resumed) == without_times(whole)
+    expected = weights(tmp_path / "whole")
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(tmp_path / "told").items())
+
+
 def test_augmenting_in_workers_or_on_the_device_trains_the_same_model(run, sample_dataset, tmp_path):
     folder, _ = run
     options = {"augment_on": "worker", "num_workers": 2, "decode_once": True}
