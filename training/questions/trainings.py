@@ -26,7 +26,7 @@ _HEAD: dict[str, Any] = {
     "balanced_sampler": True,
     "optimizer": "adamw",
     "learning_rate": 3e-4,
-    "weight_decay": 30.0,
+    "weight_decay": 10.0,
     "label_smoothing": 0.1,
     "keep_epoch": "last",
 }
