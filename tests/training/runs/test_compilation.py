@@ -88,7 +88,15 @@ def test_a_compiled_run_that_stops_and_goes_on_learns_what_a_plain_one_does(plai
 
 def test_maps_with_channels_first_or_last_give_the_same_training(plain, small_sample, tmp_path):
     train(supervised(small_sample, tmp_path / "run", channels_last=False))
-    assert_alike(tmp_path / "run", plain, *WEIGHTS)
+    first, last, before = (
+        load_file(folder / "checkpoints" / epoch / "model.safetensors")
+        for folder, epoch in ((tmp_path / "run", "epoch-0002"), (plain, "epoch-0002"), (plain, "epoch-0001"))
+    )
+    # Sums of another order round otherwise, which a norm over few values and Adam enlarge, on each kind of processor
+    # differently. A layout that was wrong would learn something else altogether.
+    for name, weights in last.items():
+        if name.endswith("weight"):
+            assert (first[name] - weights).norm() < 0.2 * (weights - before[name]).norm(), name
 
 
 def test_a_method_with_a_target_network_is_compiled_in_training_and_learns_the_same(small_sample, tmp_path, calls):
