@@ -131,9 +131,8 @@ def read_cross_validation(config: ReleaseConfig) -> tuple[dict[str, Any], Predic
     defaults = {entry.name: entry.default for entry in dataclasses.fields(SupervisedConfig)}
     found = []
     for path in runs:
-        theirs = defaults | read_mapping(
-            path / "config.yaml"
-        )  # an option that came after the run has its default there
+        # An option that came after the run has its default there.
+        theirs = defaults | read_mapping(path / "config.yaml")
         for name in sorted((theirs.keys() & ours.keys()) - _OF_THE_RUN):
             if theirs[name] != ours[name]:
                 raise QuaclrsError(f"--cross-validation {folder} had {name} {theirs[name]}, not {ours[name]}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.labels import OTHER
@@ -28,15 +29,9 @@ def tag_groups_of(class_names: Sequence[str], file: str | None = None) -> list[l
         QuaclrsError: the table says nothing of a class, has another form, or names an unknown kind.
     """
     source = Path(file) if file else _TABLE
-    table, kinds = (
-        {
-            "sets": {},
-            "classes": {},
-            "undecided": [],
-            **read_mapping(source, "give --tags a table like tags_of_classes.yaml"),
-        },
-        audioset_kinds(),
-    )
+    table: dict[str, Any] = {"sets": {}, "classes": {}, "undecided": []}
+    table |= read_mapping(source, f"give --tags a table like {_TABLE.name}")
+    kinds = audioset_kinds()
     places = {kind: [number] for number, kind in enumerate(kinds)}
     try:
         for name, entries in table["sets"].items():
