@@ -56,7 +56,8 @@ class Comparison:
 
     def __init__(self, folders: list[Path]) -> None:
         self._compared = [_read(folder) for folder in folders]
-        dataset = load_urbansound13(self._compared[0].dataset)
+        self._first = self._compared[0]
+        dataset = load_urbansound13(self._first.dataset)
         self.class_names = class_names(dataset)
         self._recording_of = dict(zip(dataset["clip_id"][:], dataset["recording_id"][:], strict=True))
 
@@ -66,7 +67,7 @@ class Comparison:
         Raises:
             QuaclrsError: its test clips or seeds are not the first one's.
         """
-        return [_row(one, self._compared[0], self._recording_of) for one in self._compared]
+        return [self._row(one) for one in self._compared]
 
     def rows_of_classes(self, classes: list[str]) -> list[dict[str, Any]]:
         """A row of each class and cross-validation.
@@ -81,8 +82,49 @@ class Comparison:
         names = self.class_names
         if unknown := [name for name in classes if name not in names]:
             raise QuaclrsError(f"--classes: the data set has no {unknown[0]}; it has {', '.join(names)}")
-        first = self._compared[0]
-        return [_class_row(one, first, name, names, self._recording_of) for name in classes for one in self._compared]
+        return [self._class_row(one, name) for name in classes for one in self._compared]
+
+    def _row(self, one: _Compared) -> dict[str, Any]:
+        over, other = one.summary["over_recordings"], one.summary.get("open_set") or {}
+        return {
+            "recipe": one.name,
+            "accuracy": one.summary["figures"]["accuracy"]["pooled"],
+            "gain": self._gain(one, list(self._first.labels)),
+            **{name: over[name]["value"] if name in over else None for name in ("all", "urbansound8k", "sirennet")},
+            **{name: other.get(name) for name in _OTHER},
+        }
+
+    def _class_row(self, one: _Compared, name: str) -> dict[str, Any]:
+        names = self.class_names
+        label = names.index(name)
+        clips = [clip for clip, of_clip in one.labels.items() if of_clip == label]
+        if not clips:
+            raise QuaclrsError(f"{one.name} tested no clip of {name}; leave it out of --classes")
+        called = np.concatenate([one.scores[clip].argmax(axis=1) for clip in clips])
+        shares = np.bincount(called, minlength=len(names)) / len(called)
+        recall, shares[label] = float(shares[label]), 0
+        return {
+            "class": name,
+            "recipe": one.name,
+            "recall": recall,
+            "gain": self._gain(one, clips),
+            "called": names[shares.argmax()] if shares.any() else None,
+            "share": float(shares.max()),
+        }
+
+    def _gain(self, one: _Compared, clips: list[str]) -> dict[str, float] | None:
+        first, recording_of = self._first, self._recording_of
+        if one is first:
+            return None
+        if one.labels != first.labels:
+            raise QuaclrsError(f"{one.name} and {first.name} tested different clips; compare runs of the same folds")
+        if unknown := sorted(set(clips) - recording_of.keys()):
+            raise QuaclrsError(f"{first.name} tested {unknown[0]}, which {first.dataset} lacks; build it as it was")
+        ours, theirs = (np.stack([entry.scores[clip] for clip in clips], axis=1) for entry in (one, first))
+        labels = np.array([first.labels[clip] for clip in clips])
+        found = paired_difference(labels, ours, theirs, [recording_of[clip] for clip in clips])
+        low, high = found["interval"]
+        return {"value": found["difference"], "low": low, "high": high}
 
 
 def classes_table(rows: list[dict[str, Any]]) -> str:
@@ -110,51 +152,6 @@ def _cell(figure: float | dict[str, float] | None) -> str:
     if not isinstance(figure, dict):
         return percent(figure)
     return "{value:+.1f} ({low:+.1f} to {high:+.1f})".format(**{name: 100 * part for name, part in figure.items()})
-
-
-def _row(one: _Compared, first: _Compared, recording_of: dict[str, str]) -> dict[str, Any]:
-    over, other = one.summary["over_recordings"], one.summary.get("open_set") or {}
-    return {
-        "recipe": one.name,
-        "accuracy": one.summary["figures"]["accuracy"]["pooled"],
-        "gain": _gain(one, first, list(first.labels), recording_of),
-        **{name: over[name]["value"] if name in over else None for name in ("all", "urbansound8k", "sirennet")},
-        **{name: other.get(name) for name in _OTHER},
-    }
-
-
-def _class_row(
-    one: _Compared, first: _Compared, name: str, names: list[str], recording_of: dict[str, str]
-) -> dict[str, Any]:
-    label = names.index(name)
-    clips = [clip for clip, of_clip in one.labels.items() if of_clip == label]
-    if not clips:
-        raise QuaclrsError(f"{one.name} tested no clip of {name}; leave it out of --classes")
-    called = np.concatenate([one.scores[clip].argmax(axis=1) for clip in clips])
-    shares = np.bincount(called, minlength=len(names)) / len(called)
-    recall, shares[label] = float(shares[label]), 0
-    return {
-        "class": name,
-        "recipe": one.name,
-        "recall": recall,
-        "gain": _gain(one, first, clips, recording_of),
-        "called": names[shares.argmax()] if shares.any() else None,
-        "share": float(shares.max()),
-    }
-
-
-def _gain(one: _Compared, first: _Compared, clips: list[str], recording_of: dict[str, str]) -> dict[str, float] | None:
-    if one is first:
-        return None
-    if one.labels != first.labels:
-        raise QuaclrsError(f"{one.name} and {first.name} tested different clips; compare runs of the same folds")
-    if unknown := sorted(set(clips) - recording_of.keys()):
-        raise QuaclrsError(f"{first.name} tested {unknown[0]}, which {first.dataset} lacks; build it as it was")
-    ours, theirs = (np.stack([entry.scores[clip] for clip in clips], axis=1) for entry in (one, first))
-    labels = np.array([first.labels[clip] for clip in clips])
-    found = paired_difference(labels, ours, theirs, [recording_of[clip] for clip in clips])
-    low, high = found["interval"]
-    return {"value": found["difference"], "low": low, "high": high}
 
 
 def _read(folder: Path) -> _Compared:

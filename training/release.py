@@ -32,6 +32,7 @@ from quaclrs.evaluation.open_set import describe_open_set, offset_of_other, open
 from quaclrs.evaluation.records import write_record
 from quaclrs.evaluation.reports.tables import percent
 from quaclrs.evaluation.result_files import OPEN_SET, PREDICTIONS, Predictions, read_predictions
+from quaclrs.evaluation.run_metrics import METRICS_FILE, run_folders
 from quaclrs.files import name_unwritable
 from quaclrs.inference.encoder_export import write_encoder_graph
 from quaclrs.labels import OTHER
@@ -121,7 +122,7 @@ def read_cross_validation(config: ReleaseConfig) -> tuple[dict[str, Any], Predic
         raise QuaclrsError(f"--cross-validation {folder} is not finished; give the --output-dir of one that is")
     summary = read_mapping(folder / "summary.json")
     try:
-        runs = [folder / f"fold-{run['fold']}-seed-{run['seed']}" for run in summary["runs"]]
+        runs = run_folders(folder, summary)
         names, _ = [*summary["class_names"], *([OTHER] if config.background else [])], summary["folds"][0]
     except (KeyError, TypeError, IndexError) as error:
         raise QuaclrsError(
@@ -148,8 +149,8 @@ def read_cross_validation(config: ReleaseConfig) -> tuple[dict[str, Any], Predic
 
 def mean_offsets(config: ReleaseConfig, summary: dict[str, Any]) -> dict[str, float]:
     """Class -> the mean of what the runs of the cross-validation added to its logit: every clip trains the release."""
-    runs = [f"fold-{run['fold']}-seed-{run['seed']}" for run in summary["runs"]]
-    found = [read_mapping(Path(config.cross_validation) / run / "metrics.json")["class_offsets"] for run in runs]
+    runs = run_folders(Path(config.cross_validation), summary)
+    found = [read_mapping(run / METRICS_FILE)["class_offsets"] for run in runs]
     return {name: statistics.mean(of_run[name] for of_run in found) for name in found[0]}
 
 

@@ -22,6 +22,16 @@ LINEAR, KNN = "linear", "knn"
 RANDOM_LINEAR, RANDOM_KNN = "random_linear", "random_knn"
 
 
+def run_folder(folder: Path, fold: int, seed: int) -> Path:
+    """The folder of a run in that of its cross-validation."""
+    return folder / f"fold-{fold}-seed-{seed}"
+
+
+def run_folders(folder: Path, summary: Mapping[str, Any]) -> list[Path]:
+    """The folders of all runs of a cross-validation, by its `summary.json`."""
+    return [run_folder(folder, run["fold"], run["seed"]) for run in summary["runs"]]
+
+
 @dataclass(kw_only=True)
 class RunMetrics:
     """The result of one run on its test fold. Shares are in [0, 1], times in seconds.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quaclrs.errors import QuaclrsError
-from quaclrs.evaluation.run_metrics import METRICS_FILE, RunMetrics
+from quaclrs.evaluation.run_metrics import METRICS_FILE, RunMetrics, run_folder
 
 from .config import TrainingConfig
 from .folder import RunFolder
@@ -39,7 +39,7 @@ class Run:
     @property
     def path(self) -> Path:
         """The run's own folder."""
-        return self.folder / f"fold-{self.fold}-seed-{self.seed}"
+        return run_folder(self.folder, self.fold, self.seed)
 
     @property
     def arguments(self) -> list[str]:

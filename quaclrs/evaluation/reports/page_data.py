@@ -15,7 +15,7 @@ from ...errors import QuaclrsError, first_line_of
 from ...text_files import read_mapping
 from ..metrics import FIGURE_NAMES
 from ..result_files import Predictions, read_predictions
-from ..run_metrics import METRICS_FILE, RunMetrics
+from ..run_metrics import METRICS_FILE, RunMetrics, run_folders
 from .tables import percent, percent_range
 
 
@@ -139,7 +139,7 @@ def _run(folder: Path, metrics: RunMetrics) -> ReportData:
 
 
 def _cross_validation(folder: Path, summary: dict[str, Any]) -> ReportData:
-    runs = [folder / f"fold-{run['fold']}-seed-{run['seed']}" for run in summary["runs"]]
+    runs = run_folders(folder, summary)
     dataset = _dataset_of(runs[0])
     found = [read_predictions(run / "predictions.csv", summary["class_names"]) for run in runs]
     training, figures = summary["training"], summary["figures"]
