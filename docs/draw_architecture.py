@@ -38,6 +38,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("table",),
         ("card",),
         ("urbansound13", "push", "stopping"),
+        ("words",),
         ("__main__",),
     ),
     "training": (

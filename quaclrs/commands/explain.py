@@ -14,6 +14,9 @@ from .one_sound import add_sound_options, only_sound, opened_sound, picture_besi
 
 _ENDING = "explained.png"
 
+#: What a picture is worth whose heat counts for no more than chance.
+_DOUBT = ": the sound is alike all over, and the heat says little"
+
 
 def add_explain_command(commands: Any) -> None:
     """Register the command with the subparsers of `quaclrs`."""
@@ -53,6 +56,8 @@ def run_explain(options: argparse.Namespace) -> int:
     heard = min(explanation.total, explanation.duration)
     result = {"file": file, "label": explanation.label, "score": explanation.score, "picture": output}
     result |= {"heard": round(heard, 3), "duration": round(explanation.total, 3)}
+    scores = explanation.faithfulness.scores
+    result |= {f"score_{name}": score for name, score in scores.items() if name != "whole"}
     if options.json:
         print(json.dumps(result), flush=True)
     else:
@@ -60,5 +65,8 @@ def run_explain(options: argparse.Namespace) -> int:
         if heard < explanation.total:
             said += f" in {seconds(heard)} from the middle of {seconds(explanation.total)}"
         print(f"{printable(file)}: {said}, picture: {printable(output)}", flush=True)
+        hottest, random = (percent(scores[name]) for name in ("without_most_heat", "without_random"))
+        doubt = "" if explanation.faithfulness.difference > 0 else _DOUBT
+        print(f"without the tenth with most heat {hottest}; without a tenth at random {random}{doubt}", flush=True)
     save_figure(explanation_figure(explanation, classifier.log_mel_config), Path(output))
     return 0

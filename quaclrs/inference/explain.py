@@ -22,6 +22,7 @@ from ..errors import QuaclrsError
 from ..models import Backbone
 from ..models.waveforms import Channel
 from .cells import BANDS, DELETED, STEPS, Cells
+from .faithfulness import Faithfulness, margin, measure_faithfulness
 from .hearing import refuse_non_finite
 from .pytorch import TorchClassifier
 from .windows import middle_of
@@ -65,6 +66,7 @@ class Explanation:
         heat: (n_mels, frames) in [0, 1], its largest cell 1; all 0 where nothing speaks for the class.
         duration: seconds that the frames span.
         total: seconds of the sound; where it is longer, the frames span its middle.
+        faithfulness: what becomes of the answer without the cells with most heat.
     """
 
     label: str
@@ -73,6 +75,7 @@ class Explanation:
     heat: np.ndarray
     duration: float
     total: float
+    faithfulness: Faithfulness
 
 
 def explain(
@@ -127,6 +130,7 @@ def explain(
         score=float(scores[place]),
         log_mel=log_mel[0].cpu().numpy(),
         heat=heat / peak if peak > 0 else heat,
+        faithfulness=measure_faithfulness(classifier, waveform[0], heat, place),
         duration=classifier.log_mel_config.duration,
         total=window.end if window.total is None else window.total,
     )
@@ -171,13 +175,6 @@ def worth_of_cells(
     noise = _NOISE * explained.diag().mean() * torch.eye(len(explained))
     worth = alike @ deletions.T @ torch.linalg.solve(explained + noise, lost)
     return (loss * worth).unflatten(0, (BANDS, STEPS))
-
-
-def margin(classifier: TorchClassifier, waveforms: torch.Tensor, place: int) -> torch.Tensor:
-    """Logit of a class less the logarithm of the sum of the others' exponentials: log-odds (clips,) of its score."""
-    logits = classifier.model(input_values=waveforms).logits
-    others = torch.cat([logits[:, :place], logits[:, place + 1 :]], dim=1)
-    return logits[:, place] - others.logsumexp(1)
 
 
 def find_target_layer(

@@ -9,6 +9,7 @@ import torch
 from quaclrs.errors import QuaclrsError
 from quaclrs.inference.cells import BANDS, STEPS, Cells
 from quaclrs.inference.explain import explain, worth_of_cells
+from quaclrs.inference.faithfulness import margin, measure_faithfulness
 from quaclrs.inference.pytorch import TorchClassifier
 from quaclrs.models import (
     LogMelConfig,
@@ -87,3 +88,27 @@ def test_a_model_of_several_encoders_is_explained_and_other_methods_say_that_the
     assert found.score == pytest.approx(classifier.predict(sound, 48_000)[0]["score"], abs=1e-6)
     with pytest.raises(QuaclrsError, match="grad-cam is for models of one encoder"):
         explain(classifier, sound, 48_000, method="grad-cam")
+
+
+def test_an_explanation_is_faithful_where_its_heat_lies_on_what_the_answer_was_made_of() -> None:
+    sound = tone(3000, 0.5, 0.75) + tone(400, 0.0, 1.0)
+    detector = type("Classifier", (), {"log_mel_config": SHORT, "model": ToneDetector()})()
+    heat = np.zeros((SHORT.n_mels, 94), dtype=np.float32)
+    mel = 2595 * np.log10(1 + 3000 / 700) / (2595 * np.log10(1 + 8000 / 700))
+    rows, columns = slice(int((mel - 0.1) * 128), int((mel + 0.1) * 128)), slice(94 // 2, 3 * 94 // 4)
+
+    heat[rows, columns] = 1.0
+    true = measure_faithfulness(detector, sound, heat, 0)
+    heat[rows, columns], heat[rows, : 94 // 4] = 0.0, 1.0
+    false = measure_faithfulness(detector, sound, heat, 0)
+
+    assert true.whole == pytest.approx(5 - 1, abs=0.05)  # the logit of the tone, less that of the other class
+    assert true.without_most_heat < 0.2 < 2 < true.without_random
+    assert true.difference > 2 and false.difference < 0
+    assert true.scores["whole"] == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-3)
+
+
+def test_of_several_labels_a_clip_the_log_odds_are_the_logit() -> None:
+    detector = type("Classifier", (), {"log_mel_config": SHORT, "model": ToneDetector()})()
+    detector.model.config.problem_type = "multi_label_classification"
+    assert margin(detector, tone(3000, 0.5, 0.75)[None], 0).item() == pytest.approx(5, abs=0.01)

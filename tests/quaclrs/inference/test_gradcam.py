@@ -14,6 +14,7 @@ from quaclrs import QuaclrsError, load_classifier
 from quaclrs.cli import main
 from quaclrs.evaluation.figures.explanation import explanation_figure
 from quaclrs.inference.explain import EXPLANATION_METHODS, explain, find_target_layer
+from quaclrs.inference.faithfulness import Faithfulness
 from quaclrs.inference.pytorch import TorchClassifier
 from quaclrs.models import (
     Backbone,
@@ -74,11 +75,12 @@ def test_integrated_gradients_of_a_linear_model_are_its_weights_times_the_sound(
 
     class Linear(nn.Module):
         def forward(self, input_values=None, input_features=None):
-            return type("Output", (), {"logits": input_features.flatten(1) @ weights.T})
+            log_mel = model.quaclrs.log_mel(input_values) if input_features is None else input_features
+            return type("Output", (), {"logits": log_mel.flatten(1) @ weights.T})
 
     classifier = TorchClassifier(model, QuaclrsFeatureExtractor({"image_size": 32}))
     linear = Linear()
-    linear.quaclrs, linear.probabilities = model.quaclrs, model.probabilities
+    linear.quaclrs, linear.probabilities, linear.config = model.quaclrs, model.probabilities, model.config
     classifier.model = linear
     classifier.labels = ["a", "b"]
     sound = np.random.default_rng(0).normal(0, 0.1, 4 * RATE).astype(np.float32)
@@ -143,6 +145,21 @@ def test_the_command_writes_the_picture_beside_the_file_and_says_what_it_shows(
     assert (tmp_path / "burst.explained.png").read_bytes().startswith(b"\x89PNG")
     best = load_classifier(tiny_classifier_folder, device="cpu").predict(tmp_path / "burst.wav")[0]
     assert (answer["label"], answer["score"]) == (best["label"], pytest.approx(best["score"], abs=1e-5))
+    assert 0 <= answer["score_without_most_heat"] <= 1 and 0 <= answer["score_without_random"] <= 1
+
+
+def test_the_command_says_where_the_heat_counts_for_no_more_than_chance(
+    tiny_classifier_folder, burst, tmp_path, capsys, monkeypatch
+):
+    soundfile.write(tmp_path / "burst.wav", burst, RATE, subtype="FLOAT")
+    for without_most_heat, words in ((-2.0, ""), (0.5, ": the sound is alike all over, and the heat says little")):
+        found = Faithfulness(1.0, without_most_heat, 0.0)
+        monkeypatch.setattr("quaclrs.inference.explain.measure_faithfulness", lambda *_, found=found: found)
+        assert main(["explain", str(tmp_path / "burst.wav"), "--model", str(tiny_classifier_folder)]) == 0
+        score = 100 / (1 + np.exp(-without_most_heat))
+        assert capsys.readouterr().out.splitlines()[1] == (
+            f"without the tenth with most heat {score:.1f}%; without a tenth at random 50.0%{words}"
+        )
 
 
 @pytest.mark.parametrize(
