@@ -21,8 +21,9 @@ from torch import nn
 from ..errors import QuaclrsError
 from ..models import Backbone
 from ..models.waveforms import Channel
-from .cells import BANDS, DELETED, STEPS, Cells
-from .faithfulness import Faithfulness, margin, measure_faithfulness
+from .cells import Cells
+from .deletion import worth_of_cells
+from .faithfulness import Faithfulness, measure_faithfulness
 from .hearing import refuse_non_finite
 from .pytorch import TorchClassifier
 from .windows import middle_of
@@ -49,10 +50,6 @@ _COLUMNS = 24
 
 #: Steps of the path from silence.
 _STEPS = 32
-
-#: Random deletions, how many at once, the share of blocks that each deletes, and what of a margin they do not explain
-#: beside what they do.
-_DRAWS, _AT_ONCE, _SHARE, _NOISE = 96, 16, 0.2, 0.3
 
 
 @dataclass(frozen=True)
@@ -134,47 +131,6 @@ def explain(
         duration=classifier.log_mel_config.duration,
         total=window.end if window.total is None else window.total,
     )
-
-
-@torch.no_grad()
-def worth_of_cells(
-    classifier: TorchClassifier, waveform: torch.Tensor, log_mel: torch.Tensor, place: int, seed: int = 0
-) -> torch.Tensor:
-    """Regress the loss of a class's margin over the others on random deletions of cells.
-
-    A fifth of the blocks of 2 x 2 cells are deleted at random, again and again, and the margin is regressed on what was
-    deleted, as LIME does (Ribeiro et al., 2016, section 3.4), with neighbouring cells alike: a Gaussian process.
-
-    Args:
-        classifier: whose answer.
-        waveform: (samples,) on the classifier's device.
-        log_mel: (n_mels, frames) of it, in [0, 1].
-        place: of the class.
-        seed: of the draws.
-
-    Returns:
-        (BANDS, STEPS) on the CPU, in log-odds; above 0 where a cell speaks for the class.
-    """
-    cells, generator = Cells(classifier.log_mel_config, waveform.device), torch.Generator().manual_seed(seed)
-    drawn, margins = [], []
-    for _ in range(_DRAWS // _AT_ONCE):
-        blocks = torch.rand(_AT_ONCE, BANDS // 2, STEPS // 2, generator=generator) < _SHARE
-        deleted = blocks.float().repeat_interleave(2, 1).repeat_interleave(2, 2)
-        drawn.append(deleted.flatten(1))
-        margins.append(
-            margin(classifier, cells.with_gains(waveform, -DELETED * deleted.to(waveform.device)), place).cpu()
-        )
-    # Of a cell near the floor little can be taken away, and of silence nothing.
-    level = classifier.log_mel_config.top_db * log_mel.cpu()
-    loss = torch.nn.functional.adaptive_avg_pool2d(level.clamp(max=DELETED)[None] / DELETED, (BANDS, STEPS)).flatten()
-    deletions, lost = torch.cat(drawn) * loss, -torch.cat(margins)
-    deletions, lost = deletions - deletions.mean(0), lost - lost.mean()
-    places = torch.cartesian_prod(torch.arange(BANDS), torch.arange(STEPS)).float()
-    alike = torch.exp(-torch.cdist(places, places).square() / 2)  # a deviation of one cell
-    explained = deletions @ alike @ deletions.T
-    noise = _NOISE * explained.diag().mean() * torch.eye(len(explained))
-    worth = alike @ deletions.T @ torch.linalg.solve(explained + noise, lost)
-    return (loss * worth).unflatten(0, (BANDS, STEPS))
 
 
 def find_target_layer(

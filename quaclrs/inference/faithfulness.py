@@ -15,8 +15,8 @@ import torch
 from .cells import BANDS, DELETED, STEPS, Cells
 from .pytorch import TorchClassifier
 
-#: Cells that are deleted, and random draws of as many.
-_DELETED_CELLS, _DRAWS = BANDS * STEPS // 10, 16
+#: Random deletions.
+_DRAWS = 16
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,21 @@ def measure_faithfulness(
         seed: of the random draws.
     """
     generator = np.random.default_rng(seed)
-    of_cells = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(heat)[None, None], (BANDS, STEPS)).flatten()
-    gains = torch.zeros(2 + _DRAWS, BANDS * STEPS)
-    gains[1, of_cells.argsort(descending=True)[:_DELETED_CELLS]] = -DELETED
-    for draw in range(_DRAWS):
-        gains[2 + draw, generator.permutation(BANDS * STEPS)[:_DELETED_CELLS]] = -DELETED
-    cells = Cells(classifier.log_mel_config, waveform.device)
-    heard = cells.with_gains(waveform, gains.unflatten(1, (BANDS, STEPS)).to(waveform.device))
+    of_cells = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(heat)[None], (BANDS, STEPS))[0]
+    random = [hottest_tenth(torch.from_numpy(generator.random((BANDS, STEPS)))) for _ in range(_DRAWS)]
+    deleted = torch.stack([torch.zeros(BANDS, STEPS), hottest_tenth(of_cells), *random])
+    heard = Cells(classifier.log_mel_config, waveform.device).with_gains(
+        waveform, -DELETED * deleted.to(waveform.device)
+    )
     margins = margin(classifier, heard, place).cpu()
     return Faithfulness(float(margins[0]), float(margins[1]), float(margins[2:].mean()))
+
+
+def hottest_tenth(of_cells: torch.Tensor) -> torch.Tensor:
+    """1 for the tenth of the cells (BANDS, STEPS) with the largest values, 0 for the others."""
+    hottest = torch.zeros(BANDS * STEPS)
+    hottest[of_cells.flatten().argsort(descending=True)[: BANDS * STEPS // 10]] = 1.0
+    return hottest.unflatten(0, (BANDS, STEPS))
 
 
 def margin(classifier: TorchClassifier, waveforms: torch.Tensor, place: int) -> torch.Tensor:

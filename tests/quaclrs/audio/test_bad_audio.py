@@ -188,7 +188,7 @@ def test_names_that_would_steer_the_terminal_are_printed_as_numbers(cases, tiny_
 
 
 def test_explanations(files, classifier, monkeypatch) -> None:
-    monkeypatch.setattr("quaclrs.inference.explain._DRAWS", 16)  # the map is not looked at
+    monkeypatch.setattr("quaclrs.inference.deletion._DRAWS", 16)  # the map is not looked at
     few = {name: case for name, case in files.items() if name.split("_")[0] not in soundfile.available_formats()}
     answers = {name: answer_of(lambda case=case: explain(classifier, case.file)) for name, case in few.items()}
     silent = {name: answers.pop(name) for name, case in few.items() if case.silent}

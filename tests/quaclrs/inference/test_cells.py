@@ -8,7 +8,8 @@ import torch
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.inference.cells import BANDS, STEPS, Cells
-from quaclrs.inference.explain import explain, worth_of_cells
+from quaclrs.inference.deletion import worth_of_cells
+from quaclrs.inference.explain import explain
 from quaclrs.inference.faithfulness import margin, measure_faithfulness
 from quaclrs.inference.pytorch import TorchClassifier
 from quaclrs.models import (
