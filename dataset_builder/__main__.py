@@ -1,4 +1,4 @@
-"""Command line of the builder: `python -m dataset_builder build`, `sample`, `leaks`, `words` and `push`."""
+"""Command line of the builder: `python -m dataset_builder build`, `sample`, `leaks` and `push`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from .recordings.leaks import add_leaks_command
 from .sources.inputs import Inputs, add_input_options, read_inputs, scan_inputs
 from .stopping import told_when_stopped
 from .table.pictures import CONTENT_OF_KIND
-from .words import add_words_command
 
 # What only one command needs is imported where it runs: worker processes import this file again.
 
@@ -38,7 +37,6 @@ def make_parser() -> CommandParser:
     sample.add_argument("--seed", type=int, default=0, metavar="N", help="another seed is another sample (default 0)")
     sample.set_defaults(run=run_sample)
     add_leaks_command(commands)
-    add_words_command(commands)
     add_push_command(commands)
     return parser
 

@@ -38,7 +38,6 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("table",),
         ("card",),
         ("urbansound13", "push", "stopping"),
-        ("words",),
         ("__main__",),
     ),
     "training": (

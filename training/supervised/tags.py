@@ -19,7 +19,7 @@ _KINDS = Path(__file__).parents[1] / "weights" / "audioset_kinds.txt"
 
 
 def tag_groups_of(class_names: Sequence[str], file: str | None = None) -> list[list[int]]:
-    """Kinds of sound of each class, numbered from 0 as YAMNet does; of `other` those of no class that is in the table.
+    """Kinds of sound of each class, numbered from 0 as YAMNet does; of `other` also those that the table does not name.
 
     Args:
         class_names: of the data set, and `other`.
@@ -45,7 +45,8 @@ def tag_groups_of(class_names: Sequence[str], file: str | None = None) -> list[l
     if missing := [name for name in class_names if name not in (*of_class, OTHER)]:
         raise QuaclrsError(f"--tags: {source.name} says nothing of {missing[0]}; add it, or pass --tag-weight 0")
     spoken_for = {*undecided, *(kind for numbers in of_class.values() for kind in numbers)}
-    of_class[OTHER] = [number for number in range(len(kinds)) if number not in spoken_for]
+    unnamed = [number for number in range(len(kinds)) if number not in spoken_for]
+    of_class[OTHER] = sorted([*of_class.get(OTHER, []), *unnamed])
     return [of_class[name] for name in class_names]
 
 
