@@ -109,7 +109,7 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
     session.claim(None if augmentation is None else augmentation.policy.to_dict())
     with accelerator.main_process_first():  # the others find what it decoded and cached
         views = [] if augmentation is None else [augmentation]
-        splits = load_splits(config, feature_extractor, views, keep_back=hold_out, background=config.background_folders)
+        splits = load_splits(config, feature_extractor, views, keep_back=hold_out, background=config.background_folder)
     heard = heard_after(config, splits, hold_out)
     model = build_model(config, splits.class_names, log_mels)
     model.config.training_data = heard

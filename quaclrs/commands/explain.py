@@ -14,8 +14,8 @@ from .one_sound import add_sound_options, only_sound, opened_sound, picture_besi
 
 _ENDING = "explained.png"
 
-#: What a picture is worth whose heat counts for no more than chance.
-_DOUBT = ": the sound is alike all over, and the heat says little"
+#: Said where the heat counts for no more than chance.
+_DOUBT = ": cells at random cost as much, so the picture says little"
 
 
 def add_explain_command(commands: Any) -> None:
@@ -58,6 +58,7 @@ def run_explain(options: argparse.Namespace) -> int:
     result |= {"heard": round(heard, 3), "duration": round(explanation.total, 3)}
     scores = explanation.faithfulness.scores
     result |= {f"score_{name}": score for name, score in scores.items() if name != "whole"}
+    result["faithfulness"] = round(explanation.faithfulness.difference, 3)
     if options.json:
         print(json.dumps(result), flush=True)
     else:

@@ -6,24 +6,23 @@ import torch
 
 from ..models import LogMelConfig
 from .cells import BANDS, DELETED, STEPS, Cells
-from .faithfulness import hottest_tenth, margin
+from .faithfulness import hottest_tenth, margins_without
 from .pytorch import TorchClassifier
 
-#: Random deletions: how many cells a block has on a side, and the share of blocks that a draw deletes. Large blocks
-#: find an event. A steady sound does not miss a block; single cells find what it cannot do without.
+#: Random deletions: cells on a side of a block, and the share of blocks that a draw deletes. Large blocks find an
+#: event; a steady sound loses little by a block, and single cells show what it needs.
 _BLOCKS = ((2, 0.2), (1, 0.1))
 
 #: Draws of each kind, and how many at once.
 _DRAWS, _AT_ONCE = 64, 16
 
-#: How far cells are alike, as a deviation in cells.
+#: Deviations of the similarity of cells, in cells.
 _REACHES = (0.5, 0.8, 1.2)
 
-#: What of a margin deletions do not explain, beside what they do.
+#: Variance of the margin that deletions do not explain, as a share of what they do.
 _NOISE = 0.3
 
 
-@torch.no_grad()
 def worth_of_cells(
     classifier: TorchClassifier, waveform: torch.Tensor, log_mel: torch.Tensor, place: int, seed: int = 0
 ) -> torch.Tensor:
@@ -47,11 +46,16 @@ def worth_of_cells(
     cells = Cells(classifier.log_mel_config, waveform.device)
     audible = _audible(classifier.log_mel_config, log_mel.cpu())
     generator = torch.Generator().manual_seed(seed)
-    drawn = [_delete_at_random(classifier, cells, waveform, place, *block, generator) for block in _BLOCKS]
+    drawn = []
+    for size, share in _BLOCKS:
+        deleted = _draw(size, share, generator)
+        parts = [margins_without(classifier, cells, waveform, part, place) for part in deleted.split(_AT_ONCE)]
+        margins = torch.cat(parts)
+        drawn.append((deleted.flatten(1), margins.mean() - margins))
     drawn.append((torch.cat([deleted for deleted, _ in drawn]), torch.cat([lost for _, lost in drawn])))
     maps = torch.stack([_regress(lost, deleted, audible, reach) for deleted, lost in drawn for reach in _REACHES])
-    gains = -DELETED * torch.stack([hottest_tenth(worth) for worth in maps]).to(waveform.device)
-    return maps[int(margin(classifier, cells.with_gains(waveform, gains), place).argmin())]
+    hottest = torch.stack([hottest_tenth(worth) for worth in maps])
+    return maps[int(margins_without(classifier, cells, waveform, hottest, place).argmin())]
 
 
 def _audible(front_end: LogMelConfig, log_mel: torch.Tensor) -> torch.Tensor:
@@ -60,25 +64,10 @@ def _audible(front_end: LogMelConfig, log_mel: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.adaptive_avg_pool2d(level.clamp(max=DELETED)[None] / DELETED, (BANDS, STEPS)).flatten()
 
 
-def _delete_at_random(
-    classifier: TorchClassifier,
-    cells: Cells,
-    waveform: torch.Tensor,
-    place: int,
-    size: int,
-    share: float,
-    generator: torch.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which cells each draw deleted (draws, cells), and what the margin lost by it, about its mean (draws,)."""
-    drawn, margins = [], []
-    for _ in range(_DRAWS // _AT_ONCE):
-        blocks = torch.rand(_AT_ONCE, BANDS // size, STEPS // size, generator=generator) < share
-        deleted = blocks.float().repeat_interleave(size, 1).repeat_interleave(size, 2)
-        heard = cells.with_gains(waveform, -DELETED * deleted.to(waveform.device))
-        drawn.append(deleted.flatten(1))
-        margins.append(margin(classifier, heard, place).cpu())
-    of_draws = torch.cat(margins)
-    return torch.cat(drawn), of_draws.mean() - of_draws
+def _draw(size: int, share: float, generator: torch.Generator) -> torch.Tensor:
+    """1 for the cells that each draw deletes (draws, BANDS, STEPS): a share of the blocks of so many cells a side."""
+    blocks = torch.rand(_DRAWS, BANDS // size, STEPS // size, generator=generator) < share
+    return blocks.float().repeat_interleave(size, 1).repeat_interleave(size, 2)
 
 
 def _regress(lost: torch.Tensor, deleted: torch.Tensor, audible: torch.Tensor, reach: float) -> torch.Tensor:

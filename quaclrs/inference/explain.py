@@ -96,12 +96,15 @@ def explain(
         channel: which is heard, as of `AudioClassifier.predict`.
 
     Raises:
-        QuaclrsError: an unknown class or method, one that needs a model of one encoder, or an unusable sound.
+        QuaclrsError: an unknown class or method, one that needs a model of one encoder, a model of one class, or an
+            unusable sound.
     """
     if method not in EXPLANATION_METHODS:
         raise QuaclrsError(f"unknown method {method!r}; choose {' or '.join(EXPLANATION_METHODS)}")
     if label is not None and label not in classifier.labels:
         raise QuaclrsError(f"the model knows no class {label!r}; its classes are {', '.join(classifier.labels)}")
+    if len(classifier.labels) == 1 and classifier.model.config.problem_type != "multi_label_classification":
+        raise QuaclrsError("the model has one class: there is nothing that it could be told from")
     window = middle_of(sound, classifier.log_mel_config, sampling_rate, channel)
     waveform = torch.from_numpy(classifier.log_mel_config.fit(window.waveform)[None]).to(classifier.device)
     network: Any = classifier.model.quaclrs

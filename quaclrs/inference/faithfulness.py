@@ -1,7 +1,7 @@
 """How far an explanation can be believed: what the answer loses without the cells that it points at.
 
 The test of Samek et al., 2017 ("Evaluating the Visualization of What a Deep Neural Network Has Learned"), on sound: a
-tenth of the cells is made quieter, once those with most heat and, for comparison, as many at random.
+tenth of the cells is made quieter, those with most heat first, then, for comparison, as many at random.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Faithfulness:
 
     @property
     def scores(self) -> dict[str, float]:
-        """The same as scores in [0, 1], by their names here."""
+        """Scores in [0, 1] of these log-odds, by attribute."""
         return {name: 1 / (1 + math.exp(-min(max(odds, -500), 500))) for name, odds in asdict(self).items()}
 
     @property
@@ -44,7 +44,6 @@ class Faithfulness:
         return self.without_random - self.without_most_heat
 
 
-@torch.no_grad()
 def measure_faithfulness(
     classifier: TorchClassifier, waveform: torch.Tensor, heat: np.ndarray, place: int, seed: int = 0
 ) -> Faithfulness:
@@ -61,23 +60,36 @@ def measure_faithfulness(
     of_cells = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(heat)[None], (BANDS, STEPS))[0]
     random = [hottest_tenth(torch.from_numpy(generator.random((BANDS, STEPS)))) for _ in range(_DRAWS)]
     deleted = torch.stack([torch.zeros(BANDS, STEPS), hottest_tenth(of_cells), *random])
-    heard = Cells(classifier.log_mel_config, waveform.device).with_gains(
-        waveform, -DELETED * deleted.to(waveform.device)
-    )
-    margins = margin(classifier, heard, place).cpu()
+    margins = margins_without(classifier, Cells(classifier.log_mel_config, waveform.device), waveform, deleted, place)
     return Faithfulness(float(margins[0]), float(margins[1]), float(margins[2:].mean()))
 
 
 def hottest_tenth(of_cells: torch.Tensor) -> torch.Tensor:
-    """1 for the tenth of the cells (BANDS, STEPS) with the largest values, 0 for the others."""
-    hottest = torch.zeros(BANDS * STEPS)
-    hottest[of_cells.flatten().argsort(descending=True)[: BANDS * STEPS // 10]] = 1.0
-    return hottest.unflatten(0, (BANDS, STEPS))
+    """1 for the tenth of the cells (BANDS, STEPS) with the largest values, but for values of 0 and below; else 0."""
+    values = of_cells.flatten()
+    hottest = torch.zeros(len(values))
+    hottest[values.argsort(descending=True, stable=True)[: len(values) // 10]] = 1.0
+    return (hottest * (values > 0)).unflatten(0, (BANDS, STEPS))
 
 
-def margin(classifier: TorchClassifier, waveforms: torch.Tensor, place: int) -> torch.Tensor:
-    """Log-odds (clips,) of a class's score, from the logits: a score near 1 would round them away."""
-    logits = classifier.model(input_values=waveforms).logits
+@torch.no_grad()
+def margins_without(
+    classifier: TorchClassifier, cells: Cells, waveform: torch.Tensor, deleted: torch.Tensor, place: int
+) -> torch.Tensor:
+    """Log-odds of a class's score where cells are deleted, from the logits: a score near 1 would round them away.
+
+    Args:
+        classifier: whose score.
+        cells: of waveforms of this length, on their device.
+        waveform: (samples,).
+        deleted: (draws, BANDS, STEPS) on the CPU, 1 where a cell is deleted.
+        place: of the class.
+
+    Returns:
+        (draws,) on the CPU.
+    """
+    heard = cells.with_gains(waveform, -DELETED * deleted.to(waveform.device))
+    logits = classifier.model(input_values=heard).logits.cpu()
     if classifier.model.config.problem_type == "multi_label_classification":
         return logits[:, place]
     others = torch.cat([logits[:, :place], logits[:, place + 1 :]], dim=1)

@@ -1,8 +1,8 @@
-"""Background: sounds that are none of the classes, from folders, as rows of the class `other`."""
+"""Background: sounds that are none of the classes, from a folder, as rows of the class `other`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,21 +50,17 @@ class Background:
 
 
 @dataclass(frozen=True)
-class BackgroundFolders:
-    """Sounds that are none of the classes, but for the kinds `without`.
+class BackgroundFolder:
+    """Sounds that are none of the classes: `folder`, a folder a kind, but for the kinds `without`."""
 
-    Attributes:
-        folders: each with a folder a kind. Of several, one without folders is a kind.
-    """
-
-    folders: Sequence[str]
+    folder: str
     without: Sequence[str] = ()
 
     def load(self, sampling_rate: int, seconds: float, folds: Sequence[int], test_fold: int | None) -> Background:
-        """Read the folders, and hold out the kinds of the test fold.
+        """Read the folder, and hold out the kinds of the test fold.
 
         Kinds are dealt to folds in turn, whole, so that cross-validation tests each by models that never heard it.
-        In a single folder without folders a kind is a recording's source (see `noise_recordings.source_of`).
+        In a folder without folders a kind is a recording's source (see `noise_recordings.source_of`).
 
         Args:
             sampling_rate: Hz at which rows are stored.
@@ -73,29 +69,23 @@ class BackgroundFolders:
             test_fold: one of them; None where nothing is held out.
 
         Raises:
-            QuaclrsError: a folder holds no sound, `without` names a kind that is not there, or one kind is left.
+            QuaclrsError: the folder holds no sound, `without` names a folder that is not there, or one kind is left.
             AudioError: a file is not audio.
         """
-        kind_of = {recording: kind for folder in self.folders for recording, kind in self._kinds_in(folder).items()}
-        told = ",".join(self.folders)
+        found = find_noise(self.folder)
+        flat = len({recording.category for recording in found}) == 1
+        kind_of = {r.name: r.source if flat else "-".join(Path(r.category).parts) for r in found}
         if unknown := sorted(set(self.without) - set(kind_of.values())):
-            raise QuaclrsError(f"--background-without {unknown[0]}: {told} has no such folder; leave it out")
-        kind_of = {recording: kind for recording, kind in kind_of.items() if kind not in self.without}
-        kinds = sorted(set(kind_of.values()))
+            raise QuaclrsError(f"--background-without {unknown[0]}: {self.folder} has no such folder; leave it out")
+        found = [recording for recording in found if kind_of[recording.name] not in self.without]
+        kinds = sorted({kind_of[recording.name] for recording in found})
         if len(kinds) < 2:
-            raise QuaclrsError(f"--background {told} holds one kind of sound; give two, to test with one")
+            raise QuaclrsError(f"--background {self.folder} holds one kind of sound; give two, to test with one")
         groups = min(len(folds), len(kinds))
         tested = None if test_fold is None else list(folds).index(test_fold) % groups
         held_out = {kind for place, kind in enumerate(kinds) if place % groups == tested}
-        rows = _decoded(kind_of, sampling_rate, seconds)
+        rows = _decoded(found, [kind_of[recording.name] for recording in found], sampling_rate, seconds)
         return Background(rows, np.array([kind in held_out for kind in rows["kind"][:]], dtype=bool))
-
-    def _kinds_in(self, folder: str) -> dict[NoiseRecording, str]:
-        """The kind of each recording of one of the folders."""
-        found = find_noise(folder)
-        if len({recording.category for recording in found}) > 1:
-            return {recording: "-".join(Path(recording.category).parts) for recording in found}
-        return {r: r.source if len(self.folders) == 1 else Path(folder).name for r in found}
 
 
 @dataclass(frozen=True)
@@ -152,14 +142,14 @@ def kind_of(clip_id: str) -> str:
     return clip_id.split("/")[1] if clip_id.startswith(f"{BACKGROUND}/") else ""
 
 
-def _decoded(kind_of: Mapping[NoiseRecording, str], sampling_rate: int, seconds: float) -> Dataset:
+def _decoded(found: Sequence[NoiseRecording], kinds: Sequence[str], sampling_rate: int, seconds: float) -> Dataset:
     """Rows of windows as 16-bit FLAC, in the cache of `datasets`: made once for these files and this code."""
 
     # Most of a short sound's clip can be digital silence, which is none of its kind.
     sounding = LogMelConfig(pad_mode="repeat")
 
     def rows(state: str) -> Iterator[dict[str, Any]]:
-        for recording, kind in kind_of.items():
+        for recording, kind in zip(found, kinds, strict=True):
             waveform = sounding.trim(recording.read(sampling_rate))
             name = f"{BACKGROUND}/{kind}/{Path(recording.name).stem}"
             for number, window in enumerate(_windows(waveform, round(seconds * sampling_rate))):
@@ -175,7 +165,7 @@ def _decoded(kind_of: Mapping[NoiseRecording, str], sampling_rate: int, seconds:
     audio = {"bytes": Value("binary"), "path": Value("string")}
     texts = dict.fromkeys(("clip_id", "recording_id", "source", "kind"), Value("string"))
     # A part of the cache's key; a list would be dealt out to processes, each of which makes all rows.
-    state = repr([code_version(DECODING), *((recording.name, _state(recording)) for recording in kind_of)])
+    state = repr([code_version(DECODING), *((recording.name, _state(recording)) for recording in found)])
     return Dataset.from_generator(rows, features=Features({"audio": audio, **texts}), gen_kwargs={"state": state})
 
 

@@ -24,7 +24,7 @@ from quaclrs.transforms import ClipTransform, collate_clips, decode_once, transf
 from ..runs.config import TrainingConfig
 from ..runs.sampling import EpochSampler
 from ..runs.termination import outlive_signals
-from .background import BACKGROUND, BackgroundFolders, UnderBackground, append_background
+from .background import BACKGROUND, BackgroundFolder, UnderBackground, append_background
 from .copies import choose_copies, with_copies
 from .few_labels import keep_labelled
 
@@ -134,7 +134,7 @@ def load_splits(
     views: Sequence[AugmentedLogMel] = (),
     unlabelled: int | None = None,
     keep_back: bool = True,
-    background: BackgroundFolders | None = None,
+    background: BackgroundFolder | None = None,
 ) -> Splits:
     """Load the data set and split it by the run's fold and protocol.
 

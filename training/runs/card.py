@@ -25,7 +25,7 @@ LICENCE = _TEMPLATES / "LICENSE-weights.txt"
 
 #: Options that may be paths.
 _PATHS = (
-    "dataset", "output_dir", "init_from", "pretrained_file", "background_noise", "augment",
+    "dataset", "output_dir", "init_from", "pretrained_file", "background", "background_noise", "augment",
     "cross_validation", "evaluation", "tags",
 )  # fmt: skip
 
@@ -145,8 +145,6 @@ def without_local_paths(config: Config) -> Config:
         for name in _PATHS
         if isinstance(value := getattr(config, name, None), str) and (Path(value).is_absolute() or Path(value).exists())
     }
-    if folders := getattr(config, "background", None):
-        local["background"] = ",".join(Path(folder).name for folder in folders.split(","))
     if config.pretrained_file and "=" in config.pretrained_file:
         files = files_of(config.pretrained_file)
         local["pretrained_file"] = ",".join(f"{backbone}={Path(file).name}" for backbone, file in files.items())

@@ -10,7 +10,7 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.models import find_backbone
 from quaclrs.models.configuration_checks import POOLINGS
 
-from ..clips.background import BackgroundFolders
+from ..clips.background import BackgroundFolder
 from ..runs.config import TrainingConfig
 from ..runs.options import flag_of, option
 
@@ -47,9 +47,7 @@ class SupervisedConfig(TrainingConfig):
         "", "factors of the standardised embeddings of A+B, with commas: 0.5,1 trusts A less; all alike where empty"
     )
     background: str | None = option(
-        None,
-        "folders of sounds that are none of the classes, with commas, each with a folder a kind or one itself: they "
-        "train the class `other`",
+        None, "folder of sounds that are none of the classes, a folder a kind: the class `other` is trained on them"
     )
     background_without: str = option("", "kinds to leave out of it, with commas: those that sound like a class")
     background_mixtures: int = option(
@@ -112,10 +110,10 @@ class SupervisedConfig(TrainingConfig):
     )
 
     @property
-    def background_folders(self) -> BackgroundFolders | None:
+    def background_folder(self) -> BackgroundFolder | None:
         """Sounds of the class `other`, if there are any."""
         without = tuple(filter(None, self.background_without.split(",")))
-        return BackgroundFolders(self.background.split(","), without) if self.background else None
+        return BackgroundFolder(self.background, without) if self.background else None
 
     @property
     def factors_of_encoders(self) -> list[float]:

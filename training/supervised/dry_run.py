@@ -33,7 +33,7 @@ def dry_run(config: SupervisedConfig) -> str:
     extractor = QuaclrsFeatureExtractor(log_mel=log_mels[0].to_dict())
     views = [] if augmentation is None else [augmentation]
     undecoded = dataclasses.replace(config, decode_once=False)
-    splits = load_splits(undecoded, extractor, views, background=config.background_folders)
+    splits = load_splits(undecoded, extractor, views, background=config.background_folder)
     names = splits.class_names
     return describe_dry_run(
         config, splits.description, len(splits.train), lambda clips: step_memory(config, names, log_mels, clips)

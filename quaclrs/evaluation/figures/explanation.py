@@ -43,9 +43,13 @@ def explanation_figure(explanation: Explanation, front_end: LogMelConfig) -> Fig
         extent=spectrogram_extent(explanation.duration, front_end),
     )
     alone.set_title("spectrogram", fontsize=11)
-    told = f"score {percent(explanation.score)}"
-    told += f", {percent(explanation.faithfulness.scores['without_most_heat'])} without the tenth with most heat"
-    explained.set_title(f"what speaks for {explanation.label.replace('_', ' ')} ({told})", fontsize=11)
+    scores = explanation.faithfulness.scores
+    hottest, random = (percent(scores[name]) for name in ("without_most_heat", "without_random"))
+    explained.set_title(
+        f"what speaks for {explanation.label.replace('_', ' ')} (score {percent(explanation.score)})\n"
+        f"without the hottest tenth {hottest}, without a tenth at random {random}",
+        fontsize=11,
+    )
     is_middle = explanation.total > explanation.duration
     explained.set_xlabel(f"time (s), in the middle of {seconds(explanation.total)}" if is_middle else "time (s)")
     figure.colorbar(image, ax=alone, label="dB below the loudest cell")

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from quaclrs.errors import QuaclrsError
+from quaclrs.inference import deletion
 from quaclrs.inference.cells import BANDS, STEPS, Cells
 from quaclrs.inference.deletion import worth_of_cells
 from quaclrs.inference.explain import explain
-from quaclrs.inference.faithfulness import margin, measure_faithfulness
+from quaclrs.inference.faithfulness import hottest_tenth, margins_without, measure_faithfulness
 from quaclrs.inference.pytorch import TorchClassifier
 from quaclrs.models import (
     LogMelConfig,
@@ -112,4 +113,42 @@ def test_an_explanation_is_faithful_where_its_heat_lies_on_what_the_answer_was_m
 def test_of_several_labels_a_clip_the_log_odds_are_the_logit() -> None:
     detector = type("Classifier", (), {"log_mel_config": SHORT, "model": ToneDetector()})()
     detector.model.config.problem_type = "multi_label_classification"
-    assert margin(detector, tone(3000, 0.5, 0.75)[None], 0).item() == pytest.approx(5, abs=0.01)
+    sound, nothing = tone(3000, 0.5, 0.75), torch.zeros(1, BANDS, STEPS)
+    assert margins_without(detector, Cells(SHORT), sound, nothing, 0).item() == pytest.approx(5, abs=0.01)
+
+
+def test_the_hottest_tenth_is_of_cells_with_heat_and_none_where_there_is_none() -> None:
+    heat = torch.rand(BANDS, STEPS, generator=torch.Generator().manual_seed(0))
+    hottest = hottest_tenth(heat)
+    assert hottest.sum() == 25 and heat[hottest == 1].min() > heat[hottest == 0].max()
+    few = torch.zeros(BANDS, STEPS)
+    few[3, 4:8] = 1.0
+    assert torch.equal(hottest_tenth(few), few)
+    assert not hottest_tenth(torch.zeros(BANDS, STEPS)).any()
+
+
+def test_without_heat_an_explanation_is_not_faithful() -> None:
+    detector = type("Classifier", (), {"log_mel_config": SHORT, "model": ToneDetector()})()
+    found = measure_faithfulness(detector, tone(3000, 0.5, 0.75), np.zeros((SHORT.n_mels, 94), dtype=np.float32), 0)
+    assert found.without_most_heat == found.whole and found.difference <= 0
+
+
+def test_of_nine_maps_the_one_is_kept_whose_hottest_tenth_costs_the_answer_most(monkeypatch) -> None:
+    detector = type("Classifier", (), {"log_mel_config": SHORT, "model": ToneDetector()})()
+    maps = iter(torch.rand(9, BANDS, STEPS, generator=torch.Generator().manual_seed(0)))
+    made, sound = [], tone(3000, 0.5, 0.75)
+    monkeypatch.setattr(deletion, "_regress", lambda *_: made.append(next(maps)) or made[-1])
+
+    kept = worth_of_cells(detector, sound, LogMelSpectrogram(SHORT)(sound[None])[0], 0)
+
+    heard = Cells(SHORT).with_gains(sound, -40.0 * torch.stack([hottest_tenth(one) for one in made]))
+    levels = [float(one @ detector.model.template) for one in heard]  # what the detector's answer rests on
+    assert len(made) == 9 and torch.equal(kept, made[int(np.argmin(levels))])
+
+
+def test_a_model_of_one_class_is_not_explained() -> None:
+    options = {"backbone": "mobilenetv3_small_050", "log_mel": SHORT.to_dict()}
+    model = QuaclrsForAudioClassification(QuaclrsConfig(**options, num_labels=1)).eval()
+    classifier = TorchClassifier(model, QuaclrsFeatureExtractor(SHORT.to_dict()))
+    with pytest.raises(QuaclrsError, match="the model has one class"):
+        explain(classifier, tone(1000, 0.2, 0.4).numpy(), 48_000)

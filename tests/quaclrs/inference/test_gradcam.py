@@ -145,14 +145,17 @@ def test_the_command_writes_the_picture_beside_the_file_and_says_what_it_shows(
     assert (tmp_path / "burst.explained.png").read_bytes().startswith(b"\x89PNG")
     best = load_classifier(tiny_classifier_folder, device="cpu").predict(tmp_path / "burst.wav")[0]
     assert (answer["label"], answer["score"]) == (best["label"], pytest.approx(best["score"], abs=1e-5))
-    assert 0 <= answer["score_without_most_heat"] <= 1 and 0 <= answer["score_without_random"] <= 1
+    found = explain(load_classifier(tiny_classifier_folder, device="cpu"), burst, RATE).faithfulness
+    for name in ("without_most_heat", "without_random"):
+        assert answer[f"score_{name}"] == pytest.approx(1 / (1 + np.exp(-getattr(found, name))), abs=1e-4)
+    assert answer["faithfulness"] == pytest.approx(found.without_random - found.without_most_heat, abs=1e-2)
 
 
 def test_the_command_says_where_the_heat_counts_for_no_more_than_chance(
     tiny_classifier_folder, burst, tmp_path, capsys, monkeypatch
 ):
     soundfile.write(tmp_path / "burst.wav", burst, RATE, subtype="FLOAT")
-    for without_most_heat, words in ((-2.0, ""), (0.5, ": the sound is alike all over, and the heat says little")):
+    for without_most_heat, words in ((-2.0, ""), (0.5, ": cells at random cost as much, so the picture says little")):
         found = Faithfulness(1.0, without_most_heat, 0.0)
         monkeypatch.setattr("quaclrs.inference.explain.measure_faithfulness", lambda *_, found=found: found)
         assert main(["explain", str(tmp_path / "burst.wav"), "--model", str(tiny_classifier_folder)]) == 0

@@ -13,7 +13,7 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.run_metrics import RunMetrics
 from quaclrs.labels import CLASS_NAMES
 from quaclrs.saved_model import open_saved_model
-from training.clips.background import BackgroundFolders, UnderBackground
+from training.clips.background import BackgroundFolder, UnderBackground
 from training.supervised.config import SupervisedConfig
 from training.train_supervised import train
 
@@ -39,7 +39,7 @@ def cache(tmp_path_factory, monkeypatch):
 
 
 def load(folder, test_fold, without=()):
-    return BackgroundFolders([str(folder)], without).load(8000, 4.0, (1, 2, 3), test_fold)
+    return BackgroundFolder(str(folder), without).load(8000, 4.0, (1, 2, 3), test_fold)
 
 
 def test_every_kind_is_held_out_whole_by_one_fold_and_trains_in_the_others(folder) -> None:
@@ -89,25 +89,10 @@ def test_more_folds_than_kinds_hold_out_one_each(folder) -> None:
     held = [
         set(np.array(background.rows["kind"])[background.held_out])
         for fold in range(1, 11)
-        for background in [BackgroundFolders([str(folder)]).load(8000, 4.0, range(1, 11), fold)]
+        for background in [BackgroundFolder(str(folder)).load(8000, 4.0, range(1, 11), fold)]
     ]
     assert all(len(kinds) == 1 for kinds in held)
     assert set.union(*held) == set(KINDS)
-
-
-def test_of_several_folders_one_without_folders_is_a_kind_and_the_kinds_are_dealt_together(folder, tmp_path) -> None:
-    (tmp_path / "words").mkdir()
-    for name in ("en-cat", "fr-chat"):
-        soundfile.write(tmp_path / "words" / f"{name}.wav", np.random.default_rng(1).normal(0, 0.1, 8000), 8000)
-    held = []
-    for fold in (1, 2, 3):
-        background = BackgroundFolders([str(folder), str(tmp_path / "words")]).load(8000, 4.0, (1, 2, 3), fold)
-        kinds = np.array(background.rows["kind"])
-        assert set(kinds) == {*KINDS, "words"}
-        assert list(background.rows["clip_id"])[-2:] == ["background/words/en-cat", "background/words/fr-chat"]
-        held.append(set(kinds[background.held_out]))
-    assert [len(kinds) for kinds in held] == [2, 2, 2]
-    assert set.union(*held) == {*KINDS, "words"}
 
 
 def test_one_kind_is_refused(folder) -> None:
