@@ -2,8 +2,8 @@
 
 `python -m benchmarks.faithfulness --dataset DIR [--model DIR] [--fold K] [--clips N]` explains clips of every class in
 turn, and prints by how much more a tenth of the cells costs the explained class where it has most heat than at random
-(`quaclrs.inference.faithfulness`), in log-odds, for each method. Deletion chooses its map by what the hottest tenth costs,
-so the comparison with other methods favours it.
+(`quaclrs.inference.faithfulness`), in log-odds, for each method. Deletion chooses its map by what the hottest tenth
+costs, so the comparison with other methods favours it.
 """
 
 from __future__ import annotations
