@@ -141,8 +141,10 @@ def _read(file: Path, size: int) -> dict[str, torch.Tensor]:
 
 
 def _key(encoder: QuaclrsModel, settings: dict[str, Any]) -> str:
+    # The clips that a model will have heard are of a fold, and its encoder hears none of them.
+    options = encoder.config.to_dict() | {"training_data": None}
     # Modules as they print show what no weight and no source of ours does: activations, strides, a layer put in.
-    described = [encoder.config.to_dict(), str(encoder), code_version(EMBEDDING), settings]
+    described = [options, str(encoder), code_version(EMBEDDING), settings]
     digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(name.encode())

@@ -135,6 +135,18 @@ def test_what_is_known_is_not_computed_again(cache, embedding, clips):
     assert len(list(cache.iterdir())) == 1
 
 
+def test_folds_share_the_embeddings_of_their_clips(cache, sample_dataset, tmp_path):
+    options = {"mode": "linear_probe", "backbone": "mobilenetv3_small_050", "initial_weights": "random"}
+    options |= {"image_size": 32, "duration": 1.0, "epochs": 1, "max_clips_per_class": 2}
+    known = []
+    for fold in (1, 2):
+        train(SupervisedConfig(str(sample_dataset), fold, str(tmp_path / str(fold)), **options))
+        known.append({file: set(load_file(file)) for file in sorted(cache.iterdir())})
+    assert list(known[0]) == list(known[1]) and len(known[0]) == 2  # clips as they are, and cut
+    for file, clip_ids in known[0].items():
+        assert clip_ids < known[1][file]
+
+
 def test_other_weights_data_or_cuts_are_computed_anew_and_spoil_nothing(cache, embedding, clips):
     few = clips.select(range(5))
     first = embedding(few, data="a")
