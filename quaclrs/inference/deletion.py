@@ -1,4 +1,4 @@
-"""What an answer loses where a part of the sound is taken away: the heat of `explain`, of any model."""
+"""Take parts of a sound away at random and regress what an answer loses: the heat of `explain`, of any model."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def worth_of_cells(
     drawn = []
     for size, share in _BLOCKS:
         deleted = _draw(size, share, generator)
-        parts = [margins_without(classifier, cells, waveform, part, place) for part in deleted.split(_AT_ONCE)]
-        margins = torch.cat(parts)
+        batches = deleted.split(_AT_ONCE)
+        margins = torch.cat([margins_without(classifier, cells, waveform, batch, place) for batch in batches])
         drawn.append((deleted.flatten(1), margins.mean() - margins))
     drawn.append((torch.cat([deleted for deleted, _ in drawn]), torch.cat([lost for _, lost in drawn])))
     maps = torch.stack([_regress(lost, deleted, audible, reach) for deleted, lost in drawn for reach in _REACHES])

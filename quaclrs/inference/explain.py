@@ -103,7 +103,7 @@ def explain(
         raise QuaclrsError(f"unknown method {method!r}; choose {' or '.join(EXPLANATION_METHODS)}")
     if label is not None and label not in classifier.labels:
         raise QuaclrsError(f"the model knows no class {label!r}; its classes are {', '.join(classifier.labels)}")
-    if len(classifier.labels) == 1 and classifier.model.config.problem_type != "multi_label_classification":
+    if len(classifier.labels) == 1 and not classifier.model.config.is_multi_label:
         raise QuaclrsError("the model has one class: there is nothing that it could be told from")
     window = middle_of(sound, classifier.log_mel_config, sampling_rate, channel)
     waveform = torch.from_numpy(classifier.log_mel_config.fit(window.waveform)[None]).to(classifier.device)

@@ -90,7 +90,7 @@ def margins_without(
     """
     heard = cells.with_gains(waveform, -DELETED * deleted.to(waveform.device))
     logits = classifier.model(input_values=heard).logits.cpu()
-    if classifier.model.config.problem_type == "multi_label_classification":
+    if classifier.model.config.is_multi_label:
         return logits[:, place]
     others = torch.cat([logits[:, :place], logits[:, place + 1 :]], dim=1)
     return logits[:, place] - others.logsumexp(1)

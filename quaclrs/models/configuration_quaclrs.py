@@ -102,6 +102,11 @@ class QuaclrsConfig(PreTrainedConfig):
         return "+".join([self.backbone, *(options["backbone"] for options in self.more_encoders or [])])
 
     @property
+    def is_multi_label(self) -> bool:
+        """True where a clip may have several labels, each with a score of its own."""
+        return bool(self.problem_type == "multi_label_classification")
+
+    @property
     def log_mel_config(self) -> LogMelConfig:
         """The front end's parameters as their dataclass."""
         return LogMelConfig.from_dict(self.log_mel)

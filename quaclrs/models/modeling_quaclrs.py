@@ -212,7 +212,7 @@ class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
             embedding = torch.cat([part * math.sqrt(part.shape[-1]) for part in parts], dim=-1)
         logits = self.classifier(embedding)
         heard = self._is_heard(input_values, input_features)
-        logits = torch.where(heard[:, None], logits, _NO_LABEL if self._is_multi_label else 0.0)
+        logits = torch.where(heard[:, None], logits, _NO_LABEL if self.config.is_multi_label else 0.0)
         loss = None
         if labels is not None:
             loss = self._loss(logits.float(), labels, "mean" if num_items_in_batch is None else "sum")
@@ -221,7 +221,7 @@ class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Scores in [0, 1] of logits (..., num_labels): of one label a clip they add up to 1."""
-        return logits.sigmoid() if self._is_multi_label else logits.softmax(-1)
+        return logits.sigmoid() if self.config.is_multi_label else logits.softmax(-1)
 
     def _is_heard(self, input_values: torch.Tensor | None, input_features: torch.Tensor | None) -> torch.Tensor:
         """False for each silent clip (batch,). A log-mel does not know its level; digital silence is 0 everywhere."""
@@ -230,16 +230,12 @@ class QuaclrsForAudioClassification(QuaclrsPreTrainedModel):
         assert input_features is not None
         return input_features.amax(dim=(-2, -1)) > 0
 
-    @property
-    def _is_multi_label(self) -> bool:
-        return self.config.problem_type == "multi_label_classification"
-
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, reduction: str) -> torch.Tensor:
-        if labels.shape != (logits.shape if self._is_multi_label else logits.shape[:1]):
+        if labels.shape != (logits.shape if self.config.is_multi_label else logits.shape[:1]):
             raise ValueError(
                 f"labels are {tuple(labels.shape)}; class indices are (batch,), and under problem_type "
                 "multi_label_classification 0 and 1 are (batch, num_labels)"
             )
-        if self._is_multi_label:
+        if self.config.is_multi_label:
             return binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction=reduction)
         return cross_entropy(logits, labels, reduction=reduction)

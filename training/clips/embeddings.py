@@ -141,7 +141,7 @@ def _read(file: Path, size: int) -> dict[str, torch.Tensor]:
 
 
 def _key(encoder: QuaclrsModel, settings: dict[str, Any]) -> str:
-    # The clips that a model will have heard are of a fold, and its encoder hears none of them.
+    # Which clips the model will have heard differs from fold to fold. No embedding depends on it.
     options = encoder.config.to_dict() | {"training_data": None}
     # Modules as they print show what no weight and no source of ours does: activations, strides, a layer put in.
     described = [options, str(encoder), code_version(EMBEDDING), settings]
