@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.folds import PAPER_PROTOCOL_WARNING, PROTOCOLS
 
 from .bootstrap import bootstrap_intervals
+from .fold_results import FoldResult, aligned
 from .metrics import STANDARD_SOURCES, classification_metrics
 from .over_recordings import accuracy_over_recordings
 from .reports.cross_validation import describe_folds, headline, summary_markdown
@@ -26,32 +27,6 @@ __all__ = ["FoldResult", "summarise", "summary_markdown"]
 _CONFIDENCE = 0.95
 
 _FIGURES_OF_CLASS = ("precision", "recall", "f1", "roc_auc")
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """Test predictions of one run.
-
-    Args:
-        fold: the test fold.
-        seed: of the run.
-        labels: (clips,) integers, the true classes.
-        probabilities: (clips, classes) floats.
-        sources: (clips,) the data set each clip comes from.
-        recording_ids: (clips,) the recording each clip was cut from.
-        clip_ids: (clips,) all different.
-        controls: row name -> figure -> value in [0, 1] or None, of what the model is to be compared with on the same
-            clips; figures by the names of `classification_metrics`.
-    """
-
-    fold: int
-    seed: int
-    labels: np.ndarray
-    probabilities: np.ndarray
-    sources: Sequence[str]
-    recording_ids: Sequence[str]
-    clip_ids: Sequence[str]
-    controls: Mapping[str, Mapping[str, float | None]]
 
 
 def summarise(
@@ -98,7 +73,7 @@ def summarise(
     """
     if protocol not in PROTOCOLS:
         raise QuaclrsError(f"unknown protocol {protocol!r}; choose {' or '.join(PROTOCOLS)}")
-    runs = _aligned(results)
+    runs = aligned(results)
     folds, seeds = (tuple(sorted(set(numbers))) for numbers in zip(*runs, strict=True))
     complete, every = (sorted({int(fold) for fold in numbers}) for numbers in (complete_folds, all_folds))
     for name, known in (("complete_folds", complete), ("all_folds", every)):
@@ -108,18 +83,14 @@ def summarise(
         key: classification_metrics(run.labels, run.probabilities, class_names, run.sources)
         for key, run in runs.items()
     }
-
-    # All test clips together, in the order of the folds.
-    labels, recordings, sources = (
-        [entry for fold in folds for entry in np.asarray(getattr(runs[fold, seeds[0]], name)).tolist()]
-        for name in ("labels", "recording_ids", "sources")
-    )
-    pooled = np.stack([np.concatenate([runs[fold, seed].probabilities for fold in folds]) for seed in seeds])
-    of_pool = [classification_metrics(np.array(labels), run, class_names, sources) for run in pooled]
+    pool = _pool(runs, folds, seeds)
+    of_pool = [
+        classification_metrics(pool.labels, probabilities, class_names, pool.sources)
+        for probabilities in pool.probabilities
+    ]
     intervals = bootstrap_intervals(
-        np.array(labels), pooled, recordings, class_names, sources, replicates, confidence=_CONFIDENCE
+        pool.labels, pool.probabilities, pool.recordings, class_names, pool.sources, replicates, confidence=_CONFIDENCE
     )
-    names = [name for name in intervals if name != "per_class"]
     summary: dict[str, Any] = {
         "scope": describe_folds(protocol, folds, complete, every),
         "protocol": protocol,
@@ -127,14 +98,59 @@ def summarise(
         "complete_folds": complete,
         "all_folds": every,
         "seeds": list(seeds),
-        "clips": len(labels),
-        "recordings": len(set(recordings)),
-        "classes_with_support": len(set(labels)),
-        "classes_of_source": _classes_of_source(sources, labels),
+        "clips": len(pool.labels),
+        "recordings": len(set(pool.recordings)),
+        "classes_with_support": len(set(pool.labels.tolist())),
+        "classes_of_source": _classes_of_source(pool.sources, pool.labels.tolist()),
         "class_names": list(class_names),
         "warnings": list(dict.fromkeys([*([PAPER_PROTOCOL_WARNING] if protocol == "paper" else []), *warnings])),
         "confidence": _CONFIDENCE,
         "replicates": replicates,
+        **_figures(of_run, of_pool, intervals),
+        "per_class": _per_class(pool, of_pool, intervals["per_class"]),
+        "confusion_matrix": np.sum([metrics["confusion_matrix"] for metrics in of_pool], axis=0).tolist(),
+        "controls": _controls_over_folds(runs),
+        "over_recordings": accuracy_over_recordings(
+            pool.labels,
+            np.mean(pool.probabilities.argmax(axis=2) == pool.labels, axis=0),
+            pool.recordings,
+            pool.sources,
+            replicates,
+            _CONFIDENCE,
+        ),
+    }
+    return {"headline": headline(summary), **summary}
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """All test clips together, in the order of the folds: `probabilities` is (seeds, clips, classes)."""
+
+    labels: np.ndarray
+    recordings: list[str]
+    sources: list[str]
+    probabilities: np.ndarray
+
+
+def _pool(runs: Mapping[tuple[int, int], FoldResult], folds: Sequence[int], seeds: Sequence[int]) -> _Pool:
+    first = [runs[fold, seeds[0]] for fold in folds]
+    return _Pool(
+        np.concatenate([run.labels for run in first]),
+        [recording for run in first for recording in run.recording_ids],
+        [source for run in first for source in run.sources],
+        np.stack([np.concatenate([runs[fold, seed].probabilities for fold in folds]) for seed in seeds]),
+    )
+
+
+def _figures(
+    of_run: Mapping[tuple[int, int], Mapping[str, Any]],
+    of_pool: Sequence[Mapping[str, Any]],
+    intervals: Mapping[str, Any],
+) -> dict[str, Any]:
+    """`figures`, `runs` and `per_fold`: over folds and of all test clips, of every run, of every fold."""
+    folds, seeds = (sorted(set(numbers)) for numbers in zip(*of_run, strict=True))
+    names = [name for name in intervals if name != "per_class"]
+    return {
         "figures": {
             name: {
                 **_over_folds({key: metrics.get(name) for key, metrics in of_run.items()}),
@@ -155,78 +171,22 @@ def summarise(
             }
             for fold in folds
         ],
-        "per_class": {
-            name: {
-                **{key: _mean(metrics["per_class"][name][key] for metrics in of_pool) for key in _FIGURES_OF_CLASS},
-                "recall_interval": _as_list(intervals["per_class"][name]["recall"]),
-                "support": labels.count(index),
-                "recordings": len({r for r, label in zip(recordings, labels, strict=True) if label == index}),
-            }
-            for index, name in enumerate(class_names)
-        },
-        "confusion_matrix": np.sum([metrics["confusion_matrix"] for metrics in of_pool], axis=0).tolist(),
-        "controls": _controls_over_folds(runs),
-        "over_recordings": accuracy_over_recordings(
-            np.array(labels),
-            np.mean([run.argmax(axis=1) == np.array(labels) for run in pooled], axis=0),
-            recordings,
-            sources,
-            replicates,
-            _CONFIDENCE,
-        ),
     }
-    return {"headline": headline(summary), **summary}
 
 
-def _aligned(results: Iterable[FoldResult]) -> dict[tuple[int, int], FoldResult]:
-    """Results by (fold, seed), the clips of a fold in the same order in every seed."""
-    runs: dict[tuple[int, int], FoldResult] = {}
-    first_of_fold: dict[int, FoldResult] = {}
-    fold_of_clip: dict[str, int] = {}
-    for result in results:
-        key = (int(result.fold), int(result.seed))
-        if key in runs:
-            raise QuaclrsError(f"fold {key[0]} was given twice for seed {key[1]}; give every run once")
-        _check_one_entry_a_clip(result)
-        if key[0] in first_of_fold:
-            result = _in_the_order_of(first_of_fold[key[0]], result)
-        else:
-            first_of_fold[key[0]] = result
-            for clip in result.clip_ids:
-                if (other := fold_of_clip.setdefault(clip, key[0])) != key[0]:
-                    raise QuaclrsError(f"clip {clip} was tested in folds {other} and {key[0]}: the folds overlap")
-        runs[key] = result
-    if not runs:
-        raise QuaclrsError("no results to sum up; test at least one fold")
-    seeds_of_fold = {fold: sorted(seed for f, seed in runs if f == fold) for fold in first_of_fold}
-    for fold, seeds in seeds_of_fold.items():
-        if seeds != (wanted := next(iter(seeds_of_fold.values()))):
-            raise QuaclrsError(f"fold {fold} was tested with seeds {seeds}, another with {wanted}; use the same seeds")
-    return runs
-
-
-def _check_one_entry_a_clip(result: FoldResult) -> None:
-    run, clips = f"fold {result.fold}, seed {result.seed}", len(result.clip_ids)
-    for name in ("labels", "probabilities", "sources", "recording_ids"):
-        if len(getattr(result, name)) != clips:
-            raise QuaclrsError(f"{run}: {name} has {len(getattr(result, name))} entries for {clips} clip_ids")
-    if len(set(result.clip_ids)) != clips:
-        raise QuaclrsError(f"{run}: clip {Counter(result.clip_ids).most_common(1)[0][0]} was tested twice")
-
-
-def _in_the_order_of(first: FoldResult, result: FoldResult) -> FoldResult:
-    place = {clip: row for row, clip in enumerate(result.clip_ids)}
-    if place.keys() != set(first.clip_ids):
-        raise QuaclrsError(
-            f"fold {result.fold} was tested on other clips with seed {result.seed} than with {first.seed}"
-        )
-    rows = np.array([place[clip] for clip in first.clip_ids])
-    for name in ("labels", "sources", "recording_ids"):
-        if not np.array_equal(np.asarray(getattr(result, name))[rows], np.asarray(getattr(first, name))):
-            raise QuaclrsError(
-                f"fold {result.fold}: {name} of the same clips differ between seeds {first.seed} and {result.seed}"
-            )
-    return replace(first, seed=result.seed, probabilities=result.probabilities[rows], controls=result.controls)
+def _per_class(
+    pool: _Pool, of_pool: Sequence[Mapping[str, Any]], intervals: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    recordings = np.array(pool.recordings)
+    return {
+        name: {
+            **{key: _mean(metrics["per_class"][name][key] for metrics in of_pool) for key in _FIGURES_OF_CLASS},
+            "recall_interval": _as_list(interval["recall"]),
+            "support": int(np.sum(pool.labels == index)),
+            "recordings": len(set(recordings[pool.labels == index].tolist())),
+        }
+        for index, (name, interval) in enumerate(intervals.items())
+    }
 
 
 def _over_folds(values: Mapping[tuple[int, int], float | None]) -> dict[str, Any]:
