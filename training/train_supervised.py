@@ -22,12 +22,9 @@ from quaclrs.models import QuaclrsFeatureExtractor
 from .clips.augmentation import build_augmentation, build_log_mel_configs
 from .clips.splits import Splits, load_splits
 from .runs.checkpoints import broadcast_buffers
-from .runs.compilation import compile_backbones
 from .runs.heard import heard_after
-from .runs.optimization import Schedule, optimizer_of
 from .runs.options import parse_run
-from .runs.sampling import EpochSampler
-from .runs.session import Session, TrainingClips
+from .runs.session import Session
 from .runs.state import TrainingState
 from .supervised.config import SupervisedConfig
 from .supervised.dry_run import dry_run
@@ -35,14 +32,14 @@ from .supervised.evaluation import (
     add_offsets,
     best_epoch,
     describe_epoch,
+    find_offsets,
     is_patience_over,
     probabilities_of,
     validate,
 )
-from .supervised.losses import class_weights
-from .supervised.model import average_of, build_model
+from .supervised.learner import Learner
+from .supervised.model import build_model
 from .supervised.results import measure, print_result, write_results
-from .supervised.step import SupervisedStep
 from .supervised.trainable import Trainable, classifier_on_clips, probe_on_embeddings
 
 
@@ -64,6 +61,8 @@ def train(config: SupervisedConfig) -> RunMetrics:
         }
         model = fitted.trainable.whole(fitted.network)
         metrics = measure(config, session, splits, probabilities, model, fitted.trainable.network)
+        if config.refit:
+            metrics.clips_refit = len(splits.train) + len(splits.validation)
         if fitted.offsets is not None:
             metrics.class_offsets = dict(zip(splits.known_names, fitted.offsets.tolist(), strict=True))
         if session.accelerator.is_main_process:
@@ -110,7 +109,7 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
     with accelerator.main_process_first():  # the others find what it decoded and cached
         views = [] if augmentation is None else [augmentation]
         splits = load_splits(config, feature_extractor, views, keep_back=hold_out, background=config.background_folder)
-    heard = heard_after(config, splits, hold_out)
+    heard = heard_after(config, splits, hold_out, config.refit)
     model = build_model(config, splits.class_names, log_mels)
     model.config.training_data = heard
     accelerator.print(splits.description if hold_out else f"all {len(splits.train)} clips train")
@@ -120,26 +119,15 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
     else:
         trainable = classifier_on_clips(config, model, splits, hold_out, augmentation)
 
-    # Loss, optimiser and schedule.
-    labels, kind = trainable.train.labels, config.class_weights or "none"
-    weights = class_weights(labels, len(splits.class_names), kind).to(accelerator.device)
-    sampler = EpochSampler(labels, config.seed, trainable.train.recordings if config.balanced_sampler else None)
-    loader: Any = trainable.train.loader(config.batch_size, trainable.num_workers, sampler)
-    loaders = trainable.held_out_loaders(config.batch_size)
-    optimizer = optimizer_of(config, trainable.groups)
-    averaged = average_of(trainable.network.to(accelerator.device), config.ema_decay) if config.ema_decay else None
-    compile_backbones(trainable.network, config.compile)
-    network, optimizer, loader = accelerator.prepare(trainable.network, optimizer, loader)
-    loaders = {name: accelerator.prepare(of_split) for name, of_split in loaders.items()}
-    schedule = Schedule(config, optimizer, batches=len(loader))  # of batches shared out among processes
-    unwrapped = accelerator.unwrap_model(network)
-    tested = unwrapped if averaged is None else averaged.module
+    def begin_learning(trainable: Trainable) -> Learner:
+        classes, transform = len(splits.class_names), splits.train.transform
+        return Learner.of(config, accelerator, trainable, classes, transform, augmentation)
+
+    learner = begin_learning(trainable)
+    tested = learner.tested
     keeps_best = hold_out and config.keep_epoch == "best"
-    modules = {"model": unwrapped} | ({} if averaged is None else {"averaged": averaged})
-    state = TrainingState(accelerator, modules, {"optimizer": optimizer}, schedule, tested if keeps_best else None)
-    on_device = augmentation.to(accelerator.device) if augmentation and config.augment_on == "device" else None
-    step = SupervisedStep(config, accelerator, network, optimizer, schedule, weights, on_device, averaged)
-    clips = TrainingClips(loader, sampler, splits.train.transform)
+    best = tested if keeps_best else None
+    state = TrainingState(accelerator, learner.modules, {"optimizer": learner.optimizer}, learner.schedule, best)
 
     # Epochs.
     session.resume(state)
@@ -148,15 +136,15 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
             if hold_out and is_patience_over(config.patience, session.history):
                 accelerator.print(f"no better validation accuracy for {config.patience} epochs: stopping early")
                 break
-            progress = session.train(epoch, step, clips)
+            progress = session.train(epoch, learner.step, learner.clips)
             means = progress.means()
             loss = means["loss"] / means["loss_weight"]
             row = {"epoch": epoch, "train_loss": loss, "train_accuracy": means["correct"]}
-            row |= {"learning_rate": schedule.learning_rate, **progress.speed()}
+            row |= {"learning_rate": learner.schedule.learning_rate, **progress.speed()}
             if hold_out and (epoch % config.validate_every == 0 or epoch == config.epochs):
                 broadcast_buffers(accelerator, tested)
-                row |= validate(accelerator, tested, loaders["validation"], weights)
-                schedule.after_epoch(row["validation_accuracy"])
+                row |= validate(accelerator, tested, learner.loaders["validation"], learner.class_weights)
+                learner.schedule.after_epoch(row["validation_accuracy"])
             session.record(row)
             accelerator.print(describe_epoch(session.history[-1]))
             if keeps_best and best_epoch(session.history) in (0, epoch):  # 0 before the first look
@@ -166,9 +154,17 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
         state.restore_best()
     offsets = None
     if hold_out and config.class_offsets:
-        recordings = trainable.held_out["validation"].recordings
-        offsets = add_offsets(accelerator, tested, recordings, loaders["validation"], len(splits.known_names))
-    return Fitted(trainable, tested, splits, loaders, feature_extractor, offsets)
+        recordings, loader = trainable.held_out["validation"].recordings, learner.loaders["validation"]
+        offsets = find_offsets(accelerator, tested, recordings, loader, len(splits.known_names))
+    if hold_out and config.refit:
+        assert trainable.with_validation is not None
+        trainable = trainable.with_validation()
+        accelerator.print(f"once more from the start, on {len(trainable.train)} clips, with those of validation")
+        learner = begin_learning(trainable)
+        learner.learn()
+    if offsets is not None:
+        add_offsets(learner.tested, offsets)
+    return Fitted(trainable, learner.tested, splits, learner.loaders, feature_extractor, offsets)
 
 
 @report_user_errors

@@ -46,6 +46,7 @@ class RunMetrics:
         open_set: `open_set_figures` of a run with background.
         epochs: that were trained; `best_epoch` is the one that was tested.
         class_offsets: class -> what was added to its logit in the end, by the validation clips.
+        clips_refit: clips of the second training, with those of validation; None where there was one training.
         validation_accuracy: of that epoch, before anything was added.
         history: name -> value after each epoch, beginning with the encoder before training.
         gains, balanced_gains: name of a probe -> its paired difference from the encoder before training.
@@ -85,6 +86,7 @@ class RunMetrics:
     trained_parameters: int | None = None
     open_set: dict[str, Any] | None = None
     class_offsets: dict[str, float] | None = None
+    clips_refit: int | None = None
 
     # Of self-supervised training.
     method: str | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets import concatenate_datasets
 from safetensors import SafetensorError, safe_open
 
 from quaclrs.data import load_urbansound13, plan_folds
@@ -86,21 +87,28 @@ def refuse_planned(configs: Iterable[TrainingConfig]) -> None:
             refuse_heard(config, {"test": dataset.select(plan.test), "validation": dataset.select(plan.validation)})
 
 
-def heard_after(config: TrainingConfig, splits: Splits, hold_out: bool = True) -> dict[str, Any]:
+def heard_after(config: TrainingConfig, splits: Splits, hold_out: bool = True, refit: bool = False) -> dict[str, Any]:
     """Record of a run's network at its end, for its `config.json`.
+
+    Args:
+        config, splits: of the run.
+        hold_out: whether validation and test clips are kept from training.
+        refit: whether the validation clips train in the end all the same.
 
     Raises:
         QuaclrsError: as `refuse_heard`.
     """
     if hold_out:
         refuse_heard(config, {"test": splits.test.rows, "validation": splits.validation.rows})
-    dataset = Path(config.dataset)
+    dataset, sounds, refit = Path(config.dataset), splits.train.sounds, refit and hold_out
+    if refit:
+        sounds = concatenate_datasets([sounds, splits.validation.sounds])
     heard = TrainingData.of_training(
-        splits.train.sounds,
+        sounds,
         dataset=dataset.resolve().name if dataset.exists() else config.dataset,
         fingerprint=splits.fingerprint,
         protocol=config.protocol,
         test_fold=splits.plan.test_fold if hold_out else None,
-        validation_fold=splits.plan.validation_fold if hold_out else None,
+        validation_fold=splits.plan.validation_fold if hold_out and not refit else None,
     )
     return (heard_by_initial_weights(config) | heard).to_dict()

@@ -19,14 +19,17 @@ class EpochSampler(Sampler[int]):
         seed: of the order.
         recordings: (clips,) of every clip, for a balanced order: clips are drawn with replacement, by
             `balanced_shares`.
+        power: of them.
     """
 
-    def __init__(self, labels: np.ndarray, seed: int, recordings: np.ndarray | None = None) -> None:
+    def __init__(
+        self, labels: np.ndarray, seed: int, recordings: np.ndarray | None = None, power: float = 0.5
+    ) -> None:
         self.seed = seed
         self._size = len(labels)
         self._probabilities: np.ndarray | None = None
         if recordings is not None:
-            self._probabilities = balanced_shares(labels, recordings)
+            self._probabilities = balanced_shares(labels, recordings, power)
         self._epoch = 0
         self._skipped = (0, 0)
 
@@ -56,14 +59,19 @@ class EpochSampler(Sampler[int]):
         return clips if epoch == self._epoch else 0
 
 
-def balanced_shares(labels: np.ndarray, recordings: np.ndarray) -> np.ndarray:
-    """Shares (clips,), 1 in all, by which every class weighs the same, and in it a recording by the root of its clips.
+def balanced_shares(labels: np.ndarray, recordings: np.ndarray, power: float = 0.5) -> np.ndarray:
+    """Shares (clips,), 1 in all, by which every class weighs the same, and in it a recording by a power of its clips.
 
     Two hundred slices of one recording are not two hundred recordings.
+
+    Args:
+        labels: (clips,) the class of every clip.
+        recordings: (clips,) what it was cut from.
+        power: 0: every recording weighs the same; 0.5: by the root of its clips; 1: every clip weighs the same.
     """
     of_clip = [f"{label} {recording}" for label, recording in zip(labels, recordings, strict=True)]
     _, place, clips = np.unique(of_clip, return_inverse=True, return_counts=True)
-    share = 1 / np.sqrt(clips[place])
+    share = clips[place] ** (power - 1.0)
     share /= np.bincount(labels, weights=share)[labels]
     return share / share.sum()
 

@@ -11,7 +11,7 @@ from quaclrs.models import find_backbone
 from quaclrs.models.configuration_checks import POOLINGS
 
 from ..clips.background import BackgroundFolder
-from ..runs.config import TrainingConfig
+from ..runs.config import PLATEAU, TrainingConfig
 from ..runs.options import flag_of, option
 
 Mode = Literal["scratch", "finetune", "linear_probe"]
@@ -88,8 +88,14 @@ class SupervisedConfig(TrainingConfig):
     )
     balanced_sampler: bool = option(
         False,
-        "draw clips, with replacement, so that every class is as frequent, and in a class a recording by the square "
-        "root of its clips",
+        "draw clips, with replacement, so that every class is as frequent, and in a class a recording by a power of "
+        "its clips",
+    )
+    recording_power: float = option(
+        0.5,
+        "that power: 0 draws every recording as often, 0.5 by the root of its clips, 1 every clip as often",
+        at_least=0,
+        at_most=1,
     )
     label_smoothing: float = option(0.0, "share of the target spread over all classes", at_least=0, below=1)
     validate_every: int = option(
@@ -104,6 +110,11 @@ class SupervisedConfig(TrainingConfig):
         False,
         "in the end add to the logit of each class what makes the validation clips likeliest (bias-corrected "
         "temperature scaling)",
+    )
+    refit: bool = option(
+        False,
+        "in the end train a probe once more, with the validation clips too, as a release does, and test that one; "
+        "offsets stay those of the first",
     )
     patience: int = option(
         0, "end after this many epochs without a better validation accuracy (early stopping); 0: never", at_least=0
@@ -182,6 +193,14 @@ class SupervisedConfig(TrainingConfig):
             raise QuaclrsError(
                 "--tag-weight is for --mode linear_probe without augmentation, with --background and yamnet"
             )
+        if self.refit and not (self.mode == "linear_probe" and self.augment_on == "none"):
+            raise QuaclrsError("--refit is for --mode linear_probe without augmentation; leave it out")
+        if self.refit and (self.keep_epoch == "best" or self.patience or self.lr_scheduler == PLATEAU):
+            raise QuaclrsError(
+                f"--refit has no validation clips to go by; pass --keep-epoch last, without --patience and {PLATEAU}"
+            )
+        if self.recording_power != 0.5 and not self.balanced_sampler:
+            raise QuaclrsError("--recording-power has no use without --balanced-sampler; leave it out")
         if self.tags and not self.tag_weight:
             raise QuaclrsError("--tags has no use without --tag-weight; leave it out")
         if self.background_without and not self.background:

@@ -72,27 +72,27 @@ def kept_epoch(keep: Literal["best", "last"], history: list[dict[str, Any]]) -> 
     return best_epoch(history) if keep == "best" else history[-1]["epoch"]
 
 
-def add_offsets(
+def find_offsets(
     accelerator: Accelerator, model: nn.Module, recordings: np.ndarray, loader: DataLoader, classes: int
 ) -> np.ndarray:
-    """Add to the last layer's bias what `fit_offsets` finds on the validation clips.
+    """What `fit_offsets` finds on the validation clips, (classes,).
 
     Args:
         accelerator: of the run.
-        model: network whose last layer is called `linear` or `classifier`.
+        model: network that has not heard these clips.
         recordings: (clips,) of the validation clips.
         loader: of them.
         classes: that the clips may have: without `other`, whose logit stays.
-
-    Returns:
-        What was added, (classes,).
     """
     labels, logits = predict(accelerator, model, loader)
+    return fit_offsets(logits[:, :classes].double().numpy(), labels.numpy(), recordings)
+
+
+@torch.no_grad()
+def add_offsets(model: nn.Module, offsets: np.ndarray) -> None:
+    """Add (classes,) offsets to the bias of the last layer, which is called `linear` or `classifier`."""
     layer: Any = getattr(model, "linear", None) or model.classifier
-    offsets = fit_offsets(logits[:, :classes].double().numpy(), labels.numpy(), recordings)
-    with torch.no_grad():
-        layer.bias[:classes] += torch.from_numpy(offsets).to(layer.bias)
-    return offsets
+    layer.bias[: len(offsets)] += torch.from_numpy(offsets).to(layer.bias)
 
 
 def is_patience_over(patience: int, history: list[dict[str, Any]]) -> bool:

@@ -35,6 +35,8 @@ class Trainable:
         held_out: `validation`, `test`, and `test_cut`, the test clips cut at random; empty where every clip trains.
         num_workers: processes that decode clips of splits that are not in memory.
         whole: makes the whole classifier of the network with its final weights.
+        with_validation: makes the same, untrained, whose training clips are those of validation too; None where they
+            stay held out.
     """
 
     network: nn.Module
@@ -43,6 +45,7 @@ class Trainable:
     held_out: dict[str, Split]
     num_workers: int
     whole: Callable[[Any], QuaclrsForAudioClassification]
+    with_validation: Callable[[], Trainable] | None = None
 
     def held_out_loaders(self, batch_size: int) -> dict[str, DataLoader]:
         """Batches of the held-out splits in order, by name."""
@@ -89,14 +92,16 @@ def probe_on_embeddings(
 ) -> Trainable:
     """The linear layer alone, on embeddings that the frozen encoder makes of every clip once."""
     encoder = model.quaclrs.to(accelerator.device)
-    train = embed_split(accelerator, encoder, splits, splits.train, config)
-    under_background = []
-    if splits.train_background is not None:
-        for number in range(config.background_mixtures):
-            mixed = splits.train.under(splits.train_background, config.seed + number)
-            drawn = ["under", config.seed + number, splits.train_background._fingerprint]
-            under_background.append(embed_split(accelerator, encoder, splits, mixed, config, drawn))
-    train = together("embeddings", [train, *under_background])
+
+    def with_mixtures(split: Split) -> list[Split]:
+        found = [embed_split(accelerator, encoder, splits, split, config)]
+        if (background := splits.train_background) is not None:
+            for seed in range(config.seed, config.seed + config.background_mixtures):
+                mixed, drawn = split.under(background, seed), ["under", seed, background._fingerprint]
+                found.append(embed_split(accelerator, encoder, splits, mixed, config, drawn))
+        return found
+
+    train = with_mixtures(splits.train)
     held_out = {
         name: embed_split(
             accelerator, encoder, splits, split, config, ["cut", config.seed] if name == "test_cut" else None
@@ -104,13 +109,17 @@ def probe_on_embeddings(
         for name, split in (held_out_splits(splits, config.seed) if hold_out else {}).items()
     }
     scale = encoder_scale(config, model.quaclrs)
-    probe = EmbeddingClassifier(
-        model.classifier, train.dataset.values, scale, weights_of_tags(config.tag_weight, model.quaclrs)
-    )
 
-    def whole(trained: EmbeddingClassifier) -> QuaclrsForAudioClassification:
+    def probe_of(clips: list[Split]) -> Trainable:
+        train = together("embeddings", clips)
+        embeddings: torch.Tensor = train.dataset.values
+        probe = EmbeddingClassifier(model.classifier, embeddings, scale, weights_of_tags(config.tag_weight, encoder))
+        groups = param_groups_weight_decay(probe, config.weight_decay)
+        return Trainable(probe, groups, train, held_out, 0, lambda trained: whole(trained, embeddings))
+
+    def whole(trained: EmbeddingClassifier, embeddings: torch.Tensor) -> QuaclrsForAudioClassification:
         if model.config.standardize:  # the encoder does what the probe did, by the same figures
-            model.cpu().quaclrs.standardize_by(train.dataset.values)
+            model.cpu().quaclrs.standardize_by(embeddings)
             layer = trained.cpu().linear
             layer.weight.data *= scale
             if trained.fixed is not None:
@@ -121,7 +130,11 @@ def probe_on_embeddings(
         model.cpu().classifier.load_state_dict(layer.state_dict())
         return model
 
-    return Trainable(probe, param_groups_weight_decay(probe, config.weight_decay), train, held_out, 0, whole)
+    first = probe_of(train)
+    if hold_out and config.refit:
+        validation = with_mixtures(splits.validation)
+        first.with_validation = lambda: probe_of([*train, *validation])
+    return first
 
 
 def encoder_scale(config: SupervisedConfig, encoder: QuaclrsModel) -> torch.Tensor:

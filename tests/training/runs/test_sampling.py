@@ -64,15 +64,17 @@ def test_balanced_draws_make_every_class_as_frequent_and_every_clip_of_a_class()
     assert (np.abs(of_clip - expected) < 5 * np.sqrt(expected)).all()
 
 
-def test_a_recording_is_drawn_by_the_square_root_of_its_clips():
+@pytest.mark.parametrize(("power", "weights"), [(0, [1, 1, 1]), (0.5, [8, 2, 1]), (1, [64, 4, 1])])
+def test_a_recording_is_drawn_by_a_power_of_its_clips(power, weights):
     labels, recordings = np.zeros(75, int), ["long"] * 64 + ["short"] * 4 + [f"single {n}" for n in range(7)]
-    sampler = EpochSampler(labels, seed=0, recordings=recordings)
+    sampler = EpochSampler(labels, 0, recordings, power)
     drawn = np.concatenate([of_epoch(sampler, epoch) for epoch in range(400)])
     shares = np.bincount(drawn, minlength=75) / len(drawn)
-    # 8 : 2 : 1 each, of 17 in all; a share of 30,000 draws has a deviation of at most 0.003.
-    assert shares[:64].sum() == pytest.approx(8 / 17, abs=0.015)
-    assert shares[64:68].sum() == pytest.approx(2 / 17, abs=0.015)
-    np.testing.assert_allclose(shares[68:], 1 / 17, atol=0.008)
+    long, short, single = np.array(weights) / (sum(weights) + 6)
+    # A share of 30,000 draws has a deviation of at most 0.003.
+    assert shares[:64].sum() == pytest.approx(long, abs=0.015)
+    assert shares[64:68].sum() == pytest.approx(short, abs=0.015)
+    np.testing.assert_allclose(shares[68:], single, atol=0.008)
 
 
 def test_every_step_of_every_process_draws_by_a_seed_of_its_own():

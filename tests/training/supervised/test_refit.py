@@ -1,0 +1,97 @@
+"""A probe that trains once more with the validation clips: what it hears then, and what stays."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+
+from quaclrs import load_urbansound13
+from quaclrs.data import plan_folds
+from quaclrs.errors import QuaclrsError
+from quaclrs.evaluation.training_data import TrainingData
+from quaclrs.transforms import ClipTransform
+from training.supervised.config import SupervisedConfig
+from training.train_supervised import train
+
+FOLD = 2
+
+
+def config(dataset: Path, output_dir: Path, **options: Any) -> SupervisedConfig:
+    probe = {"backbone": "mobilenetv3_small_050", "image_size": 32, "mode": "linear_probe", "epochs": 30, "decode_once": True}
+    probe |= {"initial_weights": "random", "keep_epoch": "last", "class_offsets": True, "learning_rate": 0.01}
+    return SupervisedConfig(
+        dataset=str(dataset), output_dir=str(output_dir), test_fold=FOLD, **{**probe, "refit": True, **options}
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(sample_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Any]:
+    """Folder and metrics of a probe with and without a second training."""
+    folder = tmp_path_factory.mktemp("refit")
+    return {
+        refit: (folder / str(refit), train(config(sample_dataset, folder / str(refit), refit=refit)))
+        for refit in (False, True)
+    }
+
+
+def accuracy_of(run: Path, dataset: Path, split: str) -> float:
+    rows = load_urbansound13(dataset)
+    rows = rows.select(getattr(plan_folds(rows, FOLD, "strict"), split))
+    model = AutoModelForAudioClassification.from_pretrained(run / "model").eval()
+    transform = ClipTransform(AutoFeatureExtractor.from_pretrained(run / "model"))
+    clips = transform(rows[:])
+    with torch.inference_mode():
+        logits = model(input_values=torch.stack([torch.as_tensor(clip) for clip in clips["input_values"]])).logits
+    return float((logits.argmax(-1).numpy() == np.array(rows["label"][:])).mean())
+
+
+def test_validation_clips_are_learned_the_second_time_and_test_clips_never(runs, sample_dataset):
+    (first, _), (second, metrics) = runs[False], runs[True]
+    dataset = load_urbansound13(sample_dataset)
+    plan = plan_folds(dataset, FOLD, "strict")
+    assert metrics.clips_refit == len(plan.train) + len(plan.validation)
+    assert accuracy_of(second, sample_dataset, "validation") > accuracy_of(first, sample_dataset, "validation") + 0.1
+    saved = AutoModelForAudioClassification.from_pretrained(second / "model").config.training_data
+    heard = TrainingData.of_model(saved)
+    assert heard.has_heard(dataset.select(plan.validation), "strict").all()
+    assert not heard.has_heard(dataset.select(plan.test), "strict").any()
+    assert metrics.figures["accuracy"] == pytest.approx(accuracy_of(second, sample_dataset, "test"))
+
+
+def test_offsets_and_validation_accuracy_are_those_of_the_first_training(runs):
+    (_, first), (_, second) = runs[False], runs[True]
+    assert first.clips_refit is None
+    assert second.class_offsets == first.class_offsets
+    assert second.validation_accuracy == first.validation_accuracy
+
+
+def test_a_run_killed_between_its_trainings_ends_as_one_that_was_not(runs, sample_dataset, tmp_path):
+    shutil.copytree(runs[True][0], tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "model")
+    (tmp_path / "run" / "metrics.json").unlink()
+    train(config(sample_dataset, tmp_path / "run", resume="auto"))
+    found, wanted = (load_file(run / "model" / "model.safetensors") for run in (tmp_path / "run", runs[True][0]))
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"mode": "scratch"}, "--refit is for --mode linear_probe"),
+        ({"augment_on": "device"}, "--refit is for --mode linear_probe"),
+        ({"keep_epoch": "best"}, "--keep-epoch last"),
+        ({"patience": 2}, "without --patience"),
+        ({"lr_scheduler": "reduce_lr_on_plateau"}, "reduce_lr_on_plateau"),
+    ],
+)
+def test_what_needs_validation_clips_to_the_end_is_refused_in_a_line(options, named, tmp_path):
+    with pytest.raises(QuaclrsError) as error:
+        config(tmp_path, tmp_path / "run", **options)
+    assert named in str(error.value) and "\n" not in str(error.value)
