@@ -24,10 +24,11 @@ _HEAD: dict[str, Any] = {
     "pooling": "mean_max",
     "pad_mode": "repeat",
     "balanced_sampler": True,
+    "recording_power": 0.0,
     "optimizer": "adamw",
     "learning_rate": 3e-4,
     "weight_decay": 10.0,
-    "label_smoothing": 0.1,
+    "label_smoothing": 0.2,
     "keep_epoch": "last",
 }
 
