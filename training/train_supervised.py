@@ -1,7 +1,7 @@
 """Supervised training on one fold: `accelerate launch -m training.train_supervised --dataset DIR --test-fold K ...`.
 
-`fit` reads from top to bottom: data, model, optimiser, epochs with validation; `train` then tests once
-(paper, section 4.6).
+`fit` reads from top to bottom: data, model, epochs with validation, offsets, a second training where one is asked for;
+`train` then tests once (paper, section 4.6).
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ from .supervised.trainable import Trainable, classifier_on_clips, probe_on_embed
 def train(config: SupervisedConfig) -> RunMetrics:
     """Train, keep one epoch, by default the best on the validation fold, test it once, and write the run folder.
 
+    With `refit` a second training, from the start and with the validation clips, is what is tested. A stop in it costs
+    no more than itself.
+
     Raises:
         QuaclrsError: wrong options, data set or weights. Nothing is written before all of them are known to be right.
         SystemExit: SIGTERM or Ctrl-C came; a checkpoint was written first.
@@ -63,6 +66,7 @@ def train(config: SupervisedConfig) -> RunMetrics:
         metrics = measure(config, session, splits, probabilities, model, fitted.trainable.network)
         if config.refit:
             metrics.clips_refit = len(splits.train) + len(splits.validation)
+            metrics.train_seconds += fitted.refit_seconds
         if fitted.offsets is not None:
             metrics.class_offsets = dict(zip(splits.known_names, fitted.offsets.tolist(), strict=True))
         if session.accelerator.is_main_process:
@@ -80,6 +84,7 @@ class Fitted:
         network: with its final weights.
         loaders: of the held-out splits, by name.
         offsets: (classes,) what the validation clips added to the logits; None where nothing was.
+        refit_seconds: of the second training; 0 where there was one.
     """
 
     trainable: Trainable
@@ -88,10 +93,11 @@ class Fitted:
     loaders: dict[str, Any]
     feature_extractor: QuaclrsFeatureExtractor
     offsets: np.ndarray | None
+    refit_seconds: float
 
 
 def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fitted:
-    """Train all epochs. The weights are those of the epoch that `--keep-epoch` asks for.
+    """Train all epochs. The weights are those of the epoch that `--keep-epoch` asks for, or of a second training.
 
     Args:
         session: of the run, just begun.
@@ -152,19 +158,20 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
             session.save()
     if keeps_best:
         state.restore_best()
-    offsets = None
+    offsets, seconds = None, 0.0
     if hold_out and config.class_offsets:
         recordings, loader = trainable.held_out["validation"].recordings, learner.loaders["validation"]
         offsets = find_offsets(accelerator, tested, recordings, loader, len(splits.known_names))
     if hold_out and config.refit:
         assert trainable.with_validation is not None
         trainable = trainable.with_validation()
-        accelerator.print(f"once more from the start, on {len(trainable.train)} clips, with those of validation")
+        accelerator.print(f"once more from the start, with the {len(splits.validation)} validation clips too")
+        accelerator.free_memory()  # the first optimiser is not to be asked whether it skipped a step
         learner = begin_learning(trainable)
-        learner.learn()
+        seconds = learner.learn()
     if offsets is not None:
         add_offsets(learner.tested, offsets)
-    return Fitted(trainable, learner.tested, splits, learner.loaders, feature_extractor, offsets)
+    return Fitted(trainable, learner.tested, splits, learner.loaders, feature_extractor, offsets, seconds)
 
 
 @report_user_errors

@@ -44,7 +44,7 @@ class RunMetrics:
         controls: name -> the few figures of what a result must be compared with.
         warnings: reasons why the figures are optimistic or meaningless.
         open_set: `open_set_figures` of a run with background.
-        epochs: that were trained; `best_epoch` is the one that was tested.
+        epochs: that were trained; `best_epoch` is the one that was kept.
         class_offsets: class -> what was added to its logit in the end, by the validation clips.
         clips_refit: clips of the second training, with those of validation; None where there was one training.
         validation_accuracy: of that epoch, before anything was added.

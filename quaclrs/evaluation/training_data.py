@@ -48,7 +48,7 @@ class TrainingData:
 
     Attributes:
         trainings: one mapping for each training that the network went through: `dataset` (its name), `fingerprint`,
-            `clips` (how many), `protocol`, `test_fold` and `validation_fold`, which are None where every clip trained.
+            `clips` (how many), `protocol`, `test_fold` and `validation_fold`, None where their clips trained too.
         clips, recordings: hashes of their names, ascending.
         contents: hashes of the clips' samples, as the builder stores them, ascending.
         complete: False where a training began with weights that do not say what they have heard.

@@ -57,6 +57,7 @@ def open_page(browser: Any, space: str) -> Iterator[Callable[..., Any]]:
     def start(width: int = 1280, height: int = 1000) -> Any:
         context = browser.new_context(viewport={"width": width, "height": height}, permissions=["microphone"])
         contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.goto(space)
         page.wait_for_selector("#listen")
@@ -75,11 +76,11 @@ def keep_screenshot(page: Any, name: str, tmp_path: Path) -> None:
 
 def upload(page: Any, file: Path) -> None:
     page.set_input_files("#sound input[type=file]", str(file))
-    page.wait_for_selector("#sound [aria-label='Clear']", timeout=PATIENCE_MS)
+    page.wait_for_selector("#sound [aria-label='Clear']")
 
 
 def answer_of(page: Any) -> str:
-    page.wait_for_selector("#answer h2", timeout=PATIENCE_MS)
+    page.wait_for_selector("#answer h2")
     return page.inner_text("#answer h2").strip()
 
 
@@ -87,7 +88,7 @@ def test_an_uploaded_file_gets_its_label_its_overlay_and_its_timeline(open_page,
     page = open_page()
     upload(page, sounds["street"])
     page.click("#listen")
-    page.wait_for_selector("#overlay img", timeout=PATIENCE_MS)
+    page.wait_for_selector("#overlay img")
     classifier = load_classifier(device="cpu")
     assert answer_of(page) == classifier.predict(sounds["street"])[0]["label"]
     assert page.inner_text("#extent").strip() == "heard 15 s"
@@ -98,9 +99,7 @@ def test_an_uploaded_file_gets_its_label_its_overlay_and_its_timeline(open_page,
     before = page.get_attribute("#overlay img", "src")
     page.click("#label input")
     page.get_by_role("option", name="drilling").click()
-    page.wait_for_function(
-        "source => document.querySelector('#overlay img')?.src !== source", arg=before, timeout=PATIENCE_MS
-    )
+    page.wait_for_function("source => document.querySelector('#overlay img')?.src !== source", arg=before)
     keep_screenshot(page, "space_timeline", tmp_path)
 
 
@@ -108,7 +107,7 @@ def test_a_synthetic_siren_is_named_as_one(open_page, tmp_path):
     page = open_page()
     upload(page, EXAMPLES / "ambulance.ogg")
     page.click("#listen")
-    page.wait_for_selector("#overlay img", timeout=PATIENCE_MS)
+    page.wait_for_selector("#overlay img")
     assert answer_of(page) == "ambulance"
     page.wait_for_timeout(1000)  # pictures fade in
     keep_screenshot(page, "space", tmp_path)
@@ -126,7 +125,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, sounds, tmp_path
     page = open_page(width=390, height=844)
     upload(page, sounds["noise"])
     page.click("#listen")
-    page.wait_for_selector("#overlay img", timeout=PATIENCE_MS)
+    page.wait_for_selector("#overlay img")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     keep_screenshot(page, "space_phone", tmp_path)
 
@@ -137,7 +136,7 @@ def test_a_file_that_cannot_be_heard_shows_why(kind, words, open_page, sounds):
     page.set_input_files("#sound input[type=file]", str(sounds[kind]))
     page.wait_for_timeout(1500)
     page.click("#listen")
-    page.wait_for_selector(f"text={words}", timeout=PATIENCE_MS)
+    page.wait_for_selector(f"text={words}")
 
 
 def test_a_steady_tone_arrives_steady_from_the_microphone(open_page, tmp_path):
@@ -146,7 +145,7 @@ def test_a_steady_tone_arrives_steady_from_the_microphone(open_page, tmp_path):
     page.get_by_role("button", name="Record", exact=True).click()
     page.wait_for_timeout(6000)
     page.get_by_role("button", name="Stop").first.click()
-    with page.expect_download(timeout=PATIENCE_MS) as waiting:
+    with page.expect_download() as waiting:
         page.click("#sound [aria-label='Download']")
     waiting.value.save_as(tmp_path / "recorded.wav")
     samples, rate = soundfile.read(tmp_path / "recorded.wav", always_2d=True)
@@ -161,11 +160,11 @@ def test_a_live_tone_moves_label_level_and_spectrogram(open_page, tmp_path):
     page = open_page()
     page.get_by_role("tab", name="Live").click()
     page.locator("#stream").get_by_role("button", name="Record", exact=True).click()
-    page.wait_for_selector("#live-label", timeout=PATIENCE_MS)
-    page.wait_for_selector("#moving img", timeout=PATIENCE_MS)
+    page.wait_for_selector("#live-label")
+    page.wait_for_selector("#moving img")
     first = page.get_attribute("#moving img", "src")
     moved = "source => document.querySelector('#moving img')?.src !== source"
-    page.wait_for_function(moved, arg=first, timeout=PATIENCE_MS)
+    page.wait_for_function(moved, arg=first)
     page.wait_for_timeout(4000)
     # A sine of 0.3: its root mean square is 3 dB below.
     assert float(page.inner_text("#live-level")) == pytest.approx(20 * np.log10(0.3) - 3, abs=1.5)

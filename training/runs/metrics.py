@@ -41,18 +41,22 @@ def few_of(found: dict[str, Any]) -> dict[str, float | None]:
     return {name: found[name] for name in wanted}
 
 
-def shortcut_control(splits: Splits, seed: int) -> dict[str, float | None]:
+def shortcut_control(splits: Splits, seed: int, refit: bool = False) -> dict[str, float | None]:
     """Control: length, channels and rate of the original files, a classifier that hears nothing.
 
     All siren clips last exactly 3 s, so it is the least that a network's figure on the new classes must be seen beside.
+
+    Args:
+        splits, seed: of the run.
+        refit: whether the validation clips train too, as in the network.
     """
-    names = splits.known_names
-    known = np.flatnonzero(splits.train.labels < len(names))
-    train, test = (
-        shortcut_features(splits.train.rows, known),
-        shortcut_features(splits.test.rows, range(len(splits.test))),
-    )
-    probabilities = shortcut_probabilities(train, splits.train.labels[known], test, len(names), seed)
+    names, heard = splits.known_names, [splits.train, *([splits.validation] if refit else [])]
+    known = [np.flatnonzero(split.labels < len(names)) for split in heard]
+    pairs = list(zip(heard, known, strict=True))
+    train = np.concatenate([shortcut_features(split.rows, rows) for split, rows in pairs])
+    labels = np.concatenate([split.labels[rows] for split, rows in pairs])
+    test = shortcut_features(splits.test.rows, range(len(splits.test)))
+    probabilities = shortcut_probabilities(train, labels, test, len(names), seed)
     return few_of(figures(splits.test, probabilities, names))
 
 

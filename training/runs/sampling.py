@@ -19,12 +19,10 @@ class EpochSampler(Sampler[int]):
         seed: of the order.
         recordings: (clips,) of every clip, for a balanced order: clips are drawn with replacement, by
             `balanced_shares`.
-        power: of them.
+        power: of a recording's clips, by which it is drawn.
     """
 
-    def __init__(
-        self, labels: np.ndarray, seed: int, recordings: np.ndarray | None = None, power: float = 0.5
-    ) -> None:
+    def __init__(self, labels: np.ndarray, seed: int, recordings: np.ndarray | None = None, power: float = 0.5) -> None:
         self.seed = seed
         self._size = len(labels)
         self._probabilities: np.ndarray | None = None
@@ -71,7 +69,7 @@ def balanced_shares(labels: np.ndarray, recordings: np.ndarray, power: float = 0
     """
     of_clip = [f"{label} {recording}" for label, recording in zip(labels, recordings, strict=True)]
     _, place, clips = np.unique(of_clip, return_inverse=True, return_counts=True)
-    share = clips[place] ** (power - 1.0)
+    share = 1 / clips[place].astype(float) ** (1 - power)
     share /= np.bincount(labels, weights=share)[labels]
     return share / share.sum()
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -64,6 +64,20 @@ class TrainingClips:
             self.sampler.skip(epoch, steps * self.loader.total_batch_size)
         self.loader.set_epoch(epoch)
         self.transform.set_epoch(epoch)
+
+
+def refuse_infinite(row: Mapping[str, Any]) -> None:
+    """Raise a `QuaclrsError` where a loss of an epoch is NaN or infinite: nothing more can be learned.
+
+    Args:
+        row: `epoch` and figures of it.
+    """
+    for name, value in row.items():
+        if name.endswith("loss") and not math.isfinite(value):
+            raise QuaclrsError(
+                f"epoch {row['epoch']}: {name} is {value}; lower --learning-rate, or set --max-grad-norm, and train "
+                "anew"
+            )
 
 
 class Session:
@@ -214,14 +228,9 @@ class Session:
             row: `epoch` and figures of it.
 
         Raises:
-            QuaclrsError: a loss is NaN or infinite, and nothing more can be learned.
+            QuaclrsError: as `refuse_infinite`.
         """
-        for name, value in row.items():
-            if name.endswith("loss") and not math.isfinite(value):
-                raise QuaclrsError(
-                    f"epoch {row['epoch']}: {name} is {value}; lower --learning-rate, or set --max-grad-norm, and "
-                    "train anew"
-                )
+        refuse_infinite(row)
         self.history.append({**row, "seconds": time.perf_counter() - self._epoch_started})
 
     def save(self) -> None:

@@ -42,6 +42,7 @@ def write_model_card(
         "num_classes": str(len(per_class)),
         "class_list": ", ".join(per_class),
         "initial_weights": f"{metrics.initial_weights}, {config.mode}",
+        "training": _describe_training(config, metrics),
         "figures": figure_table(
             f"test fold {config.test_fold}",
             {name: found[key] for name, key in _FIGURES.items()}
@@ -60,6 +61,17 @@ def write_model_card(
 def training_command(config: SupervisedConfig) -> str:
     """The command that repeats a run."""
     return command_line(f"accelerate launch -m {config.module}", without_local_paths(config))
+
+
+def _describe_training(config: SupervisedConfig, metrics: RunMetrics) -> str:
+    clips, epochs = f"trained on {metrics.clips_train} clips", metrics.epochs
+    fold = f"fold {metrics.validation_fold} ({metrics.clips_validation} clips)"
+    if config.keep_epoch == "best":
+        return f"{clips}, the best of {epochs} epochs chosen on {fold}"
+    watched = f"{clips} for {epochs} epochs, {'offsets by' if config.class_offsets else 'watched on'} {fold}"
+    if metrics.clips_refit is None:
+        return watched
+    return f"{watched}, then from the start on {metrics.clips_refit} clips, with those of that fold"
 
 
 def _confusion_matrix(folder: Path, context: CardContext) -> str:

@@ -11,7 +11,7 @@ from quaclrs.models import find_backbone
 from quaclrs.models.configuration_checks import POOLINGS
 
 from ..clips.background import BackgroundFolder
-from ..runs.config import PLATEAU, TrainingConfig
+from ..runs.config import ALL_RECORDINGS, PLATEAU, TrainingConfig
 from ..runs.options import flag_of, option
 
 Mode = Literal["scratch", "finetune", "linear_probe"]
@@ -197,8 +197,13 @@ class SupervisedConfig(TrainingConfig):
             raise QuaclrsError("--refit is for --mode linear_probe without augmentation; leave it out")
         if self.refit and (self.keep_epoch == "best" or self.patience or self.lr_scheduler == PLATEAU):
             raise QuaclrsError(
-                f"--refit has no validation clips to go by; pass --keep-epoch last, without --patience and {PLATEAU}"
+                "--refit has no validation clips to go by; pass --keep-epoch last, without --patience and "
+                f"--lr-scheduler {PLATEAU}"
             )
+        if self.refit and (self.labelled_recordings != ALL_RECORDINGS or self.label_fraction < 1):
+            raise QuaclrsError("--refit would learn every validation clip's label; leave it out with few labels")
+        if self.refit and self.max_clips_per_class:
+            raise QuaclrsError("--refit would learn every validation clip; leave out --max-clips-per-class")
         if self.recording_power != 0.5 and not self.balanced_sampler:
             raise QuaclrsError("--recording-power has no use without --balanced-sampler; leave it out")
         if self.tags and not self.tag_weight:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,9 @@ from quaclrs.transforms import ClipTransform
 
 from ..runs.compilation import compile_backbones
 from ..runs.optimization import Schedule, optimizer_of
+from ..runs.progress import EpochProgress
 from ..runs.sampling import EpochSampler, step_seed
-from ..runs.session import TrainingClips
+from ..runs.session import TrainingClips, refuse_infinite
 from .config import SupervisedConfig
 from .losses import class_weights
 from .model import average_of
@@ -92,12 +94,23 @@ class Learner:
         """What a checkpoint holds of it, by name."""
         return {"model": self.network} | ({} if self.averaged is None else {"averaged": self.averaged})
 
-    def learn(self) -> None:
-        """Train all epochs at once, without a look at anything, log or checkpoint."""
-        config, process = self.step.config, self.step.accelerator.process_index
+    def learn(self) -> float:
+        """Train all epochs at once, without a look at held-out clips, a history or a checkpoint.
+
+        Returns:
+            Seconds that it took.
+
+        Raises:
+            QuaclrsError: a loss is NaN or infinite.
+        """
+        begun, config, accelerator = time.perf_counter(), self.step.config, self.step.accelerator
         for epoch in range(1, config.epochs + 1):
             self.clips.begin(epoch)
+            progress = EpochProgress(accelerator, f"once more, epoch {epoch}/{config.epochs}", config.log_every)
             self.step.begin_epoch()
-            for number, batch in enumerate(self.clips.loader):
-                torch.manual_seed(step_seed(config.seed, epoch, number, process))
-                self.step(batch, epoch, number)
+            for batch in progress.watch(self.clips.loader):
+                torch.manual_seed(step_seed(config.seed, epoch, progress.steps, accelerator.process_index))
+                progress.add(self.step(batch, epoch, progress.steps))
+            means = progress.means()
+            refuse_infinite({"epoch": epoch, "train_loss": means["loss"] / means["loss_weight"]})
+        return time.perf_counter() - begun

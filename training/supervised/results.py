@@ -52,7 +52,7 @@ def measure(
         **run,
         figures=figures(splits.test, test, names),
         controls={
-            SHORTCUT_CONTROL: shortcut_control(splits, config.seed),
+            SHORTCUT_CONTROL: shortcut_control(splits, config.seed, config.refit),
             CUT_CONTROL: few_of(figures(splits.test, cut, names)),
         },
         open_set=None if splits.background is None else measure_open_set(splits, probabilities, config.duration),

@@ -35,8 +35,8 @@ class Trainable:
         held_out: `validation`, `test`, and `test_cut`, the test clips cut at random; empty where every clip trains.
         num_workers: processes that decode clips of splits that are not in memory.
         whole: makes the whole classifier of the network with its final weights.
-        with_validation: makes the same, untrained, whose training clips are those of validation too; None where they
-            stay held out.
+        with_validation: makes an untrained one that learns from the training and validation clips; None where the
+            latter stay held out.
     """
 
     network: nn.Module

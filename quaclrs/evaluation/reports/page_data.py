@@ -112,9 +112,10 @@ def _run(folder: Path, metrics: RunMetrics) -> ReportData:
         history = tuple({**row, "validation_accuracy": row["knn_accuracy"], "train_accuracy": None} for row in history)
     options = shlex.quote(str(folder / "config.yaml"))
     module = "training.train_ssl" if metrics.method else "training.train_supervised"
+    again = f" ({metrics.clips_refit:,} the second time, with those of validation)" if metrics.clips_refit else ""
     facts = {
         "protocol": f"{metrics.protocol}: test fold {metrics.test_fold}, validation fold {metrics.validation_fold}; "
-        f"{metrics.clips_train:,} clips to train on, {metrics.clips_validation:,} to validate, "
+        f"{metrics.clips_train:,} clips to train on{again}, {metrics.clips_validation:,} to validate, "
         f"{metrics.tested_clips:,} to test",
         "training": f"{metrics.epochs} epochs, seed {metrics.seed}, views and augmentation {metrics.augment}, "
         f"{metrics.image_size} pixels, {metrics.train_seconds / 60:.1f} minutes on {metrics.device}",

@@ -157,6 +157,7 @@ BOUNDS = {
     "validate_every": ([0, 1.5], [1, 5]),
     "patch_overlap": ([-0.1, 0.91], [0, 0.5]),
     "tag_weight": ([-0.1, 11], [0, 0.4]),
+    "recording_power": ([-0.1, 1.1], [0, 1]),
     "background_mixtures": ([-1, 0.5], [0, 3]),
 }
 
@@ -165,7 +166,8 @@ BOUNDS = {
 def test_a_number_is_refused_outside_its_bounds_and_taken_within(name):
     refused, taken = BOUNDS[name]
     tags = {**PROBE, "background": "noise", "backbone": "yamnet"}
-    beside = {"fill_per_fold": {"protocol": "paper"}, "tag_weight": tags}.get(name, {})
+    balanced = {"balanced_sampler": True}
+    beside = {"fill_per_fold": {"protocol": "paper"}, "tag_weight": tags, "recording_power": balanced}.get(name, {})
     for value in [*refused, float("nan"), float("inf"), True, "3"]:
         with pytest.raises(QuaclrsError, match=f"^--{name.replace('_', '-')} is .*; it must be ") as error:
             supervised(**{name: value}, **beside)
@@ -238,6 +240,7 @@ PROBE = {"mode": "linear_probe"}
         (PROBE | {"tag_weight": 0.4, "background": "noise"}, "--tag-weight is for --mode linear_probe"),
         ({"tag_weight": 0.4, "background": "noise", "backbone": "yamnet"}, "--tag-weight is for --mode linear_probe"),
         (PROBE | {"tags": "tags.yaml"}, "--tags has no use without --tag-weight"),
+        (PROBE | {"recording_power": 0}, "--recording-power has no use without --balanced-sampler"),
         ({"augment_on": "none", "background_noise": "street"}, "--background-noise has no use with --augment-on none"),
         ({"protocol": "paper", "mixup_alpha": 0.2}, "--mixup-alpha has no use with --augment-on none"),
     ],

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+import yaml
 from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
-from quaclrs import load_urbansound13
+from quaclrs import load_classifier, load_urbansound13
 from quaclrs.data import plan_folds
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.training_data import TrainingData
@@ -22,9 +25,17 @@ from training.train_supervised import train
 
 FOLD = 2
 
+RECIPE = Path(__file__).parents[3] / "training" / "configs" / "default_model.yaml"
+
 
 def config(dataset: Path, output_dir: Path, **options: Any) -> SupervisedConfig:
-    probe = {"backbone": "mobilenetv3_small_050", "image_size": 32, "mode": "linear_probe", "epochs": 30, "decode_once": True}
+    probe = {
+        "backbone": "mobilenetv3_small_050",
+        "image_size": 32,
+        "mode": "linear_probe",
+        "epochs": 30,
+        "decode_once": True,
+    }
     probe |= {"initial_weights": "random", "keep_epoch": "last", "class_offsets": True, "learning_rate": 0.01}
     return SupervisedConfig(
         dataset=str(dataset), output_dir=str(output_dir), test_fold=FOLD, **{**probe, "refit": True, **options}
@@ -62,6 +73,8 @@ def test_validation_clips_are_learned_the_second_time_and_test_clips_never(runs,
     heard = TrainingData.of_model(saved)
     assert heard.has_heard(dataset.select(plan.validation), "strict").all()
     assert not heard.has_heard(dataset.select(plan.test), "strict").any()
+    card = (second / "model" / "README.md").read_text()
+    assert f"then from the start on {len(plan.train) + len(plan.validation)} clips" in card and "best of" not in card
     assert metrics.figures["accuracy"] == pytest.approx(accuracy_of(second, sample_dataset, "test"))
 
 
@@ -81,6 +94,34 @@ def test_a_run_killed_between_its_trainings_ends_as_one_that_was_not(runs, sampl
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
 
 
+def test_the_packages_recipe_saves_a_model_that_hears_what_its_probe_heard(small_sample, tmp_path):
+    shutil.copytree(small_sample, tmp_path / "sample")
+    for file in (tmp_path / "sample" / "data").glob("fold*"):
+        if file.name[:6] not in ("fold01", "fold02", "fold03"):
+            file.unlink()
+    generator = np.random.default_rng(0)
+    for place, kind in enumerate(("cat", "rain", "wind")):
+        (tmp_path / "noise" / kind).mkdir(parents=True)
+        for number in range(2):
+            noise = generator.normal(0, 0.02 * (place + 1), 16_000)
+            soundfile.write(tmp_path / "noise" / kind / f"1-{place}{number}-A-{place}.wav", noise, 16_000)
+    recipe = yaml.safe_load(RECIPE.read_text())
+    own = {"epochs": 3, "background": str(tmp_path / "noise"), "background_without": "", "decode_once": True}
+    options = {"dataset": str(tmp_path / "sample"), "output_dir": str(tmp_path / "run"), "test_fold": FOLD}
+    metrics = train(SupervisedConfig(**recipe | own | options))
+
+    dataset = load_urbansound13(tmp_path / "sample")
+    plan = plan_folds(dataset, FOLD, "strict")
+    assert metrics.clips_refit == len(plan.train) + len(plan.validation) + 4  # two clips of two of three kinds
+    with (tmp_path / "run" / "predictions_other.csv").open() as file:
+        header, *rows = csv.reader(file)
+    scores = {row[0]: dict(zip(header[4:], map(float, row[4:]), strict=True)) for row in rows}
+    classifier = load_classifier(tmp_path / "run" / "model", device="cpu")
+    for clip in dataset.select(plan.test[:3]):
+        predicted = {entry["label"]: entry["score"] for entry in classifier.predict(clip["audio"]["bytes"], top_k=None)}
+        assert predicted == pytest.approx(scores[clip["clip_id"]], abs=2e-3)
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -88,6 +129,9 @@ def test_a_run_killed_between_its_trainings_ends_as_one_that_was_not(runs, sampl
         ({"augment_on": "device"}, "--refit is for --mode linear_probe"),
         ({"keep_epoch": "best"}, "--keep-epoch last"),
         ({"patience": 2}, "without --patience"),
+        ({"labelled_recordings": 3}, "few labels"),
+        ({"label_fraction": 0.5}, "few labels"),
+        ({"max_clips_per_class": 5}, "--max-clips-per-class"),
         ({"lr_scheduler": "reduce_lr_on_plateau"}, "reduce_lr_on_plateau"),
     ],
 )

@@ -83,17 +83,19 @@ def test_a_loader_in_another_order_is_not_taken_for_the_split(splits):
         probabilities_of(Accelerator(), Listener(), splits.test, batches)
 
 
-def test_the_shortcut_control_is_a_forest_on_length_channels_and_rate(sample_dataset, splits, monkeypatch):
+@pytest.mark.parametrize("refit", [False, True])
+def test_the_shortcut_control_is_a_forest_on_length_channels_and_rate(sample_dataset, splits, monkeypatch, refit):
     monkeypatch.setattr(shortcuts, "TREES", 200)
     of_split = {}
-    for name in ("train", "test"):
+    for name in ("train", "validation", "test"):
         rows = load_urbansound13(sample_dataset, fold=2, split=name)
         columns = [rows[c][:] for c in ("duration", "original_channels", "original_sampling_rate")]
         of_split[name] = np.stack(columns, axis=1).astype(float), np.array(rows["label"][:])
     forest = RandomForestClassifier(200, min_samples_leaf=3, class_weight="balanced", random_state=0)
     features, labels = of_split["test"]
-    predicted = forest.fit(*of_split["train"]).predict(features)
-    control = shortcut_control(splits, seed=0)
+    heard = [of_split["train"], *([of_split["validation"]] if refit else [])]
+    predicted = forest.fit(*map(np.concatenate, zip(*heard, strict=True))).predict(features)
+    control = shortcut_control(splits, seed=0, refit=refit)
     new = np.isin(np.array(splits.class_names)[labels], SIRENNET_CLASSES)
     assert control == pytest.approx({
         "accuracy": np.mean(predicted == labels),
