@@ -30,6 +30,7 @@ from analysis import (
 from limits import Limits
 from live import listen, words_of
 from matplotlib.figure import Figure
+from microphone import MICROPHONE
 from own_sounds import MOST_LABELS, OwnModel, forget, learn_own, try_own
 from starlette.middleware import Middleware
 
@@ -50,26 +51,6 @@ PIECE_SECONDS, LIVE_SECONDS, LIVE_VISITORS = 0.5, 600, 4
 
 #: What the page looks for when nobody chose a class.
 ANSWER = "the answer"
-
-# Echo cancellation, noise suppression and gain control are made for speech: they silence sirens and engines.
-RAW_MICROPHONE = """
-<script>
-(() => {
-  const devices = navigator.mediaDevices;
-  if (!devices || devices.quaclrsRaw) return;
-  const open = devices.getUserMedia.bind(devices);
-  devices.getUserMedia = (wanted) => {
-    if (wanted && wanted.audio) {
-      const given = typeof wanted.audio === "object" ? wanted.audio : {};
-      const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-      wanted = { ...wanted, audio: { ...given, ...raw } };
-    }
-    return open(wanted);
-  };
-  devices.quaclrsRaw = true;
-})();
-</script>
-"""
 
 ABOUT = f"""
 **What it does.** It names the dominant sound: of a longer recording every four seconds are heard, and the scores are
@@ -274,7 +255,7 @@ def guard() -> Middleware:
 
 def main() -> None:
     build().launch(
-        head=RAW_MICROPHONE,
+        head=MICROPHONE,
         theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         max_file_size=f"{MOST_MEGABYTES:g}mb",
         show_error=False,  # a gr.Error is shown all the same; others may name folders of this machine

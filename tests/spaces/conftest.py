@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,24 @@ import pytest
 
 from benchmarks.running_space import running_space, write_sounds
 
+#: The running Space, and its address while it runs.
+_RUNNING = ExitStack()
+_ADDRESS: list[str] = []
 
-@pytest.fixture(scope="session")
-def space() -> Iterator[str]:
-    """Address of the running Space."""
-    with running_space() as (address, _):
-        yield address
+
+@pytest.fixture(scope="module")
+def space() -> str:
+    """Address of the running Space, one for all tests of this folder."""
+    if not _ADDRESS:
+        _ADDRESS.append(_RUNNING.enter_context(running_space())[0])
+    return _ADDRESS[0]
+
+
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """End the Space where no test of this folder follows: idle it takes a tenth of a core from all others."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        _ADDRESS.clear()
+        _RUNNING.close()
 
 
 @pytest.fixture(scope="session")
