@@ -1,4 +1,4 @@
-"""What a browser does before and while it records."""
+"""A script for the page's head that opens the microphone raw, and starts a recording again that failed to start."""
 
 #: Of the page's head. Echo cancellation, noise suppression and gain control are made for speech: they silence sirens
 #: and engines. And where somebody is quick, Gradio 6.31 makes the recorder of a stream before its encoder is loaded: it

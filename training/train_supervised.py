@@ -64,9 +64,7 @@ def train(config: SupervisedConfig) -> RunMetrics:
         }
         model = fitted.trainable.whole(fitted.network)
         metrics = measure(config, session, splits, probabilities, model, fitted.trainable.network)
-        if config.refit:
-            metrics.clips_refit = len(splits.train) + len(splits.validation)
-            metrics.train_seconds += fitted.refit_seconds
+        metrics.train_seconds += fitted.refit_seconds
         if fitted.offsets is not None:
             metrics.class_offsets = dict(zip(splits.known_names, fitted.offsets.tolist(), strict=True))
         if session.accelerator.is_main_process:

@@ -75,7 +75,7 @@ def kept_epoch(keep: Literal["best", "last"], history: list[dict[str, Any]]) -> 
 def find_offsets(
     accelerator: Accelerator, model: nn.Module, recordings: np.ndarray, loader: DataLoader, classes: int
 ) -> np.ndarray:
-    """What `fit_offsets` finds on the validation clips, (classes,).
+    """Find offsets (classes,) of the logits on the validation clips, by `fit_offsets`.
 
     Args:
         accelerator: of the run.

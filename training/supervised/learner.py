@@ -1,4 +1,4 @@
-"""What learns in supervised training: a network with loss, optimiser, schedule and the order of its clips."""
+"""A network that is ready for supervised training: with loss, optimiser, schedule and the order of its clips."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Learner:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds of it, by name."""
+        """Networks whose weights a checkpoint holds, by name."""
         return {"model": self.network} | ({} if self.averaged is None else {"averaged": self.averaged})
 
     def learn(self) -> float:

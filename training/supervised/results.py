@@ -63,6 +63,7 @@ def measure(
         pad_mode=config.pad_mode,
         best_epoch=best,
         validation_accuracy=session.history[best - 1].get("validation_accuracy"),
+        clips_refit=len(splits.train) + len(splits.validation) if config.refit else None,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         trained_parameters=sum(p.numel() for p in trained.parameters() if p.requires_grad),
     )
