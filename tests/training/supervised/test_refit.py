@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from launching import accelerate_launch
 from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
@@ -120,6 +122,26 @@ def test_the_packages_recipe_saves_a_model_that_hears_what_its_probe_heard(small
     for clip in dataset.select(plan.test[:3]):
         predicted = {entry["label"]: entry["score"] for entry in classifier.predict(clip["audio"]["bytes"], top_k=None)}
         assert predicted == pytest.approx(scores[clip["clip_id"]], abs=2e-3)
+
+
+@pytest.mark.weekly
+def test_two_processes_train_twice_and_agree_with_the_model_that_they_save(small_sample, tmp_path):
+    arguments = ["--dataset", str(small_sample), "--test-fold", str(FOLD), "--output-dir", str(tmp_path / "run")]
+    options = "--backbone mobilenetv3_small_050 --image-size 32 --mode linear_probe --epochs 3 --batch-size 7"
+    options += " --initial-weights random --keep-epoch last --class-offsets --refit"
+    result = accelerate_launch([*arguments, *options.split()], processes=2)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout.count("once more from the start") == 1
+    dataset = load_urbansound13(small_sample)
+    plan = plan_folds(dataset, FOLD, "strict")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["num_processes"] == 2
+    assert metrics["clips_refit"] == len(plan.train) + len(plan.validation)
+    with (tmp_path / "run" / "predictions.csv").open() as file:
+        clips = [row["clip_id"] for row in csv.DictReader(file)]
+    assert sorted(clips) == sorted(dataset.select(plan.test)["clip_id"][:])
+    accuracy = accuracy_of(tmp_path / "run", small_sample, "test")
+    assert metrics["accuracy"] == pytest.approx(accuracy)
 
 
 @pytest.mark.parametrize(
