@@ -67,14 +67,26 @@ class Laboratory:
         noisy = plan.under_noise(trainings, chosen)
         classes = plan.more_classes(trainings, self.folds)
         grid = plan.combinations(trainings, chosen)
-        keyed = [(seed, run) for runs in few.values() for (_, seed), run in runs.items()]
-        keyed += [(seed, run) for runs in (*noisy.values(), *grid.values()) for seed, run in runs.items()]
-        keyed += [(seed, run) for runs in classes.values() for (_, seed), run in runs.items()]
-        order = {seed: place for place, seed in enumerate(dict.fromkeys([*seeds, *self.config.all_seeds]))}
-        for seed in order:
+        of_few = [(seed, run) for runs in few.values() for (_, seed), run in runs.items()]
+        of_rest = [(seed, run) for runs in (*noisy.values(), *grid.values()) for seed, run in runs.items()]
+        of_rest += [(seed, run) for runs in classes.values() for (_, seed), run in runs.items()]
+
+        def learn_from_few(seed: int) -> None:
             self.train(plan.quasi_encoders(trainings, chosen, seed))
-            self.train(run for of, run in keyed if of == seed)
+            self.train(run for of, run in of_few if of == seed)
+
+        def answer_the_rest(seed: int) -> None:
+            self.train(run for of, run in of_rest if of == seed)
             self._test_in_noise(runs[seed] for runs in noisy.values() if seed in runs)
+
+        # The first seed answers everything; then few labels, whose draws differ most, take precedence.
+        begin, *others = dict.fromkeys([*seeds, *self.config.all_seeds])
+        learn_from_few(begin)
+        answer_the_rest(begin)
+        for seed in others:
+            learn_from_few(seed)
+        for seed in others:
+            answer_the_rest(seed)
         return chosen
 
     def choose(self) -> Chosen:
