@@ -60,7 +60,8 @@ def collect(laboratory: Laboratory, chosen: Chosen) -> dict[str, Any]:
         ),
         "runs": (
             f"Questions 1, 2 and 4 test on the {len(plan.test)} clips of fold {config.test_fold}, question 3 on folds "
-            f"{', '.join(map(str, laboratory.folds))}; {seeds}; strict folds but where a row says paper."
+            f"{', '.join(map(str, laboratory.folds))}; {seeds}, as far as they were finished; strict "
+            f"folds but where a row says paper."
         ),
         "validation_clips": len(plan.validation),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",

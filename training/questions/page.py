@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from quaclrs.evaluation.reports.tables import markdown_table, percent
@@ -97,7 +97,7 @@ def _few_labels(kept: Mapping[str, Any]) -> str:
     seeds = rows[plan.SCRATCH][first]["seeds"]
     limits = {"clips": answer["clips"][last], "seeds": seeds, "s": "s" * (seeds != 1)}
     title = "1. What does self-supervision add with few labels?"
-    return _section(title, sentences, head, body, note, "few_labels", limits)
+    return _section(title, sentences, head, body, note, "few_labels", answer, limits)
 
 
 def _encoders(kept: Mapping[str, Any]) -> str:
@@ -151,9 +151,8 @@ def _under_noise(kept: Mapping[str, Any]) -> str:
         "Noise columns are means over 20, 15, 10, 5, 0 and -5 dB. `paper` is all five together, each with probability "
         "0.5; alone they have the same. `default` is the package's policy for training."
     )
-    return _section(
-        "2. How much does augmentation help, and under noise?", sentences, head, body, note, "under_noise", {}
-    )
+    title = "2. How much does augmentation help, and under noise?"
+    return _section(title, sentences, head, body, note, "under_noise", kept["under_noise"])
 
 
 def _more_classes(kept: Mapping[str, Any]) -> str:
@@ -185,7 +184,7 @@ def _more_classes(kept: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     note = "Folds 1, 2 and 3 pooled. Paper folds are without augmented copies here, so that the leak alone shows."
     title = "3. What do more classes change, and what do leaks?"
-    return _section(title, sentences, head, body, note, "more_classes", {})
+    return _section(title, sentences, head, body, note, "more_classes", answer)
 
 
 def _combination(kept: Mapping[str, Any]) -> str:
@@ -212,7 +211,7 @@ def _combination(kept: Mapping[str, Any]) -> str:
     ]
     note = markdown_table(["tested once", "accuracy, %", "the winner's gain over it"], test_rows)
     title = "4. Which combination is best?"
-    return _section(title, sentences, head, body, note, "combination", {"clips": kept["validation_clips"]})
+    return _section(title, sentences, head, body, note, "combination", answer, {"clips": kept["validation_clips"]})
 
 
 _PARTS = {
@@ -230,14 +229,29 @@ def _section(
     body: Sequence[Sequence[str]],
     note: str,
     name: str,
-    limits: Mapping[str, Any],
+    answer: Mapping[str, Any],
+    limits: Mapping[str, Any] | None = None,
 ) -> str:
     numbers = [not any(cell and cell[0].isalpha() for cell in column) for column in zip(*body, strict=True)]
     align = "".join("r" if number else "l" for number in numbers)
     lines = [f"## {title}", "", _filled(" ".join(sentences)), "", markdown_table(head, body, align), "", note, ""]
-    lines += [f"<small>Source: `runs/questions.json`, {name}.</small>", ""]
+    lines += [f"<small>Source: `runs/questions.json`, {name}; {_seeds(answer)}.</small>", ""]
     lines += [f"![{title.split('. ')[1]} The table above as a picture](../pictures/questions_{name}.png)", ""]
-    return "\n".join([*lines, _filled(f"**What this cannot tell.** {_LIMITS[name].format(**limits)}"), ""])
+    return "\n".join([*lines, _filled(f"**What this cannot tell.** {_LIMITS[name].format(**limits or {})}"), ""])
+
+
+def _seeds(answer: Mapping[str, Any]) -> str:
+    """How many seeds the entries of an answer are the mean of: a budget may have ended before all were there."""
+
+    def found(part: Any) -> Iterator[int]:
+        if isinstance(part, Mapping):
+            if "seeds" in part:
+                yield part["seeds"]
+            for below in part.values():
+                yield from found(below)
+
+    fewest, most = min(found(answer)), max(found(answer))
+    return f"{fewest} to {most} seeds" if fewest < most else f"{most} seed{'s' * (most != 1)}"
 
 
 def _filled(text: str) -> str:

@@ -123,6 +123,7 @@ def test_the_page_has_the_shares_that_the_runs_have_and_says_what_validation_cho
     assert "`patch_augment` is best under noise: +20" in page and "place 1 of 5" in page
     for heading in ("## 1.", "## 2.", "## 3.", "## 4."):
         assert page.count(heading) == 1
+    assert "few_labels; 3 seeds." in page and "under_noise; 2 seeds." in page
 
 
 def test_finished_runs_are_not_repeated_and_encoders_come_before_what_begins_with_them(options, sample_dataset):
@@ -135,6 +136,10 @@ def test_finished_runs_are_not_repeated_and_encoders_come_before_what_begins_wit
                 assert value in finished, f"{run.path} begins with an encoder that is not there"
         finished.append(str(run.path))
     assert len(set(finished)) == len(finished)
+    order = [(run.folder.name, run.seed) for run in processes.started]
+    # A budget may end the work: the first seed answers all questions, then more draws of few labels come first.
+    places = [order.index(run) for run in (("classes-strict-all", 0), ("scratch-1", 2), ("classes-strict-all", 1))]
+    assert places == sorted(places)
 
     again = FakeProcesses(sample_dataset)
     Laboratory(QuestionsConfig(**options), again).work()
