@@ -1,5 +1,6 @@
 """The four questions from runs that a fake trains: which clips each names rightly is known beforehand."""
 
+import functools
 import json
 import statistics
 from pathlib import Path
@@ -31,17 +32,19 @@ class FakeProcesses:
         self.rows = load_urbansound13(str(dataset))
         self.names = class_names(self.rows)
         self.started = []
+        self.test_clips = functools.cache(self._test_clips)
 
-    def test_clips(self, config):
-        rows = plan_folds(self.rows, config.test_fold, config.protocol).test
+    def _test_clips(self, fold, protocol, leave_out):
+        rows = plan_folds(self.rows, fold, protocol).test
         clips = self.rows.select_columns(["clip_id", "label"]).select(rows)
-        left_out = [self.names.index(name) for name in filter(None, getattr(config, "leave_out", "").split(","))]
+        left_out = [self.names.index(name) for name in filter(None, leave_out.split(","))]
         kept = ~np.isin(clips["label"][:], left_out)
         return np.array(clips["clip_id"][:])[kept], np.array(clips["label"][:])[kept]
 
     def called(self, run, share):
         """The first clips of the fold rightly, the others by the next class."""
-        clip_ids, labels = self.test_clips(run.config)
+        config = run.config
+        clip_ids, labels = self.test_clips(config.test_fold, config.protocol, getattr(config, "leave_out", ""))
         right = np.arange(len(labels)) < share * len(labels)
         return clip_ids, labels, np.where(right, labels, (labels + 1) % len(self.names))
 
@@ -89,18 +92,23 @@ class FakeProcesses:
         return 0
 
 
-@pytest.fixture
-def options(sample_dataset, tmp_path):
+def options(dataset, folder):
     return {
-        "dataset": str(sample_dataset), "output_dir": str(tmp_path / "q"), "noise": "noise", "test_fold": 2,
+        "dataset": str(dataset), "output_dir": str(folder), "noise": "noise", "test_fold": 2,
         "recordings": "1,all", "seeds": "0,1,2", "encoder_seeds": "0,1", "image_size": 32,
     }  # fmt: skip
 
 
-def test_the_page_has_the_shares_that_the_runs_have_and_says_what_validation_chose(options, sample_dataset):
+@pytest.fixture(scope="module")
+def worked(sample_dataset, tmp_path_factory):
+    """A laboratory that has done its runs, what it chose, and its processes."""
     processes = FakeProcesses(sample_dataset)
-    laboratory = Laboratory(QuestionsConfig(**options), processes)
-    chosen = laboratory.work()
+    laboratory = Laboratory(QuestionsConfig(**options(sample_dataset, tmp_path_factory.mktemp("q"))), processes)
+    return laboratory, laboratory.work(), processes
+
+
+def test_the_page_has_the_shares_that_the_runs_have_and_says_what_validation_chose(worked, sample_dataset):
+    laboratory, chosen, _ = worked
     assert chosen.methods[:2] == ["simclr", "byol"]
     assert chosen.further.startswith("simclr")
 
@@ -126,9 +134,8 @@ def test_the_page_has_the_shares_that_the_runs_have_and_says_what_validation_cho
     assert "few_labels; 3 seeds." in page and "under_noise; 2 seeds." in page
 
 
-def test_finished_runs_are_not_repeated_and_encoders_come_before_what_begins_with_them(options, sample_dataset):
-    processes = FakeProcesses(sample_dataset)
-    Laboratory(QuestionsConfig(**options), processes).work()
+def test_finished_runs_are_not_repeated_and_encoders_come_before_what_begins_with_them(worked, sample_dataset):
+    laboratory, _, processes = worked
     finished = []
     for run in processes.started:
         for name, value in run.options:
@@ -142,13 +149,14 @@ def test_finished_runs_are_not_repeated_and_encoders_come_before_what_begins_wit
     assert places == sorted(places)
 
     again = FakeProcesses(sample_dataset)
-    Laboratory(QuestionsConfig(**options), again).work()
+    Laboratory(laboratory.config, again).work()
     assert again.started == []
 
 
-def test_a_budget_that_ends_before_the_first_encoders_is_one_line(options, sample_dataset):
+def test_a_budget_that_ends_before_the_first_encoders_is_one_line(sample_dataset, tmp_path):
     with pytest.raises(QuaclrsError, match="first encoders are missing: the budget ended"):
-        Laboratory(QuestionsConfig(**options, budget_hours=1e-9), FakeProcesses(sample_dataset)).work()
+        config = QuestionsConfig(**options(sample_dataset, tmp_path / "q"), budget_hours=1e-9)
+        Laboratory(config, FakeProcesses(sample_dataset)).work()
 
 
 def test_the_page_in_the_docs_says_what_its_kept_figures_say():
