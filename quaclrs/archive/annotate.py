@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..audio import AudioError, find_audio_files
-from ..errors import QuaclrsError
+from ..errors import QuaclrsError, QuaclrsWarning
 from ..files import refuse_unwritable, storable
 from ..inference.classifier import AudioClassifier
 from .hearing import Ear, HearingOptions
@@ -113,6 +114,13 @@ def annotate(
         if part.rank == 0:
             with journal.held("merge"):
                 write_tables((journal.read(key) for key in paths), output, style)
+            if left := len(journal.names() - {file for file, _, _ in paths}):
+                files = f"{left:,} files of earlier runs are" if left > 1 else "1 file of an earlier run is"
+                warnings.warn(
+                    f"{output}: {files} not among these sounds, so not in it; name their folders too to have both",
+                    QuaclrsWarning,
+                    stacklevel=2,
+                )
         seconds, broken = 0.0, {}
         for annotated in map(journal.read, paths):
             seconds += annotated.seconds

@@ -82,6 +82,10 @@ class Journal:
     def __contains__(self, key: Key) -> bool:
         return key in self._places
 
+    def names(self) -> set[str]:
+        """Names of the files that are finished."""
+        return {file for file, _, _ in self._places}
+
     def add(self, annotated: Annotated) -> None:
         """Write down what was heard of a file; it is on its way to the disk when this returns."""
         line = json.dumps(_to_json(annotated), separators=(",", ":"), allow_nan=False).encode() + b"\n"

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import printable
+from ..errors import QuaclrsError, printable
 from ..evaluation.reports.tables import percent, seconds
 from .model_options import add_channel_option, add_model_options, load_model
 from .one_sound import add_sound_options, only_sound, opened_sound, picture_beside
@@ -49,10 +49,13 @@ def run_explain(options: argparse.Namespace) -> int:
     refuse_figure(output)
     classifier: Any = load_model(options)
     from ..evaluation.figures.explanation import explanation_figure
-    from ..inference.explain import explain
+    from ..inference.explain import SilentSoundError, explain
 
-    sound = opened_sound(file)
-    explanation = explain(classifier, sound, label=options.label, method=options.method, channel=options.channel)
+    asked = {"label": options.label, "method": options.method, "channel": options.channel}
+    try:
+        explanation = explain(classifier, opened_sound(file), **asked)
+    except SilentSoundError as error:
+        raise QuaclrsError(f"{file}: {error}") from error
     heard = min(explanation.total, explanation.duration)
     result = {"file": file, "label": explanation.label, "score": explanation.score, "picture": output}
     result |= {"heard": round(heard, 3), "duration": round(explanation.total, 3)}

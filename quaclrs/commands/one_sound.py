@@ -49,6 +49,8 @@ def only_sound(name: str) -> str:
 
 def _expand_pattern(name: str) -> list[str]:
     """The files that `*.wav` means, sorted, as Windows hands it on; any other name alone."""
+    if not name:
+        raise QuaclrsError("the name of a sound is empty; give a file or a folder")
     if os.path.lexists(name) or not glob.has_magic(name):
         return [name]
     if files := sorted(glob.glob(name, recursive=True)):

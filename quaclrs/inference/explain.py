@@ -26,7 +26,7 @@ from .deletion import worth_of_cells
 from .faithfulness import Faithfulness, measure_faithfulness
 from .hearing import refuse_non_finite
 from .pytorch import TorchClassifier
-from .windows import middle_of
+from .windows import Window, middle_of
 
 Method = Literal["deletion", "grad-cam", "integrated-gradients"]
 EXPLANATION_METHODS: tuple[Method, ...] = ("deletion", "grad-cam", "integrated-gradients")
@@ -75,6 +75,19 @@ class Explanation:
     faithfulness: Faithfulness
 
 
+class SilentSoundError(QuaclrsError):
+    """The part of a sound that would be explained is silent.
+
+    Args:
+        window: that part.
+    """
+
+    def __init__(self, window: Window) -> None:
+        part = "" if window.start == 0 else f"from {window.start:.1f} to {window.end:.1f} s, its middle, "
+        mend = "; cut out the part that is to be explained" if part else ""
+        super().__init__(f"{part}the sound is silent: there is nothing in it to explain{mend}")
+
+
 def explain(
     classifier: TorchClassifier,
     sound: Any,
@@ -97,7 +110,7 @@ def explain(
 
     Raises:
         QuaclrsError: an unknown class or method, one that needs a model of one encoder, a model of one class, or an
-            unusable sound.
+            unusable sound. It is a `SilentSoundError` where nothing is to be heard.
     """
     if method not in EXPLANATION_METHODS:
         raise QuaclrsError(f"unknown method {method!r}; choose {' or '.join(EXPLANATION_METHODS)}")
@@ -115,7 +128,7 @@ def explain(
     refuse_non_finite(scores.cpu().numpy())
     place = int(scores.argmax()) if label is None else classifier.labels.index(label)
     if not log_mel.any():
-        raise QuaclrsError("the sound is silent: there is nothing in it to explain")
+        raise SilentSoundError(window)
     if method == "deletion":
         worth = worth_of_cells(classifier, waveform[0], log_mel[0], place).clamp(min=0)
         heat = Cells(classifier.log_mel_config).grown(worth, classifier.log_mel_config).numpy()

@@ -13,7 +13,7 @@ import soundfile
 
 from ..audio import AudioError, find_audio_files, read_part
 from ..errors import QuaclrsError, print_error
-from ..files import name_unwritable
+from ..files import name_unwritable, written
 from ..inference.head import head_of, normalize_parts
 from ..inference.loading import load_classifier
 from ..labels import OTHER
@@ -130,32 +130,43 @@ def spread_out(need: np.ndarray, features: np.ndarray, count: int) -> np.ndarray
 def write_review(suggestions: Sequence[Suggestion], folder: Path, root: Path) -> list[Path]:
     """Cut windows to `folder/guess/…wav` at their own rate, mono, and write the sheet `suggestions.csv`.
 
+    Args:
+        suggestions: what to cut.
+        folder: new or empty; it is complete or absent.
+        root: folder of the recordings.
+
+    Returns:
+        The files of the windows.
+
     Raises:
-        QuaclrsError: a file of such a name is there already, or the folder cannot be written.
+        QuaclrsError: two windows would have one name, or the folder cannot be written.
     """
-    written: list[Path] = []
+    clips = list(_targets(suggestions, root))
     with name_unwritable(folder):
-        for suggestion, target in zip(suggestions, _targets(suggestions, folder, root), strict=True):
-            if target.exists():
-                raise QuaclrsError(f"{target} exists; choose another --output")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            sound = read_part(suggestion.file, suggestion.start, suggestion.end)
-            soundfile.write(target, sound.waveform[0], sound.sampling_rate, subtype="PCM_16")
-            written.append(target)
-        with (folder / SHEET).open("w", newline="", encoding="utf-8") as file:
-            sheet = csv.writer(file)
-            sheet.writerow(("clip", "cut_from", "start", "end", "guess", "score", "need"))
-            for suggestion, target in zip(suggestions, written, strict=True):
-                times = f"{suggestion.start:.3f}", f"{suggestion.end:.3f}"
-                told = suggestion.guess, f"{suggestion.score:.4f}", f"{suggestion.need:.4f}"
-                sheet.writerow((target.relative_to(folder).as_posix(), suggestion.file, *times, *told))
-    return written
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with written(folder) as unfinished:
+            unfinished.mkdir()
+            for suggestion, clip in zip(suggestions, clips, strict=True):
+                target = unfinished / clip
+                if target.exists():
+                    raise QuaclrsError(f"two windows would be {clip}; rename one of their recordings")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                sound = read_part(suggestion.file, suggestion.start, suggestion.end)
+                soundfile.write(target, sound.waveform[0], sound.sampling_rate, subtype="PCM_16")
+            with (unfinished / SHEET).open("w", newline="", encoding="utf-8") as file:
+                sheet = csv.writer(file)
+                sheet.writerow(("clip", "cut_from", "start", "end", "guess", "score", "need"))
+                for suggestion, clip in zip(suggestions, clips, strict=True):
+                    times = f"{suggestion.start:.3f}", f"{suggestion.end:.3f}"
+                    told = suggestion.guess, f"{suggestion.score:.4f}", f"{suggestion.need:.4f}"
+                    sheet.writerow((clip.as_posix(), suggestion.file, *times, *told))
+    return [folder / clip for clip in clips]
 
 
-def _targets(suggestions: Sequence[Suggestion], folder: Path, root: Path) -> Iterator[Path]:
+def _targets(suggestions: Sequence[Suggestion], root: Path) -> Iterator[Path]:
     """`guess/recording__12340.wav`: a name that says the recording, so that no fold splits it, and milliseconds."""
     for suggestion in suggestions:
         parts = suggestion.file.relative_to(root).with_suffix("").parts
         guess = suggestion.guess if suggestion.guess not in ("", ".", "..") else OTHER
         name = f"{'_'.join(parts)[-180:]}__{round(1000 * suggestion.start)}.wav"
-        yield folder / guess.replace("/", "_").replace("\\", "_") / name
+        yield Path(guess.replace("/", "_").replace("\\", "_"), name)

@@ -68,10 +68,12 @@ class RunFolder:
 
         An option that came after the run has its default there.
         """
-        file, now = self.path / "config.yaml", dataclasses.asdict(config)
-        defaults = {entry.name: entry.default for entry in dataclasses.fields(config)}
-        began = defaults | read_mapping(file, _ADVICE)
+        now = dataclasses.asdict(config)
+        began = {entry.name: entry.default for entry in dataclasses.fields(config)} | self._began_with()
         return {name: began[name] for name in sorted(now.keys() - _WITHOUT_EFFECT) if began[name] != now[name]}
+
+    def _began_with(self) -> dict[str, Any]:
+        return read_mapping(self.path / "config.yaml", _ADVICE)
 
     def options_that_refuse(self, config: Any) -> dict[str, Any]:
         """Changed options that forbid to go on: more epochs may follow where no schedule is planned over them."""
@@ -99,6 +101,9 @@ class RunFolder:
                 f"train {config.epochs} anew with --overwrite (under --lr-scheduler constant a run could go on)"
             )
         for name, value in self.options_that_refuse(config).items():
+            if name not in self._began_with():
+                told = f"{self.path / 'config.yaml'} does not say {name}"
+                raise QuaclrsError(f"{told}: it is cut short, or of an earlier version; {_ADVICE}")
             raise QuaclrsError(
                 f"{self.path} began with {name} {value}, not {getattr(config, name)}; resume with it, or --overwrite"
             )

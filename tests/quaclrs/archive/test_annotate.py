@@ -157,6 +157,21 @@ def test_new_files_are_added_and_other_options_refused(archive, tmp_path, monkey
     expect_one_error_line("labels.jsonl.journal was begun with other settings (min_score); give the same, ")
 
 
+def test_another_folder_into_the_same_table_says_whose_rows_it_is_without(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0).normal(0, 0.1, 32_000)
+    for folder in ("monday", "tuesday"):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / "a.wav", noise, 16_000)
+    assert main(["annotate", "monday", "--output", "t.csv", "--quiet"]) == 0
+    assert "earlier" not in capsys.readouterr().err
+    assert main(["annotate", "tuesday", "--output", "t.csv", "--quiet"]) == 0
+    assert "warning: t.csv: 1 file of an earlier run is not among these sounds" in capsys.readouterr().err
+    assert main(["annotate", "monday", "tuesday", "--output", "t.csv", "--quiet"]) == 0
+    with (tmp_path / "t.csv").open() as file:
+        assert {row["file"] for row in csv.DictReader(file)} == {"monday/a.wav", "tuesday/a.wav"}
+
+
 def test_parquet_holds_the_rows_of_csv_and_selection_tables_those_of_a_file(archive, whole, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     annotate(archive, tmp_path / "labels.parquet", "--embeddings", str(tmp_path / "kept"))

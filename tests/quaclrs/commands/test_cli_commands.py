@@ -117,7 +117,7 @@ def test_the_middle_of_a_long_file_is_heard_where_it_is_asked_for_and_explained(
         assert run("predict", long, *model, "--crop", crop) == 0
         assert capsys.readouterr().out.strip().endswith(said)
     assert run("explain", long, *model) == 2
-    assert "the sound is silent" in capsys.readouterr().err
+    assert f"error: {long}: from 9.0 to 13.0 s, its middle, the sound is silent" in capsys.readouterr().err
     samples, _ = soundfile.read(long)
     soundfile.write(long, np.roll(samples, 11 * RATE), RATE)
     assert run("explain", long, *model) == 0

@@ -138,8 +138,17 @@ def test_the_script_in_the_export_runs_without_torch_and_without_quaclrs(
         assert [float(s) for _, s in found] == pytest.approx([100 * e["score"] for e in wanted[:3]], abs=0.06)
 
 
+def test_the_script_answers_where_the_terminal_cannot_write_a_files_name(export, tmp_path):
+    soundfile.write(tmp_path / "雨.wav", np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
+    child = subprocess.run(
+        [sys.executable, export / "predict.py", tmp_path / "雨.wav"],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert re.search(r"/\\u96e8\.wav\t[a-z_]+ \d", child.stdout)
+
+
 def test_the_script_is_short(export):
-    assert len([line for line in (export / "predict.py").read_text().splitlines() if line.strip()]) <= 72
+    assert len([line for line in (export / "predict.py").read_text().splitlines() if line.strip()]) <= 75
 
 
 def test_an_export_is_whole_and_says_how_far_it_is_from_pytorch(exported):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import shutil
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from made_sounds import RATE, sound_of, write_sounds
 from quaclrs.cli import main
 from quaclrs.errors import QuaclrsError
 from quaclrs.learning import learn
+from quaclrs.learning import suggest as suggesting
 from quaclrs.learning.search import nearest, search
-from quaclrs.learning.suggest import needs, spread_out, suggest
+from quaclrs.learning.suggest import Suggestion, needs, spread_out, suggest
 
 
 def test_what_a_model_is_sure_of_is_needed_less_and_rare_classes_more():
@@ -68,6 +70,29 @@ def test_windows_are_cut_to_folders_of_guesses_and_are_learned_from_where_they_w
     capsys.readouterr()
     assert main(["suggest", str(recordings), *arguments]) == 2
     assert "is not empty; choose another --output" in capsys.readouterr().err
+
+
+def test_windows_to_review_are_all_there_or_none(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", sound_of("hum", 0, 9.0), RATE)
+    windows = [Suggestion(tmp_path / "a.wav", start, start + 3, "hum", 0.5, 0.5) for start in (0.0, 3.0)]
+    read = suggesting.read_part
+
+    def fills_up(file, start, end):
+        if start:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return read(file, start, end)
+
+    monkeypatch.setattr(suggesting, "read_part", fills_up)
+    with pytest.raises(QuaclrsError, match="review cannot be written"):
+        suggesting.write_review(windows, tmp_path / "review", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+    monkeypatch.undo()
+    clips = suggesting.write_review(windows, tmp_path / "review", tmp_path)
+    assert [clip.relative_to(tmp_path).as_posix() for clip in clips] == [
+        "review/hum/a__0.wav",
+        "review/hum/a__3000.wav",
+    ]
+    assert all(clip.is_file() for clip in clips)
 
 
 def test_nearest_rows_are_those_of_a_plain_comparison():

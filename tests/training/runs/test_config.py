@@ -338,6 +338,16 @@ def test_the_command_neither_resumes_nor_overwrites():
     assert command_line("train", config) == "train --dataset data --test-fold 1 --output-dir out --epochs 3"
 
 
+@pytest.mark.parametrize("lines", [0, 3])
+def test_options_of_a_run_that_are_cut_short_are_named_and_not_another_option(lines, tmp_path):
+    folder, config = RunFolder(tmp_path), supervised(epochs=7)
+    folder.open(config, {}, resume=False)
+    file = tmp_path / "config.yaml"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:lines]))
+    with pytest.raises(QuaclrsError, match=r"config\.yaml does not say \w+: it is cut short"):
+        folder.refuse_other_run(config, None)
+
+
 @pytest.mark.parametrize(
     ("options", "began", "asked", "says"),
     [
