@@ -19,7 +19,7 @@ from ..runs.warm import WarmProcesses
 from . import plan, under_noise
 from .config import QuestionsConfig
 from .plan import Chosen
-from .trainings import FURTHER, Trainings
+from .trainings import FURTHER, POLICIES, Trainings
 
 Work = TypeVar("Work")
 
@@ -68,7 +68,7 @@ class Laboratory:
         classes = plan.more_classes(trainings, self.folds)
         grid = plan.combinations(trainings, chosen)
         of_few = [(seed, run) for runs in few.values() for (_, seed), run in runs.items()]
-        of_rest = [(seed, run) for runs in (*noisy.values(), *grid.values()) for seed, run in runs.items()]
+        of_rest = [(seed, run) for runs in grid.values() for seed, run in runs.items()]
         of_rest += [(seed, run) for runs in classes.values() for (_, seed), run in runs.items()]
 
         def learn_from_few(seed: int) -> None:
@@ -78,8 +78,11 @@ class Laboratory:
             self.train(sorted(runs, key=lambda run: dict(run.options)["mode"] != "linear_probe"))
 
         def answer_the_rest(seed: int) -> None:
+            for policy in POLICIES:
+                both = [runs[seed] for (_, of), runs in noisy.items() if of == policy and seed in runs]
+                self.train(both)
+                self._test_in_noise(both)
             self.train(run for of, run in of_rest if of == seed)
-            self._test_in_noise(runs[seed] for runs in noisy.values() if seed in runs)
 
         # The first seed answers everything; then few labels, whose draws differ most, take precedence.
         begin, *others = dict.fromkeys([*seeds, *self.config.all_seeds])
