@@ -42,7 +42,7 @@ def intervals_figure(
     axes.invert_yaxis()
     axes.set_xlabel(axis)
     clean_axes(axes, grid="x")
-    if len(series) > 1:
-        axes.legend(frameon=False, fontsize=8)
-    axes.set_title(title, fontsize=11)
+    if len(series) > 1:  # above the axes, where it covers no bar
+        axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(series))
+    axes.set_title(title, fontsize=11, pad=24 if len(series) > 1 else 6)
     return figure
