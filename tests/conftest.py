@@ -20,10 +20,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that hold long tests, so that no process is left alone with one in the end."""
+    """Begin with the files that hold long tests, so that no process is left alone with one in the end.
+
+    The Space's come first: they need none of what tests share, so one process makes that while another tests the Space.
+    """
     long_files = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("weekly")}
-    library = Path(__file__).parent / "quaclrs"  # many short tests, which fill up what others leave
-    items.sort(key=lambda item: (library in item.path.parents, item.path not in long_files))
+    tests = Path(__file__).parent
+    library, space = tests / "quaclrs", tests / "spaces"  # the library's are short, and fill up what others leave
+
+    def place(item: pytest.Item) -> int:
+        above = item.path.parents
+        return 0 if space in above else 2 * (library in above) + (item.path not in long_files) + 1
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

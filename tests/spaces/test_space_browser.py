@@ -114,7 +114,13 @@ def test_a_synthetic_siren_is_named_as_one(open_page, tmp_path):
     keep_screenshot(page, "space", tmp_path)
 
 
-@pytest.mark.parametrize(("name", "label"), [("101415-3-0-2", "dog_bark"), ("71087-4-0-0", "drilling")])
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("101415-3-0-2", "dog_bark"),
+        pytest.param("71087-4-0-0", "drilling", marks=pytest.mark.weekly),
+    ],
+)
 def test_a_real_recording_gets_its_right_label(name, label, open_page, shared_data):
     page = open_page()
     upload(page, shared_data / "formats" / f"{name}.wav")

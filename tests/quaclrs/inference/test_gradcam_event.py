@@ -100,7 +100,7 @@ def test_sixty_percent_of_the_heat_lie_within_a_quarter_of_a_second_of_the_only_
     assert min(shares) >= 0.6, shares
 
 
-@pytest.mark.parametrize("start", [0.6, 3.2])
+@pytest.mark.parametrize("start", [pytest.param(0.6, marks=pytest.mark.weekly), 3.2])
 def test_the_model_in_the_package_heard_the_dog_where_its_heat_is(start):
     recording = load_audio(EXAMPLES / "dog_bark.ogg", RATE)
     loudest, length = int(np.abs(recording).argmax()), int(SECONDS * RATE)
