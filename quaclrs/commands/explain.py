@@ -48,14 +48,15 @@ def run_explain(options: argparse.Namespace) -> int:
     output = options.output or picture_beside(file, _ENDING)
     refuse_figure(output)
     classifier: Any = load_model(options)
+    from ..audio import name_of
     from ..evaluation.figures.explanation import explanation_figure
     from ..inference.explain import SilentSoundError, explain
 
-    asked = {"label": options.label, "method": options.method, "channel": options.channel}
+    sound = opened_sound(file)
     try:
-        explanation = explain(classifier, opened_sound(file), **asked)
+        explanation = explain(classifier, sound, label=options.label, method=options.method, channel=options.channel)
     except SilentSoundError as error:
-        raise QuaclrsError(f"{file}: {error}") from error
+        raise QuaclrsError(f"{name_of(sound)}: {error}") from error
     heard = min(explanation.total, explanation.duration)
     result = {"file": file, "label": explanation.label, "score": explanation.score, "picture": output}
     result |= {"heard": round(heard, 3), "duration": round(explanation.total, 3)}

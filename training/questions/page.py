@@ -35,9 +35,9 @@ _LIMITS = {
         "draws differ."
     ),
     "under_noise": (
-        "Intervals are of the test recordings alone. Training scatters as much beside them: [with the same seed on "
-        "another machine](../notes.md#the-same-seed-on-another-machine) `time_stretch` gained nothing. The recorded "
-        "noise is rain, wind, waves, thunder, crickets and fire, and no traffic."
+        "Intervals are of the test recordings alone. Training scatters as much beside them: [the same seed on another "
+        "machine](../notes.md#the-same-seed-on-another-machine) ranked the policies otherwise. The recorded noise is "
+        "rain, wind, waves, thunder, crickets and fire, and no traffic."
     ),
     "more_classes": (
         "The four classes have few recordings, and where file names hide them the strict folds may leak still. Their "
