@@ -19,7 +19,7 @@ from ..runs.warm import WarmProcesses
 from . import plan, under_noise
 from .config import QuestionsConfig
 from .plan import Chosen
-from .trainings import FURTHER, POLICIES, Trainings
+from .trainings import FURTHER, Trainings
 
 Work = TypeVar("Work")
 
@@ -63,35 +63,10 @@ class Laboratory:
         self.train(trainings.encoder(method, seed) for seed in seeds[1:] for method in METHODS)
         chosen = self.choose()
         self.train(trainings.further(chosen.further, seed) for seed in seeds[1:])
-        few = plan.few_labels(trainings, chosen)
-        noisy = plan.under_noise(trainings, chosen)
-        classes = plan.more_classes(trainings, self.folds)
-        grid = plan.combinations(trainings, chosen)
-        of_few = [(seed, run) for runs in few.values() for (_, seed), run in runs.items()]
-        of_rest = [(seed, run) for runs in grid.values() for seed, run in runs.items()]
-        of_rest += [(seed, run) for runs in classes.values() for (_, seed), run in runs.items()]
-
-        def learn_from_few(seed: int) -> None:
-            self.train(plan.quasi_encoders(trainings, chosen, seed))
-            runs = [run for of, run in of_few if of == seed]
-            # Linear layers take seconds: a budget that ends here leaves what trains a network for another day.
-            self.train(sorted(runs, key=lambda run: dict(run.options)["mode"] != "linear_probe"))
-
-        def answer_the_rest(seed: int) -> None:
-            for policy in POLICIES:
-                both = [runs[seed] for (_, of), runs in noisy.items() if of == policy and seed in runs]
-                self.train(both)
-                self._test_in_noise(both)
-            self.train(run for of, run in of_rest if of == seed)
-
-        # The first seed answers everything; then few labels, whose draws differ most, take precedence.
-        begin, *others = dict.fromkeys([*seeds, *self.config.all_seeds])
-        learn_from_few(begin)
-        answer_the_rest(begin)
-        for seed in others:
-            learn_from_few(seed)
-        for seed in others:
-            answer_the_rest(seed)
+        noisy = {run for runs in plan.under_noise(trainings, chosen).values() for run in runs.values()}
+        for stage in plan.stages(trainings, chosen, self.folds):
+            self.train(stage)
+            self._test_in_noise(run for run in stage if run in noisy)
         return chosen
 
     def choose(self) -> Chosen:

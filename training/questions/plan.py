@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,13 +75,6 @@ def few_labels(trainings: Trainings, chosen: Chosen) -> dict[str, dict[tuple[str
     return rows
 
 
-def quasi_encoders(trainings: Trainings, chosen: Chosen, seed: int) -> list[Run]:
-    """Questions 1 and 4: the runs of a seed that the rows of quasi-supervision begin with."""
-    best, second = (trainings.encoder(method, seed) for method in chosen.methods[:2])
-    runs = [trainings.quasi(best, seed, amount) for amount in trainings.config.amounts]
-    return runs + ([trainings.quasi(second, seed, ALL_RECORDINGS)] * (seed in trainings.config.all_encoder_seeds))
-
-
 def under_noise(trainings: Trainings, chosen: Chosen) -> dict[tuple[str, str], OfSeeds]:
     """Question 2: the runs by how they begin and by policy, with every label."""
     best = chosen.methods[0]
@@ -139,3 +132,36 @@ def combinations(trainings: Trainings, chosen: Chosen) -> dict[tuple[str, str, s
             for seed, encoder in encoders.items()
         }
     return grid
+
+
+def stages(trainings: Trainings, chosen: Chosen, folds: Sequence[int]) -> Iterator[list[Run]]:
+    """All runs that begin with the encoders, in the order that lets a budget end anywhere.
+
+    The first seed answers everything; then few labels, whose draws differ most, take precedence.
+    """
+    begin, *others = dict.fromkeys([*trainings.config.all_encoder_seeds, *trainings.config.all_seeds])
+    yield from _learn_from_few(trainings, chosen, begin)
+    yield from _answer_the_rest(trainings, chosen, folds, begin)
+    for seed in others:
+        yield from _learn_from_few(trainings, chosen, seed)
+    for seed in others:
+        yield from _answer_the_rest(trainings, chosen, folds, seed)
+
+
+def _learn_from_few(trainings: Trainings, chosen: Chosen, seed: int) -> Iterator[list[Run]]:
+    """Question 1 of a seed. Linear layers take seconds, so what trains a network comes after them."""
+    best, second = (trainings.encoder(method, seed) for method in chosen.methods[:2])
+    quasi = [trainings.quasi(best, seed, amount) for amount in trainings.config.amounts]
+    yield quasi + ([trainings.quasi(second, seed, ALL_RECORDINGS)] * (seed in trainings.config.all_encoder_seeds))
+    runs = [run for row in few_labels(trainings, chosen).values() for (_, of), run in row.items() if of == seed]
+    yield sorted(runs, key=lambda run: dict(run.options)["mode"] != "linear_probe")
+
+
+def _answer_the_rest(trainings: Trainings, chosen: Chosen, folds: Sequence[int], seed: int) -> Iterator[list[Run]]:
+    """Questions 2 to 4 of a seed, a policy at a time."""
+    noisy = under_noise(trainings, chosen)
+    for policy in POLICIES:
+        yield [runs[seed] for (_, of), runs in noisy.items() if of == policy and seed in runs]
+    rest = [runs[seed] for runs in combinations(trainings, chosen).values() if seed in runs]
+    classes = more_classes(trainings, folds).values()
+    yield rest + [run for runs in classes for (_, of), run in runs.items() if of == seed]
