@@ -21,7 +21,7 @@ from .hearing import Ear, HearingOptions
 from .journal import Journal, Key
 from .progress import Progress
 from .recorded import recorded_at
-from .rows import Annotated
+from .rows import Annotated, inside
 from .tables import FOLDERS, format_of, write_tables
 
 #: Batches that wait for each worker: so decoding runs ahead, and one long file keeps all of them busy.
@@ -96,11 +96,14 @@ def annotate(
         part: which process this is; by the environment where absent.
 
     Raises:
-        QuaclrsError: no sounds are found, the output cannot be written, or its journal belongs to other options.
+        QuaclrsError: no sounds are found, the output cannot be written, its journal belongs to other options, or two
+            files would have one table or one file of embeddings.
     """
     output, part, options = Path(output), part or Part.of_environment(), options or HearingOptions()
     style = format_of(output, style)
     paths = {_key_of(path): path for path in _files_of(sounds, (output.name, *_OURS))}
+    if style in FOLDERS or options.embeddings:
+        _refuse_one_place([file for file, _, _ in paths])
     refuse_unwritable(output, "--output")
     (output if style in FOLDERS else output.parent).mkdir(parents=True, exist_ok=True)
     plan = {**dataclasses.asdict(options), "model": model, "labels": classifier.labels}
@@ -131,7 +134,7 @@ def annotate(
 
 def _files_of(sounds: Sequence[str | os.PathLike[str]], ignored: tuple[str, ...]) -> Iterator[Path]:
     for place in map(Path, sounds):
-        if not place.is_dir():
+        if not os.path.isdir(place):
             yield place
         elif files := find_audio_files(place, ignored):
             yield from files
@@ -139,6 +142,14 @@ def _files_of(sounds: Sequence[str | os.PathLike[str]], ignored: tuple[str, ...]
             yield place  # whoever hears it says that it is a folder
         else:
             raise QuaclrsError(f"{place} holds no sound files; give a folder with WAV, FLAC, Ogg or MP3 files")
+
+
+def _refuse_one_place(files: Sequence[str]) -> None:
+    """Refuse files, as the tables name them, whose own results would lie at one place, as of `../a.wav` and `a.wav`."""
+    found: dict[Path, str] = {}
+    for file in files:
+        if (other := found.setdefault(inside(Path(file)), file)) != file:
+            raise QuaclrsError(f"{other} and {file} would have one table in a folder; annotate them apart")
 
 
 def _key_of(path: Path) -> Key:

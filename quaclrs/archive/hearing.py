@@ -69,7 +69,7 @@ class Ear:
         self.classifier, self.executor, self.ahead = classifier, executor, max(1, ahead)
         self.options = options or HearingOptions()
         self.window = classifier.log_mel_config.duration
-        self.hop = self.options.hop or self.window
+        self.hop = self.window if self.options.hop is None else self.options.hop
         if not 0 < self.hop <= self.window:
             raise QuaclrsError(f"hop is {self.hop:g} s; it must be above 0, and at most the model's {self.window:g} s")
         if not 0 <= self.options.refine <= 16:
@@ -115,7 +115,7 @@ class Ear:
     def _embed(self, windows: Sequence[Window]) -> tuple[np.ndarray, np.ndarray]:
         """Scores and embeddings of windows."""
         log_mel = self.classifier.log_mel_config
-        waveforms = np.stack([log_mel.fit(window.waveform) for window in windows])
+        waveforms = np.stack([log_mel.fit(window.heard) for window in windows])
         embeddings = self.classifier.embed_waveforms(waveforms)
         assert self._head is not None
         return self._head.scores(embeddings, log_mel.is_silent(waveforms)), embeddings
@@ -153,7 +153,11 @@ class Ear:
         firsts = [round(number * self.moment * rate) for number in range(1, self.options.refine + 1)]
         starts = [before.start + number * self.moment for number in range(1, self.options.refine + 1)]
         length = len(before.waveform)
-        return [Window(s, both[f : f + length], rate) for s, f in zip(starts, firsts, strict=True)]
+        last = len(both) - length  # what begins later is heard with what lies before it
+        return [
+            Window(start, both[first : first + length], rate, before=both[min(first, last) : first])
+            for start, first in zip(starts, firsts, strict=True)
+        ]
 
 
 def _counted(run: Iterable[Moment], heard: Callable[[float], object]) -> Iterator[Moment]:

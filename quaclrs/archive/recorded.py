@@ -6,6 +6,7 @@ A time is the recorder's own clock. It has an offset from UTC only where the fil
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from contextlib import suppress
@@ -35,7 +36,7 @@ _HEAD, _MOST_CHUNKS = 1 << 16, 64
 def recorded_at(file: Path) -> datetime | None:
     """Find when a recording began; None where neither header nor name says it."""
     by_note, by_bext = None, None
-    if file.is_file():  # a pipe would be read empty
+    if os.path.isfile(file):  # a pipe would be read empty
         with suppress(OSError), file.open("rb") as opened:
             by_note, by_bext = _by_header(opened)
     return by_note or _by_name(file.stem) or by_bext
@@ -44,20 +45,20 @@ def recorded_at(file: Path) -> datetime | None:
 def _by_name(stem: str) -> datetime | None:
     for *numbers, zone in _IN_NAME.findall(stem):
         with suppress(ValueError):  # digits that are not a time
-            found = datetime(*map(int, numbers))  # type: ignore[arg-type]
-            return found.replace(tzinfo=_zone(zone)) if zone else found
+            return datetime(*map(int, numbers), tzinfo=_zone(zone))  # type: ignore[arg-type,misc]
     if _HEXADECIMAL.fullmatch(stem) and _FIRST < (seconds := int(stem, 16)) < _LAST:
         return datetime.fromtimestamp(seconds, timezone.utc)
     return None
 
 
-def _zone(text: str) -> timezone:
-    """The zone of `Z`, `+0200`, `-5:30` or `+1`."""
-    if text == "Z":
-        return timezone.utc
+def _zone(text: str) -> timezone | None:
+    """The zone of `Z`, `+0200`, `-5:30` or `+1`; None where no clock has it, as of a number (`-0001`)."""
+    if text in ("", "Z"):
+        return timezone.utc if text else None
     sign, digits = -1 if text[0] == "-" else 1, re.sub(r"\D", "", text[1:])
     hours, minutes = (digits, "0") if len(digits) < 3 else (digits[:-2], digits[-2:])
-    return timezone(sign * timedelta(hours=int(hours), minutes=int(minutes)))
+    is_zone = int(hours) <= 14 and int(minutes) % 15 == 0 and int(minutes) < 60 and text != "-0000"
+    return timezone(sign * timedelta(hours=int(hours), minutes=int(minutes))) if is_zone else None
 
 
 def _by_header(file: BinaryIO) -> tuple[datetime | None, datetime | None]:

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -131,13 +132,18 @@ def read_rows(table: Path) -> Iterator[Row]:
             yield {
                 **{name: row[name] for name in ("file", "label")},
                 **{name: float(row[name]) for name in ("start", "end", "score", "level")},
-                "time": row["time"] or None,
+                "time": _time(row["time"]) if row["time"] else None,
             }
     except QuaclrsError:
         raise
     except Exception as error:  # every format is damaged in its own way
         what = f"it lacks {error}" if isinstance(error, KeyError) else first_line_of(error)
         raise QuaclrsError(f"{table} is not a table of `quaclrs annotate` ({what}); annotate anew") from error
+
+
+def _time(text: str) -> str:
+    datetime.fromisoformat(text)  # a spreadsheet may have written it in its own way
+    return text
 
 
 def _read_csv(table: Path) -> Iterator[Row]:

@@ -68,9 +68,16 @@ def unpack_sound(sound: Any, sampling_rate: float | None = None) -> tuple[Any, f
         return searchable(sound, name_of(sound)), None
     if is_encoded(sound):
         return sound, None
-    if sound is None or callable(sound) or np.ndim(sound) == 0:
+    if sound is None or callable(sound) or _is_scalar(sound):
         raise AudioError(f"a sound cannot be a {type(sound).__name__}; {_WANTED}")
     return sound, sampling_rate
+
+
+def _is_scalar(sound: Any) -> bool:
+    try:
+        return np.ndim(sound) == 0
+    except ValueError:  # lists of other lengths: whoever takes them for channels says what is wrong
+        return False
 
 
 def _unpack_mapping(sound: Mapping[str, Any]) -> tuple[Any, float | None]:

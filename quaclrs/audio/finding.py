@@ -51,7 +51,7 @@ def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
         )
         return
     for path in entries:
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike the path's own, never raises
             yield from _walk(path, above | {place})
         else:
             yield path
@@ -73,9 +73,7 @@ def find_audio_files(folder: str | os.PathLike[str], ignored: tuple[str, ...] = 
         if _is_sound(path, ignored):
             found.append(path)
         elif not _is_ignored(path, ignored):
-            name = str(path.relative_to(folder))
-            what = f" (a link to {os.readlink(path)}, which does not exist)" if not path.exists() else ""
-            others.append(name + (" (a pipe or a device)" if _is_pipe(path) else what))
+            others.append(f"{path.relative_to(folder)}{_what_is(path)}")
     if others:
         more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
         files = (
@@ -91,6 +89,14 @@ def has_audio_files(folder: str | os.PathLike[str], ignored: tuple[str, ...] = (
     return any(_is_sound(path, ignored) for path in walk_files(folder))
 
 
+def _what_is(path: Path) -> str:
+    """What to add to the name of a file that holds no sound."""
+    if _is_pipe(path):
+        return " (a pipe or a device)"
+    leads_nowhere = os.path.islink(path) and not os.path.exists(path)
+    return f" (a link to {os.readlink(path)}, which does not exist)" if leads_nowhere else ""
+
+
 def _is_sound(path: Path, ignored: tuple[str, ...]) -> bool:
     if path.suffix.lower() in _ANNOUNCED:
         return not _is_pipe(path)
@@ -102,12 +108,12 @@ def _is_ignored(path: Path, ignored: tuple[str, ...]) -> bool:
 
 
 def _is_pipe(path: Path) -> bool:
-    return path.exists() and not path.is_file()
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _holds_sound(path: Path) -> bool:
     """True for a file that libsndfile opens, of MPEG audio one that it also reads: any two bytes may begin a frame."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return False
     try:
         with open_sound(path) as sound:

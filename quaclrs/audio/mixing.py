@@ -26,8 +26,12 @@ class Mixer:
         self.sampling_rate, self.channel, self.name = sampling_rate, channel, name
         self._louder: int | None = None
 
-    def __call__(self, block: np.ndarray) -> np.ndarray:
+    def __call__(self, block: np.ndarray, around: np.ndarray | None = None) -> np.ndarray:
         """Mix float32 (channels, samples) to (samples,).
+
+        Args:
+            block: the samples.
+            around: (channels, samples) in which channels may cancel, of a second or more; the block where absent.
 
         Raises:
             AudioError: the recording has no such channel.
@@ -37,7 +41,7 @@ class Mixer:
         except ValueError as error:
             raise AudioError(f"{self.name}: {error}") from error
         if chosen is None and self.channel is None:
-            chosen = cancelling_channel(block, self.sampling_rate)
+            chosen = cancelling_channel(block if around is None else around, self.sampling_rate)
             if chosen is not None and self._louder is None:
                 self._louder = chosen
                 warnings.warn(

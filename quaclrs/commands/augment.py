@@ -30,6 +30,7 @@ def add_augment_command(commands: Any) -> None:
     add = parser.add_argument
     add_sound_options(parser, _ENDING)
     add("--policy", metavar="P", help="name of a policy, or a .yaml file; the paper's variants by default")
+    add("--background-noise", metavar="DIR", help="recordings that a policy with background noise adds, as street")
     add("--seed", type=int, default=0, metavar="N", help="seed of the draws (default 0)")
     parser.set_defaults(run=run_augment, extra="train")
 
@@ -38,6 +39,8 @@ def run_augment(options: argparse.Namespace) -> int:
     """Write the picture and say where."""
     if options.seed < 0:
         raise QuaclrsError(f"--seed is {options.seed}; it must be 0 or more")
+    if options.background_noise and not options.policy:
+        raise QuaclrsError("--background-noise has no use without --policy; give one that adds noise, as street")
     from ..audio import load_audio
     from ..evaluation.figures.spectrograms import spectrogram_grid_figure
     from ..evaluation.figures.style import refuse_figure, save_figure
@@ -51,7 +54,7 @@ def run_augment(options: argparse.Namespace) -> int:
     if options.policy is None:
         spectrograms = _variants_of(waveform, options.seed, front_end)
     else:
-        spectrograms = _draws_of(options.policy, waveform, options.seed, front_end)
+        spectrograms = _draws_of(options.policy, options.background_noise, waveform, options.seed, front_end)
     save_figure(spectrogram_grid_figure(spectrograms, front_end.duration, front_end), output)
     print(f"{printable(file)}: {len(spectrograms)} spectrograms in {printable(str(output))}")
     return 0
@@ -66,19 +69,21 @@ def _variants_of(waveform: np.ndarray, seed: int, front_end: LogMelConfig) -> di
     return {name: make(waveform, copy_id("clip", name)).numpy() for name in VARIANTS}
 
 
-def _draws_of(policy: str, waveform: np.ndarray, seed: int, front_end: LogMelConfig) -> dict[str, np.ndarray]:
+def _draws_of(
+    policy: str, noise: str | None, waveform: np.ndarray, seed: int, front_end: LogMelConfig
+) -> dict[str, np.ndarray]:
     """The sound as it is and as a policy alters it in as many epochs, one log-mel each."""
     import torch
 
-    from ..augment import AugmentedLogMel, load_policies
+    from ..augment import AugmentedLogMel, load_policies, with_background
     from ..augment.draws import Draws
     from ..models import LogMelSpectrogram
 
     log_mel = LogMelSpectrogram(front_end)
-    augment = AugmentedLogMel(load_policies(policy)[0], log_mel)
+    augment = AugmentedLogMel(with_background(load_policies(policy)[0], noise), log_mel)
     if augment.mixup is not None:
         raise QuaclrsError(f"--policy {policy} mixes clips, which needs more than one; leave its mixup out")
-    heard = waveform[: front_end.n_samples]
+    heard = front_end.cut(waveform)
     row = torch.zeros(1, front_end.n_samples)
     row[0, : len(heard)] = torch.from_numpy(heard)
     spectrograms = {"original": log_mel(torch.from_numpy(front_end.fit(waveform))).numpy()}

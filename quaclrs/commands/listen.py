@@ -37,7 +37,7 @@ def add_listen_command(commands: Any) -> None:
     add("--rate", type=int, metavar="HZ", help="Hz of the microphone or of raw PCM (default: its own, or 48000)")
     add("--channels", type=int, default=1, metavar="N", help="channels of raw PCM (default 1)")
     add("--samples", choices=_SAMPLES, default="s16", help="format of raw PCM, little-endian (default s16)")
-    add_channel_option(parser)
+    add_channel_option(parser, "the first of a microphone; of a stream as `quaclrs predict` has it")
     add(
         "--window",
         type=float,
@@ -65,6 +65,8 @@ def run_listen(options: argparse.Namespace) -> int:
     for name in ("patience", "channels", "rate"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise QuaclrsError(f"--{name} is {value}; it must be 1 or more")
+    if options.record_labels is not None and options.record is None:
+        raise QuaclrsError("--record-labels has no use without --record; give a folder, or leave it out")
     with ExitStack() as stack:
         classifier = load_model(options)
         wanted = None if options.record_labels is None else [*options.record_labels.split(",")]
@@ -100,8 +102,9 @@ def run_listen(options: argparse.Namespace) -> int:
 def _opened(options: argparse.Namespace, stack: ExitStack) -> Microphone | PcmStream:
     if options.source != "-":
         from ..live.microphone import Microphone
+        from ..models.waveforms import channel_number
 
-        channel = {None: 1, "left": 1, "mean": 1, "right": 2}.get(options.channel) or int(options.channel)
+        channel = None if options.channel == "mean" else 1 + (channel_number(options.channel or "left", 1 << 16) or 0)
         microphone = Microphone(options.source, options.rate, channel, _tell)
         _tell(f"listening to {microphone.name} at {microphone.sampling_rate} Hz; Ctrl-C ends it")
         return stack.enter_context(closing(microphone))

@@ -52,13 +52,15 @@ def min_score_of(options: argparse.Namespace, classifier: AudioClassifier) -> fl
     return classifier.score_at(options.false_alarms)
 
 
-def add_channel_option(parser: argparse.ArgumentParser) -> None:
-    """Give a command `--channel`."""
+def add_channel_option(
+    parser: argparse.ArgumentParser, default: str = "mean, or the louder of channels that cancel"
+) -> None:
+    """Give a command `--channel`; `default` says in its help what is heard without."""
     parser.add_argument(
         "--channel",
         type=_channel,
         metavar="C",
-        help="1 for the first, left, right or mean (default: mean, or the louder of channels that cancel)",
+        help=f"1 for the first, left, right or mean (default: {default})",
     )
 
 

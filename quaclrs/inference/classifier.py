@@ -247,7 +247,7 @@ class AudioClassifier(ABC):
         """The middle of sounds as the network hears it: waveforms (sounds, samples); errors as above."""
         _refuse_none(sounds)
         windows = [middle_of(sound, self.log_mel_config, sampling_rate, channel) for sound in sounds]
-        return np.stack([self.log_mel_config.fit(window.waveform) for window in windows])
+        return np.stack([self.log_mel_config.fit(window.heard) for window in windows])
 
     def tally(self) -> Tally:
         """Sums up windows by this model's scores."""
@@ -255,7 +255,7 @@ class AudioClassifier(ABC):
 
     def score(self, windows: Sequence[Window]) -> np.ndarray:
         """Class probabilities (windows, classes) of windows at most as long as the model's; errors as of `classify`."""
-        return self.classify(np.stack([self.log_mel_config.fit(window.waveform) for window in windows]))
+        return self.classify(np.stack([self.log_mel_config.fit(window.heard) for window in windows]))
 
     def predict_timeline(
         self,

@@ -58,12 +58,19 @@ class Window:
         waveform: float32 mono (samples,), shorter where the recording ends.
         sampling_rate: Hz.
         total: seconds of the recording; None but for its last window, as they are not known before.
+        before: float32 mono (samples,), what lies before the last window and is heard with it, where it is shorter.
     """
 
     start: float
     waveform: np.ndarray
     sampling_rate: int
     total: float | None = None
+    before: np.ndarray | None = None
+
+    @property
+    def heard(self) -> np.ndarray:
+        """What a model hears of it, (samples,): a rest of a few milliseconds would be a sound of its own."""
+        return self.waveform if self.before is None else np.concatenate([self.before, self.waveform])
 
     @property
     def duration(self) -> float:
@@ -185,7 +192,7 @@ def read_windows(
     Args:
         sound: a file as libsndfile reads it, or a recording in memory.
         sampling_rate: of the windows, in Hz.
-        window: seconds; the last window may be shorter.
+        window: seconds; the last window may be shorter, and is then heard with what lies before it.
         hop: seconds, from `SHORTEST_HOP` to `window`.
         name: what to call the file in a message; its path where absent.
         channel: which is heard, as of `Mixer`.
@@ -210,14 +217,15 @@ def read_windows(
             start = round(number * step) - first
             yield Window(number * hop, held[start : start + samples].copy(), sampling_rate)
             number += 1
-        used = round(number * step) - first - (samples if full else 0)
+        used = round(number * step) - first - samples  # the last window may reach back
         if used > 0:
             held, first = held[used:], first + used
     end, start = first + len(held), round(number * step)
     if full and end > samples:
         yield Window((end - samples) / sampling_rate, held[-samples:], sampling_rate, end / sampling_rate)
     else:
-        yield Window(number * hop, held[start - first :], sampling_rate, end / sampling_rate)
+        before = held[max(0, len(held) - samples) : start - first]
+        yield Window(number * hop, held[start - first :], sampling_rate, end / sampling_rate, before)
 
 
 def _mono_blocks(

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from ..audio import AudioError
 from ..errors import QuaclrsWarning
-from .embeddings import Embedded, Embedder, Part
+from .embedded import Embedded, Part
+from .embeddings import Embedder
 from .labelled import LabelledSound
 
 

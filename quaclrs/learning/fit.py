@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ..inference.head import LinearHead, normalize_parts
-from .rows import Rows, balanced_weights
+from .rows import Rows, balanced_weights, outside
 from .unlabelled import SpreadOptions, spread_labels
 
 #: When a fit ends: a thousandth more of the loss changes no answer.
@@ -85,11 +85,11 @@ class Fit:
     def held_out(
         self, folds: np.ndarray, judged: np.ndarray, strengths: Sequence[float], temperature: float | None = None
     ) -> dict[float, np.ndarray]:
-        """Strength -> logits (windows, classes) by heads that had not heard a window's fold; NaN of what has none."""
+        """Strength -> logits (windows, classes) by heads that had not heard the recording; NaN where none tests it."""
         logits = {s: np.full((self.count, len(self.free)), np.nan) for s in strengths}
         for fold in np.unique(folds[judged]):
             held = folds[self.rows.clips] == fold
-            for strength, weight, bias in self.path(~held, strengths, temperature):
+            for strength, weight, bias in self.path(outside(self.rows, folds == fold), strengths, temperature):
                 logits[strength][held] = self.logits(held, weight, bias)
         return logits
 

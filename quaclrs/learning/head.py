@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from ..inference.head import LinearHead, normalize_parts
 from ..saved_model import SavedModel
 from .fit import Fit
-from .rows import Rows, clip_probabilities, deal_folds, recordings_a_class
+from .rows import Rows, clip_probabilities, deal_folds, outside, recordings_a_class
 
 #: What a backbone's part of the embedding weighs beside others. YAMNet heard AudioSet, an image network no sound: of
 #: 1, 1.5, 2 and 3 this was best on ESC-50 with 1, 5 and all clips a class (`python -m benchmarks.few_labels`).
@@ -196,7 +196,7 @@ class HeadFitter:
             for fold in np.unique(folds[judged]):
                 generator = np.random.default_rng((self.options.seed, int(fold)))
                 held = folds[rows.clips] == fold
-                heard = _share_of_recordings(rows, ~held, share, generator)
+                heard = _share_of_recordings(rows, outside(rows, folds == fold), share, generator)
                 ((_, weight, bias),) = fit.path(heard, (fitted.strength,))
                 logits[held] = fit.logits(held, weight, bias)
                 own = np.unique(rows.clips[heard])

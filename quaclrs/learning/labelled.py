@@ -132,7 +132,12 @@ def _of_table(path: Path, folder: Path) -> list[LabelledSound] | None:
             return None
         raise QuaclrsError(f"{path} cannot be read as a table in UTF-8; save it as one") from error
     header = text.partition("\n")[0]
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=max("\t,;", key=header.count)))
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=max("\t,;", key=header.count)))
+    except csv.Error as error:
+        if path.suffix.lower() == ".txt":  # any text
+            return None
+        raise QuaclrsError(f"{path} cannot be read as a table ({error}); save it anew") from error
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     if not rows:
         return None

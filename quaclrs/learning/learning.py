@@ -25,7 +25,8 @@ from ..saved_model import SavedModel, open_saved_model
 from .background import Background, packaged_background, plain
 from .card import learned_card
 from .clips import Clips, embedded
-from .embeddings import Embedder, Part, cache_folder, digest_of_encoder
+from .embedded import Part
+from .embeddings import Embedder, cache_folder, digest_of_encoder
 from .head import HeadOptions
 from .labelled import read_labelled
 from .learner import MOST_WINDOWS, Learner

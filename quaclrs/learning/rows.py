@@ -56,6 +56,14 @@ def deal_folds(labels: np.ndarray, recordings: np.ndarray, folds: int, seed: int
     return found
 
 
+def outside(rows: Rows, tested: np.ndarray) -> np.ndarray:
+    """True for windows (windows,) of other recordings than the tested clips (clips,) are of.
+
+    A clip that is in no fold, as the only recording of its class, may be of a recording that one tests.
+    """
+    return ~np.isin(rows.recordings.astype(str), rows.recordings[tested].astype(str))[rows.clips]
+
+
 def clip_probabilities(logits: np.ndarray, rows: Rows) -> np.ndarray:
     """Probabilities (clips, classes): the mean over a clip's windows, by their weights, as `predict` has it."""
     of_windows = softmax(logits) * rows.weights[:, None]

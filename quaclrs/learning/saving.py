@@ -30,7 +30,7 @@ def save_learned(
     """Write a model's folder, complete or not at all.
 
     Args:
-        folder: new or empty; one that `quaclrs learn` wrote is replaced.
+        folder: new or empty; one that `quaclrs learn` wrote is replaced, the base's own too.
         base: whose encoder, graph and licence are copied.
         head: the classifier.
         labels: class names in the order of its scores.
@@ -49,8 +49,6 @@ def save_learned(
         config["normalized_parts"] = list(head.parts)
     with name_unwritable(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if is_learned(folder):
-            shutil.rmtree(folder)
         with written(folder) as unfinished:
             unfinished.mkdir()
             _write_json(unfinished / CONFIG, config)
@@ -61,6 +59,8 @@ def save_learned(
                     shutil.copyfile(base.folder / name, unfinished / name)
             for name, content in files.items():
                 (unfinished / name).write_bytes(content)
+            if is_learned(folder):
+                folder.rename(unfinished.with_name("former"))  # which goes with what is left of the unfinished one
 
 
 #: What marks a folder as one that may be replaced.

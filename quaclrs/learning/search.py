@@ -25,7 +25,8 @@ from ..inference.head import normalize_parts
 from ..inference.loading import load_classifier
 from ..saved_model import SavedModel, open_saved_model
 from .clips import embedded
-from .embeddings import Embedder, Part, cache_folder, digest_of_encoder, load_embedded
+from .embedded import Part
+from .embeddings import Embedder, cache_folder, digest_of_encoder, load_embedded
 from .head import parts_of, weights_of_parts
 
 #: Numbers that stand for a window, and windows that are compared whole, at least and for each one asked for.
@@ -135,10 +136,13 @@ def search(
     loudest = query.vectors[np.argsort(-query.levels, kind="stable")[:_OF_QUERY]]
     root = Path(folder)
     index = refreshed_index(root, embedder, features, progress)
-    rows, _ = nearest(index.sketches, features.sketch(loudest), max(_WHOLE, count * _WHOLE_EACH))
-    matches = _compared_whole(root, index, rows, features.whole(loudest), features, embedder)
     own = Path(clip).resolve()
-    matches = [match for match in matches if match[0].resolve() != own]
+    entries = [entry for name, entry in index.files.items() if (root / name).resolve() == own]
+    of_clip = [row for entry in entries for row in range(entry.first, entry.first + entry.count)]
+    wanted = max(_WHOLE, count * _WHOLE_EACH)
+    rows, _ = nearest(index.sketches, features.sketch(loudest), wanted + len(of_clip))
+    rows = rows[~np.isin(rows, of_clip)]
+    matches = _compared_whole(root, index, rows, features.whole(loudest), features, embedder)
     length = embedder.classifier.log_mel_config.duration
     return [Match(file, start, min(start + length, end), s) for file, start, end, s in matches[:count]]
 

@@ -19,7 +19,9 @@ from ..inference.loading import load_classifier
 from ..labels import OTHER
 from ..saved_model import open_saved_model
 from .clips import embedded
-from .embeddings import Embedder, Part, cache_folder, digest_of_encoder
+from .embedded import Part
+from .embeddings import Embedder, cache_folder, digest_of_encoder
+from .groups import clip_names
 from .head import parts_of
 
 #: The sheet beside the cut windows. It has no column `label`: `quaclrs learn` goes by the folders.
@@ -166,7 +168,7 @@ def write_review(suggestions: Sequence[Suggestion], folder: Path, root: Path) ->
 def _targets(suggestions: Sequence[Suggestion], root: Path) -> Iterator[Path]:
     """`guess/recording__12340.wav`: a name that says the recording, so that no fold splits it, and milliseconds."""
     for suggestion in suggestions:
-        parts = suggestion.file.relative_to(root).with_suffix("").parts
         guess = suggestion.guess if suggestion.guess not in ("", ".", "..") else OTHER
-        name = f"{'_'.join(parts)[-180:]}__{round(1000 * suggestion.start)}.wav"
+        *_, recording = clip_names(suggestion.file.relative_to(root))
+        name = f"{recording}__{round(1000 * suggestion.start)}.wav"
         yield Path(guess.replace("/", "_").replace("\\", "_"), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from .listening import LiveLabel
 
 #: Labels of which no clip is kept unless they are asked for.
 _NOTHING = frozenset({"other", SILENCE, UNSURE})
+
+#: Letters of a label that some system has in no file's name.
+_NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
 
 
 @dataclass
@@ -87,7 +91,7 @@ class ClipRecorder:
         return label not in _NOTHING if self.labels is None else label in self.labels
 
     def _begin(self, label: str, seconds: float, now: datetime) -> None:
-        name = f"{now:%Y%m%d_%H%M%S}_{label}"
+        name = f"{now:%Y%m%d_%H%M%S}_{_NOT_IN_NAMES.sub('_', label)}"
         number, place = 1, self.folder / f"{name}.wav"
         while place.exists() or place.with_name(f".{place.name}").exists():
             number, place = number + 1, self.folder / f"{name}_{number + 1}.wav"

@@ -71,7 +71,7 @@ class Listener:
     ) -> None:
         self.classifier, self.options = classifier, options or ListeningOptions()
         longest = classifier.log_mel_config.duration
-        window = self.options.window or longest
+        window = longest if self.options.window is None else self.options.window
         if not 0 < self.options.hop <= window <= longest:
             raise QuaclrsError(
                 f"window {window:g} s and hop {self.options.hop:g} s must be above 0, hop at most window, and window "

@@ -26,7 +26,7 @@ class Microphone:
     Args:
         device: number or a part of its name, as `python -m sounddevice` lists them; the system's own where absent.
         sampling_rate: Hz; the device's own where absent.
-        channel: which is heard, from 1; the first where absent.
+        channel: which is heard, from 1; None for the mean of all that the device has.
         tell: is told in one line that the device is gone, or back, or that sound was left out.
 
     Raises:
@@ -37,7 +37,7 @@ class Microphone:
         self,
         device: str | None = None,
         sampling_rate: int | None = None,
-        channel: int = 1,
+        channel: int | None = 1,
         tell: Callable[[str], object] = print,
     ) -> None:
         with named_extra():
@@ -55,6 +55,7 @@ class Microphone:
             told = sounddevice.query_devices(self.device, "input")
             self.sampling_rate = int(sampling_rate or told["default_samplerate"])
             self.name: str = told["name"]
+            self._channels = int(told["max_input_channels"]) if channel is None else channel  # that are opened
             self._stream = self._opened()
         except Exception as error:  # ValueError for an unknown name, PortAudioError for the rest
             named = "the microphone" if device is None else f"the microphone {device!r}"
@@ -65,7 +66,7 @@ class Microphone:
         stream = self._library.InputStream(
             device=self.device,
             samplerate=self.sampling_rate,
-            channels=self._channel,
+            channels=self._channels,
             dtype="float32",
             blocksize=round(BLOCK_SECONDS * self.sampling_rate),
             callback=self._take,
@@ -74,7 +75,7 @@ class Microphone:
         return stream
 
     def _take(self, block: np.ndarray, frames: int, at: Any, status: Any) -> None:
-        self._waiting.put(block[:, self._channel - 1].copy())
+        self._waiting.put(block.mean(axis=1) if self._channel is None else block[:, self._channel - 1].copy())
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield blocks of float32 (samples,) without end."""

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ..audio import Mixer
 from ..errors import QuaclrsError
 from ..models.waveforms import Channel, channel_number
 
@@ -44,7 +45,7 @@ class PcmStream:
     Args:
         stream: of bytes; a WAV is known by its beginning.
         raw: format of anything else.
-        channel: which is heard: 1 for the first, `left`, `right`; their mean where absent.
+        channel: which is heard, as of `Mixer`.
 
     Raises:
         QuaclrsError: an empty stream, a WAV whose header is damaged or whose samples are compressed, another kind of
@@ -63,9 +64,10 @@ class PcmStream:
         else:
             self.format, self._begun = raw or StreamFormat(), head
         try:
-            self._channel = channel_number(channel, self.format.channels)
+            channel_number(channel, self.format.channels)
         except ValueError as error:
             raise QuaclrsError(str(error)) from error
+        self._mix = Mixer(self.sampling_rate, channel, "standard input")
 
     @property
     def sampling_rate(self) -> int:
@@ -77,14 +79,15 @@ class PcmStream:
         frame = SAMPLE_FORMATS[self.format.samples] * self.format.channels
         size = max(1, round(BLOCK_SECONDS * self.sampling_rate)) * frame
         rest = self._begun
+        around = np.zeros((self.format.channels, 0), dtype=np.float32)
         while True:
             content = _read(self._stream, size - len(rest))
             whole = (len(rest) + len(content)) // frame * frame
             block, rest = (rest + content)[:whole], (rest + content)[whole:]
             if block:
-                channels = to_float(block, self.format.samples).reshape(-1, self.format.channels)
-                one = channels.mean(axis=1) if self._channel is None else channels[:, self._channel]
-                yield np.ascontiguousarray(one, dtype=np.float32)
+                channels = to_float(block, self.format.samples).reshape(-1, self.format.channels).T
+                around = np.concatenate([around, channels], axis=1)[:, -self.sampling_rate :]
+                yield self._mix(channels, around)
             if not content:
                 return
 

@@ -11,8 +11,10 @@ import pytest
 import soundfile
 
 from quaclrs.archive.hearing import Ear, HearingOptions
+from quaclrs.cli import main
 from quaclrs.errors import QuaclrsError
 from quaclrs.inference.classifier import AudioClassifier
+from quaclrs.inference.windows import read_windows
 from quaclrs.models import LogMelConfig
 
 RATE = 8_000
@@ -101,7 +103,36 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(tmp_path):
     assert peaks[1] < peaks[0] + 2e6
 
 
-@pytest.mark.parametrize("options", [{"hop": 5.0}, {"hop": -1.0}, {"refine": 17}])
+@pytest.mark.parametrize("options", [{"hop": 5.0}, {"hop": -1.0}, {"hop": 0.0}, {"refine": 17}])
 def test_options_that_make_no_sense_are_refused_in_one_line(options, street):
     with pytest.raises(QuaclrsError, match=r"hop is|refine is"):
         segments_of(street, Listener(), **options)
+
+
+@pytest.mark.parametrize("rest", [0.02, 1.5])
+def test_a_short_rest_is_heard_with_what_lies_before_it(rest, tmp_path):
+    """Alone, a rest of some milliseconds is repeated until it fills a window, and sounds like nothing in the file."""
+    noise = np.random.default_rng(0).normal(0, 0.2, round((8 + rest) * RATE)).astype(np.float32)
+    soundfile.write(tmp_path / "noise.wav", noise, RATE, subtype="FLOAT")
+    heard = []
+
+    class Ears(Listener):
+        def score(self, windows):
+            heard.extend(window.heard for window in windows)
+            return super().score(windows)
+
+    segments_of(tmp_path / "noise.wav", Ears(), refine=0)
+    assert [len(waveform) for waveform in heard] == [4 * RATE] * 3
+    np.testing.assert_array_equal(heard[-1], noise[-4 * RATE :])
+    assert list(read_windows(str(tmp_path / "noise.wav"), RATE, 4.0, 4.0))[-1].duration == pytest.approx(rest)
+
+
+def test_two_files_that_would_have_one_table_are_refused(tmp_path, monkeypatch, expect_one_error_line):
+    for folder in ("here", "a", "here/a"):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / "x.wav", np.zeros(RATE), RATE)
+    monkeypatch.chdir(tmp_path / "here")
+    files = ["../a/x.wav", "a/x.wav"]
+    assert main(["annotate", *files, "--format", "audacity", "--output", "tables"]) == 2
+    expect_one_error_line("../a/x.wav and a/x.wav would have one table in a folder; annotate them apart")
+    assert main(["annotate", *files, "--output", "table.csv"]) == 0

@@ -135,6 +135,11 @@ def test_an_archive_without_times_has_no_week(table, tmp_path, monkeypatch):
     [
         ("none.csv", None, "does not exist; give a table"),
         ("other.csv", "a,b\n1,2\n", "is not a table of `quaclrs annotate` (it lacks 'file')"),
+        (
+            "by_a_spreadsheet.csv",
+            "file,start,end,label,score,level,time\na,0,1,dog,1,-9,15/04/2023 06:30\n",
+            "is not a table of `quaclrs annotate` (Invalid isoformat string",
+        ),
         ("empty.csv", "file,start,end,label,score,level,time\n", "holds no rows"),
         ("other.jsonl", "no json\n", "is not a table of `quaclrs annotate`"),
         ("table.txt", "x", "ends in none of .parquet"),

@@ -125,6 +125,7 @@ def test_samples_and_channels_in_either_order_are_one_clip(classifier: AudioClas
         (io.StringIO("clip"), "open as text; open it with mode 'rb'"),
         (np.array(["clip.wav"]), "numbers"),
         (np.zeros((300, 200), np.float32), "300 channels"),
+        ([[[0.1], [0.2, 0.3]]], "channels of a clip differ in length"),
     ],
 )
 def test_what_carries_no_sound_is_refused_in_one_line(sound, words: str, classifier: AudioClassifier) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -131,3 +132,22 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Path, "iterdir", iterdir)
     with pytest.warns(AudioWarning, match=r"locked cannot be read \(Permission denied\)"):
         assert [file.name for file in find_audio_files(tmp_path)] == ["a.wav"]
+
+
+def test_a_folder_that_can_be_listed_but_not_entered_stops_nothing(tmp_path: Path, monkeypatch) -> None:
+    """As `chmod -R 644` leaves it. Whoever may do everything is kept out too."""
+    write(tmp_path / "a.wav")
+    write(tmp_path / "listed" / "b.wav")
+    for name in ("notes", "c.txt"):
+        (tmp_path / "listed" / name).write_text("windy")
+    stat = os.stat
+
+    def locked(path, *arguments, **options):
+        if Path(os.fspath(path)).parent.name == "listed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", locked)
+    monkeypatch.setattr(Path, "stat", lambda path, **options: locked(path, **options))
+    with pytest.warns(AudioWarning, match=r"2 files that are not sounds were passed over"):
+        assert [file.name for file in find_audio_files(tmp_path)] == ["a.wav", "b.wav"]

@@ -62,11 +62,28 @@ def test_a_policys_draws_differ_and_depend_on_the_seed(sound, figures, tmp_path)
         assert name == "original" or not np.array_equal(panel, other[name])
 
 
+def test_a_policy_alters_the_part_of_a_long_sound_that_is_shown(figures, tmp_path) -> None:
+    seconds = np.arange(4 * 22_050) / 22_050
+    low, high = (0.3 * np.sin(2 * np.pi * hertz * seconds) for hertz in (300, 4000))
+    soundfile.write(tmp_path / "long.wav", np.concatenate([low, high, low]), 22_050)
+    (tmp_path / "noise").mkdir()
+    soundfile.write(tmp_path / "noise" / "rain.wav", np.random.default_rng(0).normal(0, 0.1, 22_050), 22_050)
+    policy = tmp_path / "faint.yaml"
+    policy.write_text("background_noise: {snr_db: [60, 60], split: all}\n")
+    options = ["--policy", str(policy), "--background-noise", str(tmp_path / "noise")]
+    assert main(["augment", str(tmp_path / "long.wav"), *options]) == 0
+    panels = panels_of(figures[0])
+    loudest = {name: panel.mean(axis=1).argmax() for name, panel in panels.items()}
+    assert set(loudest.values()) == {loudest["original"]}
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--policy", "loud"], "augmentation policy loud does not exist"),
         (["--seed", "-1"], "--seed is -1"),
+        (["--policy", "street"], "name a folder (--background-noise DIR)"),
+        (["--background-noise", "."], "--background-noise has no use without --policy"),
         (["--policy", "MIX"], "mixes clips"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,7 +15,9 @@ from made_sounds import RATE, sound_of
 
 from quaclrs import load_classifier
 from quaclrs.audio import AudioError
-from quaclrs.learning.embeddings import Embedder, Part, digest_of_encoder
+from quaclrs.learning.embedded import Part
+from quaclrs.learning.embeddings import Embedder, digest_of_encoder
+from quaclrs.models import LogMelConfig
 from quaclrs.saved_model import open_saved_model
 
 
@@ -91,3 +95,27 @@ def test_two_processes_may_fill_one_cache(files, tmp_path):
         np.testing.assert_array_equal(first, second)
     assert len(list((tmp_path / "cache").rglob("*.npz"))) == 3
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_dir() and path.name.startswith(".")]
+
+
+def test_long_files_take_no_more_memory_than_short_ones(tmp_path):
+    class Deaf:
+        """Takes the time of a network to say nothing."""
+
+        log_mel_config = LogMelConfig(sampling_rate=RATE, n_fft=1024, hop_length=512)
+
+        def embed_waveforms(self, waveforms: np.ndarray) -> np.ndarray:
+            time.sleep(0.002)
+            return waveforms[:, :3]
+
+    def peak_of(minutes: int) -> float:
+        file = tmp_path / f"{minutes}.wav"
+        soundfile.write(file, np.random.default_rng(0).normal(0, 0.1, minutes * 60 * RATE), RATE)
+        tracemalloc.start()
+        for found in Embedder(Deaf(), "encoder").embed([Part(file)] * 6):
+            assert len(found.starts) == minutes * 15
+            assert found.duration == minutes * 60
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert peak_of(12) < 1.3 * peak_of(3)

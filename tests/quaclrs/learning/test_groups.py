@@ -27,3 +27,14 @@ def test_slices_that_share_sound_and_names_and_columns_and_parts_of_a_file(tmp_p
     assert part1 == part2 == other
     assert "said" in said
     assert recordings_of(sounds, by_content=False)[0] != recordings_of(sounds, by_content=False)[1]
+
+
+def test_a_clip_cut_from_a_labelled_file_is_of_its_recording_wherever_it_lies(tmp_path):
+    file = tmp_path / "recordings" / "monday" / "street.wav"
+    cuts = [
+        tmp_path / "review" / "dog" / f"{name}__12000.wav" for name in ("street", "monday_street", "tuesday_street")
+    ]
+    sounds = [LabelledSound(file, "dog", 1.0, 3.0), *(LabelledSound(cut, "dog") for cut in cuts)]
+    part, near, far, other = recordings_of(sounds, by_content=False)
+    assert part == near == far != other
+    assert recordings_of(sounds[1:], by_content=False)[0] == "recording street"

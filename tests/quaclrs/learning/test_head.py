@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from quaclrs.inference.head import LinearHead, normalize_parts
 from quaclrs.learning.head import HeadFitter, HeadOptions, parts_of, weights_of_parts
-from quaclrs.learning.rows import Rows, clip_probabilities, deal_folds
+from quaclrs.learning.rows import Rows, clip_probabilities, deal_folds, outside
 from quaclrs.saved_model import SavedModel
 
 SIZE = 24
@@ -168,3 +168,20 @@ def test_a_learning_curve_counts_recordings_and_rises():
     known = ~np.isnan(fitted.held_out).any(axis=1)
     right = fitted.held_out[known].argmax(axis=1) == rows.labels[known]
     assert points[-1][1] == pytest.approx(right.mean())
+
+
+def test_a_recording_that_is_tested_under_one_label_is_not_heard_under_another():
+    """Clips of `a` have the label 0, and one the label 1, which no other recording has: it is in no fold."""
+    labels = np.array([0, 0, 0, 0, 1])
+    names = np.array(["a", "b", "c", "d", "a"], dtype=object)
+    folds = deal_folds(labels, names, 5)
+    rows = Rows(np.eye(5, SIZE), np.arange(5), np.ones(5), labels, names, np.ones(5, dtype=bool))
+    assert folds[4] == -1
+    assert outside(rows, folds == folds[0]).tolist() == [False, True, True, True, False]
+    assert outside(rows, folds == folds[1]).tolist() == [True, False, True, True, True]
+
+    rows = rows_of(60, classes=2)
+    vectors = np.concatenate([rows.vectors, rows.vectors[:1]])  # as the first clip, under a label of its own
+    labels, names = np.append(rows.labels, 2), np.append(rows.recordings, rows.recordings[0])
+    told = Rows(vectors, np.arange(61), np.ones(61), labels, names, np.ones(61, dtype=bool))
+    assert fitter().fit(told, 3).held_out[0, 2] < 0.05

@@ -62,6 +62,7 @@ def test_a_text_that_is_no_table_does_not_matter(recording):
     (recording.parent / "tram").mkdir()
     recording.rename(recording.parent / "tram" / "street.wav")
     (recording.parent / "tram" / "street.txt").write_text("recorded on the bridge, with wind\n")
+    (recording.parent / "notes.txt").write_text("x" * 200_000)  # beyond what a cell of a table may hold
     assert told(recording.parent) == [("street.wav", "tram", None, None, None)]
 
 
@@ -74,6 +75,7 @@ def test_a_text_that_is_no_table_does_not_matter(recording):
         ("file,label,start,end\nstreet.wav,a,1,\n", "row 2 has only one of start and end"),
         ("file,label\nstreet.wav,\n", "row 2 has no label"),
         ("file,colour\nstreet.wav,red\n", "is not a table of labels"),
+        (f"file,label\nstreet.wav,{'x' * 200_000}\n", "cannot be read as a table (field larger than"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_one_line_that_names_the_row(recording, text, says):

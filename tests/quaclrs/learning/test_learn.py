@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from quaclrs import load_classifier
 from quaclrs.cli import main
 from quaclrs.default_model import DEFAULT_MODEL
 from quaclrs.errors import QuaclrsError, QuaclrsWarning
-from quaclrs.learning import learn
+from quaclrs.learning import learn, saving
 from quaclrs.learning.background import packaged_background
 from quaclrs.learning.embeddings import digest_of_encoder
 from quaclrs.locks import only_writer
@@ -291,3 +294,20 @@ def test_a_long_clip_counts_where_it_is_loud(tmp_path, cache):
 
 def test_the_function_is_public():
     assert quaclrs.learn is learn
+
+
+def test_more_is_learned_into_the_folder_of_the_base_or_nothing_changes(tmp_path, cache, learned, monkeypatch):
+    model = tmp_path / "model"
+    shutil.copytree(learned.folder, model)
+    write_sounds(tmp_path / "more", 3, first=20)
+    (tmp_path / "more" / "hum").rename(tmp_path / "more" / "drone")
+    options = {"keep_classes": True, "cache": cache, "model": model}
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(saving, "_write_json", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(QuaclrsError, match="No space left"):
+            learn(tmp_path / "more", model, **options)
+    assert load_classifier(model).labels == learned.classifier.labels
+    more = learn(tmp_path / "more", model, **options)
+    assert set(more.classifier.labels) == {*learned.classifier.labels, "drone"}
+    assert labels_of(load_classifier(model), ("hiss", "clicks")) == ["hiss", "clicks"]
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []

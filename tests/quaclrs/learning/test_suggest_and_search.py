@@ -135,3 +135,15 @@ def test_a_search_for_silence_and_folders_without_sounds_are_one_clear_line(tmp_
         suggest(empty, None, cache=cache)
     with pytest.raises(QuaclrsError, match="-n is 0"):
         suggest(sounds, None, 0, cache=cache)
+
+
+def test_a_long_clip_in_the_folder_that_is_searched_leaves_room_for_others(tmp_path, cache):
+    soundfile.write(tmp_path / "long.wav", sound_of("hum", 3, 30 * 4.0), RATE)
+    write_sounds(tmp_path / "others", 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quaclrs.learning.search._WHOLE", 8)
+        patch.setattr("quaclrs.learning.search._WHOLE_EACH", 1)
+        found = search(tmp_path / "long.wav", tmp_path, count=8, cache=cache)
+    assert len(found) == 8
+    assert not any(match.file.name == "long.wav" for match in found)
+    assert {match.file.parent.name for match in found[:3]} == {"hum"}

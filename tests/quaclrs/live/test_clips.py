@@ -11,6 +11,7 @@ from listener_of_loudness import RATE, ListenerOfLoudness, square_wave
 
 from quaclrs.live import Listener, ListeningOptions
 from quaclrs.live.clips import ClipRecorder
+from quaclrs.live.listening import LiveLabel
 
 NOW = datetime(2023, 4, 15, 6, 30)
 
@@ -56,3 +57,11 @@ def test_a_sound_that_does_not_end_is_cut_into_clips_that_follow_each_other(tmp_
 def test_other_sounds_are_not_kept(tmp_path):
     record(square_wave((3.0, 0.5), (3.0, 0.05)), tmp_path, labels=["siren"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_label_that_no_file_can_be_called_has_clips_too(tmp_path):
+    clips = ClipRecorder(tmp_path, RATE)
+    clips.hear(np.full(RATE, 0.1, dtype=np.float32))
+    clips.answer(LiveLabel(1.0, "car/truck: far?", 0.9, -20.0, begins=0.0), NOW)
+    clips.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["20230415_063000_car_truck_ far_.wav"]

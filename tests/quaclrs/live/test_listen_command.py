@@ -59,6 +59,8 @@ def test_lines_come_while_the_stream_goes_on_and_a_signal_ends_it_with_whole_cli
     ("options", "words"),
     [
         (["--record", "clips", "--record-labels", "cow"], "the model knows no cow"),
+        (["--record-labels", "dog_bark"], "--record-labels has no use without --record"),
+        (["--window", "0"], "window 0 s and hop 0.5 s must be above 0"),
         (["--window", "9"], "window at most the model's 4 s"),
         (["--mqtt", "http://x"], "--mqtt takes mqtt://"),
         (["--rate", "0"], "--rate is 0; it must be 1 or more"),

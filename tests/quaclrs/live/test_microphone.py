@@ -31,7 +31,7 @@ class FakeSoundDevice(SimpleNamespace):
     def query_devices(self, device, kind):
         if device not in (None, "USB"):
             raise ValueError(f"No input device matching {device!r}")
-        return {"name": "USB microphone", "default_samplerate": float(RATE)}
+        return {"name": "USB microphone", "default_samplerate": float(RATE), "max_input_channels": 2}
 
     def _terminate(self) -> None:
         self.looks += 1
@@ -47,6 +47,7 @@ class FakeSoundDevice(SimpleNamespace):
         def play() -> None:
             for value in range(3):
                 block = np.full((blocksize, options["channels"]), number + value / 10, np.float32)
+                block[:, 1:] = 0  # the first channel alone is heard
                 callback(block, blocksize, None, None)
                 time.sleep(0.01)
 
@@ -88,3 +89,9 @@ def test_a_machine_that_is_too_slow_leaves_out_the_oldest_and_says_so(library, m
 def test_a_device_that_is_not_there_is_named_in_one_line(library):
     with pytest.raises(QuaclrsError, match="the microphone 'Bluetooth' cannot be opened"):
         Microphone("Bluetooth")
+
+
+@pytest.mark.parametrize(("channel", "level"), [(1, 1.0), (2, 0.0), (None, 0.5)])
+def test_a_channel_or_the_mean_of_all_is_heard(channel, level, library):
+    block = next(iter(Microphone("USB", channel=channel, tell=list)))
+    np.testing.assert_array_equal(block, np.full(800, level, np.float32))

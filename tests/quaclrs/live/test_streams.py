@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from quaclrs.audio import AudioWarning
 from quaclrs.errors import QuaclrsError
 from quaclrs.live.streams import PcmStream, StreamFormat
 
@@ -83,3 +84,15 @@ def test_24_bits_keep_their_sign():
 def test_what_cannot_be_read_is_said_in_one_line(content, words):
     with pytest.raises(QuaclrsError, match=words):
         PcmStream(Pipe(content))
+
+
+def test_a_stream_whose_channels_cancel_is_heard_by_the_louder_one_and_says_so_once():
+    noise = np.random.default_rng(0).normal(0, 0.1, 3 * RATE)
+    samples = np.stack([0.8 * noise, -noise], axis=1).astype("<f4")
+    raw = StreamFormat("f32", RATE, 2)
+    with pytest.warns(AudioWarning, match="standard input: its channels cancel each other out; channel 2") as told:
+        found, _ = heard(samples.tobytes(), raw)
+    assert len(told) == 1
+    np.testing.assert_array_equal(found[RATE // 2 :], samples[RATE // 2 :, 1])  # it shows after a moment
+    mean, _ = heard(samples.tobytes(), raw, channel="mean")
+    np.testing.assert_allclose(mean, samples.mean(axis=1), atol=1e-7)
