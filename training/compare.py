@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from quaclrs.augment.variants import parent_and_variant
 from quaclrs.data import class_names, load_urbansound13
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 from quaclrs.evaluation.paired import paired_difference
 from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.evaluation.reports.tables import markdown_table, percent
 from quaclrs.evaluation.result_files import PREDICTIONS, read_predictions
+from quaclrs.evaluation.run_metrics import run_folders
 from quaclrs.text_files import read_mapping
 
 from .runs.options import read_options_file
@@ -118,11 +120,12 @@ class Comparison:
             return None
         if one.labels != first.labels:
             raise QuaclrsError(f"{one.name} and {first.name} tested different clips; compare runs of the same folds")
-        if unknown := sorted(set(clips) - recording_of.keys()):
+        originals = [parent_and_variant(clip)[0] for clip in clips]  # copies, under the paper's protocol
+        if unknown := sorted(set(originals) - recording_of.keys()):
             raise QuaclrsError(f"{first.name} tested {unknown[0]}, which {first.dataset} lacks; build it as it was")
         ours, theirs = (np.stack([entry.scores[clip] for clip in clips], axis=1) for entry in (one, first))
         labels = np.array([first.labels[clip] for clip in clips])
-        found = paired_difference(labels, ours, theirs, [recording_of[clip] for clip in clips])
+        found = paired_difference(labels, ours, theirs, [recording_of[clip] for clip in originals])
         low, high = found["interval"]
         return {"value": found["difference"], "low": low, "high": high}
 
@@ -158,7 +161,10 @@ def _read(folder: Path) -> _Compared:
     if not (folder / "summary.json").is_file():
         raise QuaclrsError(f"{folder} holds no summary.json; give the --output-dir of a finished cross-validation")
     summary = read_mapping(folder / "summary.json")
-    runs = sorted(file.parent for file in folder.glob(f"fold-*-seed-*/{PREDICTIONS}"))
+    try:
+        runs = run_folders(folder, summary)  # not those of other folds and seeds that an earlier command left there
+    except (KeyError, TypeError) as error:
+        raise QuaclrsError(f"{folder}/summary.json names no runs; run training.cross_validate again") from error
     labels: dict[str, int] = {}
     scores: dict[str, list[np.ndarray]] = {}
     for run in runs:

@@ -31,6 +31,7 @@ from quaclrs.text_files import read_mapping
 
 from .release import ReleaseConfig
 from .runs.card import LICENCE, CardContext, without_local_paths
+from .runs.heard import OPEN, licence_of
 from .runs.options import parse_config, read_options_file
 from .ssl.card import write_encoder_card
 from .ssl.config import SSLConfig
@@ -167,7 +168,7 @@ def write_repository(
     (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     if (source / "timm_backbone.safetensors").is_file():
         shutil.copyfile(source / "timm_backbone.safetensors", folder / "timm_backbone.safetensors")
-    if not metrics["synthetic"]:
+    if licence_of(source, run.config) != OPEN:
         shutil.copyfile(LICENCE, folder / "LICENSE")
     if examples:
         (folder / _EXAMPLES).mkdir()

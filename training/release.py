@@ -42,6 +42,8 @@ from quaclrs.text_files import read_mapping
 
 from .clips.background import kind_of
 from .runs.card import LICENCE, CardContext, without_local_paths
+from .runs.config import PLATEAU
+from .runs.heard import OPEN, licence_of
 from .runs.options import command_line, option, parse_config
 from .runs.session import Session
 from .supervised.config import SupervisedConfig
@@ -63,6 +65,14 @@ class ReleaseConfig(SupervisedConfig):
 
     cross_validation: str = option("", "folder of a finished training.cross_validate of the same recipe")
     evaluation: str | None = option(None, "what `quaclrs evaluate --noise …` wrote of one of its models, for the card")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.patience or self.lr_scheduler == PLATEAU:
+            raise QuaclrsError(
+                "a release has no validation clips to go by; cross-validate without --patience and "
+                f"--lr-scheduler {PLATEAU}, and release that"
+            )
 
 
 def release(config: ReleaseConfig) -> dict[str, Any]:
@@ -103,7 +113,8 @@ def release(config: ReleaseConfig) -> dict[str, Any]:
                     model, fitted.feature_extractor, calibration["temperature"], folder, offsets
                 )
                 metrics["graph"] = write_encoder_graph(folder, DEFAULT_MODEL / GRAPH)
-                shutil.copyfile(LICENCE, folder / "LICENSE")
+                if licence_of(folder, config) != OPEN:
+                    shutil.copyfile(LICENCE, folder / "LICENSE")
                 write_release_card(folder, config, Path(config.cross_validation), summary, metrics, command, context)
             run.write_json("metrics.json", metrics)
             write_record(run.path / "record.json", command, release_rows(summary, metrics))

@@ -27,6 +27,9 @@ from ..table.shards import ShardSet, files_of_split
 from .class_pictures import draw_classes
 from .text import describe
 
+#: Licences of sources, the most restrictive first -> their names on the Hub.
+_LICENCES = {"CC BY-NC 3.0": "cc-by-nc-3.0", "CC BY 4.0": "cc-by-4.0", "Apache-2.0": "apache-2.0"}
+
 
 def write_card(
     folder: Path, sets: set[ShardSet], reports: list[SourceReport], config: BuildConfig | None = None
@@ -158,13 +161,9 @@ def _fingerprint(folder: Path) -> str:
 
 def _licence(licences: set[str]) -> str:
     """The Hub's name of the licence of the whole: its most restrictive part's, where all parts have a known one."""
-    if "CC BY-NC 3.0" in licences:
-        return "cc-by-nc-3.0"
-    return (
-        {"Apache-2.0": "apache-2.0", "CC BY 4.0": "cc-by-4.0"}.get(min(licences), "other")
-        if len(licences) == 1
-        else "other"
-    )
+    if not licences <= _LICENCES.keys():
+        return "other"
+    return next(name for licence, name in _LICENCES.items() if licence in licences)
 
 
 def _size_category(rows: int) -> str:

@@ -48,7 +48,8 @@ class TrainingData:
 
     Attributes:
         trainings: one mapping for each training that the network went through: `dataset` (its name), `fingerprint`,
-            `clips` (how many), `protocol`, `test_fold` and `validation_fold`, None where their clips trained too.
+            `clips` (how many), `synthetic` (whether all of them are the embedded sample's), `protocol`, `test_fold`
+            and `validation_fold`, None where their clips trained too.
         clips, recordings: hashes of their names, ascending.
         contents: hashes of the clips' samples, as the builder stores them, ascending.
         complete: False where a training began with weights that do not say what they have heard.
@@ -67,11 +68,12 @@ class TrainingData:
         Args:
             rows: with `clip_id` (of an augmented copy, its original counts) and `recording_id`, and `audio` as the
                 builder stores it; without it clips are known by their names alone.
-            about: for `trainings`, without `clips`.
+            about: for `trainings`, without `clips` and `synthetic`.
         """
         clips, recordings = (np.unique(_hashes(names)) for names in _names_of_rows(rows))
         contents = np.unique(_hashes_of_contents(_digests_of_rows(rows)))
-        return cls(({**about, "clips": len(clips)},), clips, recordings, contents)
+        training = {**about, "clips": len(clips), "synthetic": all(synthetic_clips(rows))}
+        return cls((training,), clips, recordings, contents)
 
     @classmethod
     def of_model(cls, saved: Any) -> TrainingData:
@@ -128,6 +130,11 @@ class TrainingData:
     def has_heard_contents(self, digests: Iterable[bytes]) -> np.ndarray:
         """Flag the sounds that were heard, bool (sounds,), by `flac_digest` of each as the builder would store it."""
         return np.isin(_hashes_of_contents(digests), self.contents)
+
+    @property
+    def is_synthetic(self) -> bool:
+        """True where every clip that is known to be heard is the embedded sample's, and all is known."""
+        return self.complete and all(training.get("synthetic") for training in self.trainings)
 
     @property
     def description(self) -> str:

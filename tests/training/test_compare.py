@@ -21,8 +21,11 @@ def clips(sample_dataset):
     return sample_dataset, rows["clip_id"][:], rows["fold"][:], np.asarray(rows["label"][:]), class_names(rows)
 
 
-def cross_validation(folder: Path, clips, wrong: int, seeds=(0,)) -> str:
-    """As much of a cross-validation as is looked at; the first `wrong` clips of each fold are named wrongly."""
+def cross_validation(folder: Path, clips, wrong: int, seeds=(0,), without=None) -> str:
+    """As much of a cross-validation as is looked at; the first `wrong` clips of each fold are named wrongly.
+
+    Its summary does not name the run (fold, seed) that is left out.
+    """
     dataset, ids, folds, labels, names = clips
     folds = np.asarray(folds)
     for fold in (1, 2):
@@ -36,7 +39,8 @@ def cross_validation(folder: Path, clips, wrong: int, seeds=(0,)) -> str:
                 run / "predictions.csv", [ids[row] for row in rows], [fold] * len(rows), labels[rows], scores, names
             )
     right = 1 - 2 * wrong / len(ids)
-    summary = {"figures": {"accuracy": {"pooled": right}}, "over_recordings": {"all": {"value": right}}}
+    runs = [{"fold": fold, "seed": seed} for fold in (1, 2) for seed in seeds if (fold, seed) != without]
+    summary = {"runs": runs, "figures": {"accuracy": {"pooled": right}}, "over_recordings": {"all": {"value": right}}}
     (folder / "summary.json").write_text(json.dumps(summary))
     return str(folder)
 
@@ -85,14 +89,25 @@ def test_a_class_has_the_recall_and_the_confusion_that_one_counts(clips, tmp_pat
 
 def test_what_cannot_be_compared_is_told_in_one_line(clips, tmp_path, capsys) -> None:
     whole = cross_validation(tmp_path / "whole", clips, 1)
-    half = cross_validation(tmp_path / "half", clips, 1)
-    (tmp_path / "half" / "fold-2-seed-0" / "predictions.csv").unlink()
-    uneven = cross_validation(tmp_path / "uneven", clips, 1, seeds=(0, 1))
-    (tmp_path / "uneven" / "fold-2-seed-1" / "predictions.csv").unlink()
+    half = cross_validation(tmp_path / "half", clips, 1, without=(2, 0))
+    uneven = cross_validation(tmp_path / "uneven", clips, 1, seeds=(0, 1), without=(2, 1))
+    lost = cross_validation(tmp_path / "lost", clips, 1)
+    (tmp_path / "lost" / "fold-2-seed-0" / "predictions.csv").unlink()
     for folders, words in (
         ([whole, str(tmp_path)], "holds no summary.json"),
         ([whole, half], "half and whole tested different clips"),
+        ([whole, lost], "predictions.csv holds no predictions"),
         ([whole, uneven], "lacks predictions of some folds or seeds"),
     ):
         assert main(folders) == 2
         assert words in capsys.readouterr().err
+
+
+def test_runs_that_another_command_left_in_the_folder_do_not_count(clips, tmp_path, capsys) -> None:
+    first, second = (cross_validation(tmp_path / name, clips, 4) for name in ("first", "second"))
+    cross_validation(tmp_path / "others", clips, 0, seeds=(1,))
+    for run in (tmp_path / "others").glob("fold-*"):
+        run.rename(tmp_path / "second" / run.name)
+    assert main([first, second, "--json", str(tmp_path / "kept.json")]) == 0
+    gain = json.loads((tmp_path / "kept.json").read_text())["rows"][1]["gain"]
+    assert gain == {"value": 0, "low": 0, "high": 0}

@@ -57,7 +57,9 @@ def test_a_release_trains_on_every_clip_and_leaves_a_model_that_classifies(relea
     sound = np.random.default_rng(0).normal(0, 0.1, 48_000)
     assert sum(entry["score"] for entry in classifier.predict(sound)) == pytest.approx(1)
     assert isinstance(load_classifier(folder / "model"), OnnxClassifier) and metrics["graph"] < 1e-4
-    assert {"LICENSE", "README.md", "confusion_matrix.png"} <= {file.name for file in (folder / "model").iterdir()}
+    files = {file.name for file in (folder / "model").iterdir()}
+    assert {"README.md", "confusion_matrix.png"} <= files and "LICENSE" not in files  # learned from the sample alone
+    assert ModelCard.load(folder / "model" / "README.md").data.license == "apache-2.0"
 
 
 def test_the_offsets_of_a_release_are_the_mean_of_those_of_its_cross_validation(released, cross_validation):
@@ -175,3 +177,10 @@ def test_a_release_is_published_with_its_own_card_and_the_files_that_run_it(rele
     assert run.message == "mobilenetv3_small_050, scratch, trained on every clip"
     with pytest.raises(QuaclrsError, match=r"^--example has no use with a release"):
         write_repository(run, tmp_path, "ns/name", None, [tmp_path / "README.md"])
+
+
+@pytest.mark.parametrize("options", [{"patience": 3}, {"lr_scheduler": "reduce_lr_on_plateau"}])
+def test_a_recipe_that_goes_by_validation_clips_cannot_be_released(options):
+    with pytest.raises(QuaclrsError, match="a release has no validation clips to go by") as error:
+        ReleaseConfig(dataset="data", output_dir="out", cross_validation="cv", **options)
+    assert "\n" not in str(error.value)

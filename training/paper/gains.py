@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from quaclrs.augment.variants import parent_and_variant
 from quaclrs.data import load_urbansound13
 from quaclrs.evaluation.paired import paired_difference
 from quaclrs.evaluation.result_files import read_predictions
@@ -61,6 +62,6 @@ def knn_gain_interval(
         np.concatenate([np.stack([run.probabilities for run in of_seeds]) for of_seeds in of_folds], axis=1)
         for of_folds in (trained, untrained)
     )
-    recordings = [recording_of_clip[clip] for clip in clip_ids]
+    recordings = [recording_of_clip[parent_and_variant(clip)[0]] for clip in clip_ids]
     low, high = paired_difference(labels, ours, theirs, recordings, balanced)["interval"]
     return 100 * low, 100 * high

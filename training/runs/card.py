@@ -17,6 +17,7 @@ from quaclrs.evaluation.reports.tables import markdown_table, percent
 from quaclrs.text_files import read_mapping
 
 from .config import TrainingConfig, files_of
+from .heard import OPEN, licence_of
 
 _TEMPLATES = Path(__file__).parents[2] / "model_cards"
 
@@ -68,6 +69,7 @@ def evaluation_result(dataset_config: str | None, kind: str, name: str, value: f
 
 def fill_card(
     folder: Path,
+    config: TrainingConfig,
     template: str,
     pipeline_tag: str,
     tags: list[str],
@@ -79,7 +81,8 @@ def fill_card(
     """Write README.md into a folder from a template, with the notices and the licence that a run's data ask for.
 
     Args:
-        folder: of the weights.
+        folder: of the weights, and of the `config.json` that says what they have heard.
+        config: of the run.
         template: a file of `model_cards/`.
         pipeline_tag, tags: of the card's metadata.
         fields: what stands for `{{ name }}` in the template.
@@ -88,7 +91,7 @@ def fill_card(
         results: of the card's `model-index`.
         context: what else is known.
     """
-    synthetic = about["synthetic"]
+    synthetic, licence = about["synthetic"], licence_of(folder, config)
     if synthetic or about["protocol"] != "strict":
         results = []  # the data set that they name is real, and its folds are strict
     name = context.repo_id if "/" in context.repo_id else f"urbansound13-{about['backbone'].replace('+', '-')}"
@@ -98,7 +101,7 @@ def fill_card(
         model_name=name.split("/")[-1],
         library_name="transformers",
         pipeline_tag=pipeline_tag,
-        license="apache-2.0" if synthetic else "cc-by-nc-4.0",
+        license=licence,
         tags=tags + (["synthetic"] if synthetic else []),
         datasets=None if synthetic else [DATASET_REPO],
         metrics=sorted({result.metric_type for result in results}) or None,
@@ -112,7 +115,7 @@ def fill_card(
         "robustness": _robustness(context),
         "notice": "".join(f"> **Note.** {warning}.\n\n" for warning in about["warnings"]),
         "licence_text": "Apache-2.0; trained on synthesised clips only."
-        if synthetic
+        if licence == OPEN
         else "CC BY-NC 4.0: the weights were learned from recordings that are for non-commercial use (UrbanSound8K).",
         **fields,
     }

@@ -162,6 +162,8 @@ class TrainingConfig:
                 "--image-size is for one backbone; several have pictures of their own sizes, leave it out"
             )
         self.pad_mode = self.pad_mode or pad_mode_of(self.init_from)
+        if self.lr_scheduler != PLATEAU and self.plateau_patience != TrainingConfig.plateau_patience:
+            raise QuaclrsError(f"--plateau-patience has no use without --lr-scheduler {PLATEAU}; leave it out")
         if self.lr_scheduler == PLATEAU and self.warmup_epochs:
             raise QuaclrsError(f"--warmup-epochs has no use with --lr-scheduler {PLATEAU}; leave one out")
         if self.warmup_epochs is None:

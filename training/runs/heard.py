@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 TRAINING_DATA = "training_data"
 
 
+#: Licences of weights: learned from the synthesised sample alone, and from recordings too.
+OPEN, NON_COMMERCIAL = "apache-2.0", "cc-by-nc-4.0"
+
+
 def heard_by_initial_weights(config: TrainingConfig) -> TrainingData:
     """Record of the weights that a run begins with.
 
@@ -112,3 +116,15 @@ def heard_after(config: TrainingConfig, splits: Splits, hold_out: bool = True, r
         validation_fold=splits.plan.validation_fold if hold_out and not refit else None,
     )
     return (heard_by_initial_weights(config) | heard).to_dict()
+
+
+def licence_of(folder: Path, config: TrainingConfig) -> str:
+    """Name on the Hub of the licence of a run's weights: what recordings ask for stays with what learned from them.
+
+    Args:
+        folder: of the weights, whose `config.json` says what they have heard; where it does not, nothing is known.
+        config: of the run.
+    """
+    heard = TrainingData.of_model(saved_config(str(folder)).get(TRAINING_DATA))
+    others = [getattr(config, name, None) for name in ("background", "background_noise")]
+    return OPEN if heard.is_synthetic and not any(others) else NON_COMMERCIAL

@@ -51,7 +51,7 @@ def shortcut_control(splits: Splits, seed: int, refit: bool = False) -> dict[str
         refit: whether the validation clips train too, as in the network.
     """
     names, heard = splits.known_names, [splits.train, *([splits.validation] if refit else [])]
-    known = [(split, np.flatnonzero(split.labels < len(names))) for split in heard]
+    known = [(split, np.flatnonzero(split.labelled & (split.labels < len(names)))) for split in heard]
     train = np.concatenate([shortcut_features(split.rows, rows) for split, rows in known])
     labels = np.concatenate([split.labels[rows] for split, rows in known])
     test = shortcut_features(splits.test.rows, range(len(splits.test)))

@@ -42,7 +42,9 @@ def write_encoder_card(
         "plain_backbone": "" if config.backbone == "alexnet" else f"{plain}\n\n",
     }
     context = context or CardContext()
-    fill_card(folder, "encoder_template.md", "feature-extraction", tags, fields, metrics.to_dict(), results, context)
+    fill_card(
+        folder, config, "encoder_template.md", "feature-extraction", tags, fields, metrics.to_dict(), results, context
+    )
 
 
 def training_command(config: SSLConfig) -> str:

@@ -109,6 +109,8 @@ class SSLConfig(TrainingConfig):
             raise QuaclrsError(f"--local-views has no use with --method {self.method}; leave it out")
         if self.local_views and self.augment_on == "worker":
             raise QuaclrsError("--local-views are of another length; choose --augment-on device, or --local-views 0")
+        if not self.local_views and self.local_duration != SSLConfig.local_duration:
+            raise QuaclrsError("--local-duration has no use without --local-views; leave it out")
         if self.local_views and self.local_duration >= self.duration:
             raise QuaclrsError(f"--local-duration is {self.local_duration:g}; it must be below --duration")
         if self.supervised_detach and not self.supervised_weight:

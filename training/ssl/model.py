@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from timm.layers import convert_sync_batchnorm
 
 from quaclrs.augment import load_policies
 from quaclrs.errors import QuaclrsError
@@ -54,6 +54,6 @@ def build_network(config: SSLConfig, encoder: QuaclrsModel, num_labels: int, syn
         method, num_labels, config.method_weight, config.supervised_weight, config.supervised_detach
     )
     if sync_batchnorm:
-        converted: Any = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        converted: Any = convert_sync_batchnorm(network)  # PyTorch's own drops the activation of timm's norms
         return converted
     return network

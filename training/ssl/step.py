@@ -80,7 +80,9 @@ class SSLStep:
             if accelerator.sync_gradients:
                 method.before_optimizer_step()
                 if config.max_grad_norm:
-                    accelerator.clip_grad_norm_(method.parameters(), config.max_grad_norm)
+                    # Accelerate's own would divide the probe's gradients by fp16's scale too, and again in its step.
+                    accelerator.unscale_gradients(self.optimizer)
+                    torch.nn.utils.clip_grad_norm_(method.parameters(), config.max_grad_norm)
             self.optimizer.step()
             self.probe_optimizer.step()
             self.optimizer.zero_grad()

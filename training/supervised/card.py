@@ -55,7 +55,7 @@ def write_model_card(
     tested = f"fold{config.test_fold}"
     results = [evaluation_result(tested, kind, name, found[key]) for kind, (name, key) in _METRICS.items()]
     tags = ["audio-classification", "urban-sound", "quaclrs"]
-    fill_card(folder, "template.md", "audio-classification", tags, fields, metrics.to_dict(), results, context)
+    fill_card(folder, config, "template.md", "audio-classification", tags, fields, metrics.to_dict(), results, context)
 
 
 def training_command(config: SupervisedConfig) -> str:

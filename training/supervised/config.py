@@ -146,6 +146,10 @@ class SupervisedConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.augment_on is None:
+            if self.mode == "linear_probe" and self.augment != SupervisedConfig.augment:
+                raise QuaclrsError(
+                    f"--augment {self.augment} has no use with a probe on embeddings; pass --augment-on device too"
+                )
             self.augment_on = "none" if self.mode == "linear_probe" or self.fill_per_fold else "device"
         if self.class_weights is None:
             self.class_weights = "none" if self.balanced_sampler else "inverse"
@@ -204,6 +208,11 @@ class SupervisedConfig(TrainingConfig):
             raise QuaclrsError("--refit would learn every validation clip's label; leave it out with few labels")
         if self.refit and self.max_clips_per_class:
             raise QuaclrsError("--refit would learn every validation clip; leave out --max-clips-per-class")
+        if self.patch_overlap and not any(find_backbone(name).patch_width for name in self.backbone_names):
+            raise QuaclrsError(f"--patch-overlap: {self.backbone} takes no patches, as yamnet does; leave it out")
+        probed = self.background and self.mode == "linear_probe" and self.augment_on == "none"
+        if self.background_mixtures != SupervisedConfig.background_mixtures and not probed:
+            raise QuaclrsError("--background-mixtures has no use without --background and a probe on embeddings")
         if self.recording_power != 0.5 and not self.balanced_sampler:
             raise QuaclrsError("--recording-power has no use without --balanced-sampler; leave it out")
         if self.tags and not self.tag_weight:

@@ -77,7 +77,7 @@ def write_release_card(
     about = {name: summary[name] for name in ("warnings", "protocol")}
     about |= {"synthetic": metrics["synthetic"], "backbone": config.backbone}
     tags = ["audio-classification", "urban-sound", "quaclrs"]
-    fill_card(folder, "release_template.md", "audio-classification", tags, fields, about, results, context)
+    fill_card(folder, config, "release_template.md", "audio-classification", tags, fields, about, results, context)
 
 
 def release_rows(summary: dict[str, Any], metrics: dict[str, Any]) -> list[dict[str, Any]]:

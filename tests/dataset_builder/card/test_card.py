@@ -12,6 +12,7 @@ from huggingface_hub import DatasetCard
 from PIL import Image
 
 from dataset_builder.__main__ import main
+from dataset_builder.card.readme import _licence
 
 
 def write_class(folder: Path, label: str, lengths: list[float], rate: int = 44_100, channels: int = 2) -> None:
@@ -99,3 +100,17 @@ def test_only_what_is_synthetic_throughout_is_called_so(sample_dataset, tmp_path
     assert card.data.license == "other"
     assert "synthetic" not in card.data.tags
     assert "sirennet: these clips are synthetic, the others are not" in card.text
+
+
+@pytest.mark.parametrize(
+    ("licences", "name"),
+    [
+        ({"CC BY-NC 3.0"}, "cc-by-nc-3.0"),
+        ({"CC BY-NC 3.0", "Apache-2.0"}, "cc-by-nc-3.0"),
+        ({"CC BY 4.0", "Apache-2.0"}, "cc-by-4.0"),
+        ({"CC BY-NC 3.0", "unknown"}, "other"),
+        ({"unknown"}, "other"),
+    ],
+)
+def test_the_whole_has_the_strictest_licence_of_its_parts_where_all_are_known(licences, name):
+    assert _licence(licences) == name

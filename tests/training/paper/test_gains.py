@@ -61,3 +61,12 @@ def test_no_interval_is_given_where_a_seed_of_a_fold_is_missing(tmp_path):
     runs = {key: write_run(tmp_path / str(key), key[0], [True], [False]) for key in ((1, 0), (1, 1), (2, 0))}
     assert knn_gain_interval(runs, recordings(2, 1)) is None
     assert knn_gain_interval({}, {}) is None
+
+
+def test_copies_of_a_clip_are_of_its_recording(tmp_path):
+    trained = {f"f1c{i}#noise_15dB" if i % 2 else f"f1c{i}": True for i in range(6)}
+    run = write_run(tmp_path / "run", 1, [True] * 6, [False] * 6)
+    for file in run.path.iterdir():
+        for name in trained:
+            file.write_text(file.read_text().replace(f"{name.partition('#')[0]},", f"{name},"))
+    assert knn_gain_interval({(1, 0): run}, recordings(1, 6)) == (100.0, 100.0)

@@ -24,6 +24,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from quaclrs.errors import QuaclrsError, QuaclrsWarning
 from training.runs.checkpoints import list_checkpoints, load_last_checkpoint, refuse_other_processes, save_checkpoint
 from training.runs.state import TrainingState
+from training.supervised.trainable import EmbeddingClassifier
 
 FILES = ("model.safetensors", "optimizer.safetensors", "best.safetensors", "trainer_state.json", "SHA256SUMS")
 
@@ -392,3 +393,20 @@ def test_all_processes_take_the_same_checkpoint(saved, monkeypatch):
     with pytest.warns(QuaclrsWarning, match="epoch-0003 cannot be used: another process cannot read it"):
         assert load_last_checkpoint(saved, run.state)["history"][0]["epoch"] == 2
     assert run.weight == 2
+
+
+def test_a_probe_that_is_not_to_hear_a_dimension_goes_on(tmp_path):
+    """It divides that dimension by infinity, which is no damage; in a network that does not, it is."""
+
+    def state(scale: float) -> TrainingState:
+        torch.manual_seed(0)
+        probe = EmbeddingClassifier(torch.nn.Linear(2, 2), torch.randn(9, 2), torch.tensor([1.0, scale]))
+        accelerator = Accelerator()
+        optimizer = accelerator.prepare(torch.optim.SGD(probe.parameters(), lr=0.1))
+        schedule = LambdaLR(optimizer, lambda step: 1.0)
+        return TrainingState(accelerator, {"model": probe}, {"optimizer": optimizer}, schedule)
+
+    save_checkpoint(tmp_path, state(0.0), 1, values(1))
+    assert load_last_checkpoint(tmp_path, state(0.0)) is not None
+    with pytest.warns(QuaclrsWarning, match="numbers in deviation that are none"), pytest.raises(QuaclrsError):
+        load_last_checkpoint(tmp_path, state(1.0))

@@ -166,8 +166,14 @@ BOUNDS = {
 def test_a_number_is_refused_outside_its_bounds_and_taken_within(name):
     refused, taken = BOUNDS[name]
     tags = {**PROBE, "background": "noise", "backbone": "yamnet"}
-    balanced = {"balanced_sampler": True}
-    beside = {"fill_per_fold": {"protocol": "paper"}, "tag_weight": tags, "recording_power": balanced}.get(name, {})
+    beside = {
+        "fill_per_fold": {"protocol": "paper"},
+        "plateau_patience": {"lr_scheduler": "reduce_lr_on_plateau"},
+        "patch_overlap": {"backbone": "yamnet"},
+        "tag_weight": tags,
+        "background_mixtures": tags,
+        "recording_power": {"balanced_sampler": True},
+    }.get(name, {})
     for value in [*refused, float("nan"), float("inf"), True, "3"]:
         with pytest.raises(QuaclrsError, match=f"^--{name.replace('_', '-')} is .*; it must be ") as error:
             supervised(**{name: value}, **beside)
@@ -241,6 +247,11 @@ PROBE = {"mode": "linear_probe"}
         ({"tag_weight": 0.4, "background": "noise", "backbone": "yamnet"}, "--tag-weight is for --mode linear_probe"),
         (PROBE | {"tags": "tags.yaml"}, "--tags has no use without --tag-weight"),
         (PROBE | {"recording_power": 0}, "--recording-power has no use without --balanced-sampler"),
+        (PROBE | {"augment": "paper"}, "--augment paper has no use with a probe on embeddings; pass --augment-on"),
+        ({"patch_overlap": 0.5, "backbone": "resnet18"}, "--patch-overlap: resnet18 takes no patches, as yamnet"),
+        (PROBE | {"background_mixtures": 1}, "--background-mixtures has no use without --background"),
+        ({"background": "noise", "background_mixtures": 1}, "--background-mixtures has no use without"),
+        ({"plateau_patience": 9}, "--plateau-patience has no use without --lr-scheduler reduce_lr_on_plateau"),
         ({"augment_on": "none", "background_noise": "street"}, "--background-noise has no use with --augment-on none"),
         ({"protocol": "paper", "mixup_alpha": 0.2}, "--mixup-alpha has no use with --augment-on none"),
     ],

@@ -15,7 +15,7 @@ from quaclrs import load_urbansound13
 from quaclrs.data import plan_folds
 from quaclrs.errors import QuaclrsError
 from quaclrs.evaluation.training_data import TrainingData
-from training.runs.heard import as_metadata, heard_after, heard_by_initial_weights, refuse_planned
+from training.runs.heard import as_metadata, heard_after, heard_by_initial_weights, licence_of, refuse_planned
 from training.runs.metrics import UNKNOWN_WARNING, data_warnings
 from training.supervised.config import SupervisedConfig
 
@@ -132,3 +132,25 @@ def test_a_config_that_is_no_json_is_one_line(tmp_path):
     with pytest.raises(QuaclrsError, match=r"config\.json cannot be read as JSON .* --init-from") as error:
         options(Path("data"), init_from=str(tmp_path))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("heard", "options", "licence"),
+    [
+        ([True], {}, "apache-2.0"),
+        ([True, True], {}, "apache-2.0"),
+        ([False, True], {}, "cc-by-nc-4.0"),  # began with what learned from recordings
+        ([True], {"background": "ESC-50/audio"}, "cc-by-nc-4.0"),
+        ([None], {}, "cc-by-nc-4.0"),  # as an earlier version saved it
+        (None, {}, "cc-by-nc-4.0"),
+    ],
+)
+def test_weights_are_free_only_where_all_that_they_heard_is_synthesised(heard, options, licence, tmp_path, dataset):
+    saved = None
+    if heard is not None:
+        (training,) = TrainingData.of_training(dataset.select(range(3))).trainings
+        assert training["synthetic"] is True
+        trainings = tuple({**training, "synthetic": flag, "dataset": str(n)} for n, flag in enumerate(heard))
+        saved = TrainingData(trainings).to_dict()
+    config = SupervisedConfig(dataset="d", test_fold=1, output_dir="o", **options)
+    assert licence_of(model_of(tmp_path, saved) / "model", config) == licence

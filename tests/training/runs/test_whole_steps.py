@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 import whole_steps
+from accelerate.state import AcceleratorState
 from torch.nn.functional import cross_entropy
 from two_processes import run_both
 from whole_steps import (
     CLASS_WEIGHTS,
+    CLIPS,
     DEALINGS,
     MOST_NORM,
     RATE,
@@ -99,3 +101,14 @@ def test_the_cross_entropy_of_quasi_supervision_is_that_of_all_labelled_clips_of
     descend(expected, [expected.method, expected.probe], loss_of, count, MOST_NORM["quasi-supervised"])
     for found in results("quasi-supervised", name):
         assert_same_weights(found, expected, make_quasi_supervised())
+
+
+@pytest.mark.parametrize("kind", ["supervised", "quasi-supervised"])
+def test_under_the_loss_scale_of_fp16_steps_are_the_same(kind, monkeypatch):
+    """A scale of a power of two rounds nothing. Gradients that are divided by it twice teach nothing."""
+    expected = train(kind, CLIPS, 32, 1)["state"]
+    AcceleratorState()
+    monkeypatch.setitem(AcceleratorState._shared_state, "_mixed_precision", "fp16")
+    found = train(kind, CLIPS, 32, 1, loss_scale=65536.0)["state"]
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values, rtol=1e-6, atol=1e-7)

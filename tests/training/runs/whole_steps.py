@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -100,9 +101,14 @@ def make_sampler(count: int) -> EpochSampler:
     return sampler
 
 
-def train(kind: str, count: int, batch_size: int, accumulated: int) -> dict:
-    """State after an epoch of gradient descent, and the epoch's mean loss."""
+def train(kind: str, count: int, batch_size: int, accumulated: int, loss_scale: float | None = None) -> dict:
+    """State after an epoch of gradient descent, and the epoch's mean loss.
+
+    With a loss scale steps are made as in fp16, on numbers that are not rounded: CPUs have no fp16 in Accelerate.
+    """
     accelerator = Accelerator(gradient_accumulation_steps=accumulated)
+    if loss_scale:
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=loss_scale)
     given = {
         "dataset": "data", "test_fold": 1, "output_dir": "out", "batch_size": batch_size, "lr_scheduler": "constant",
         "gradient_accumulation_steps": accumulated, "max_grad_norm": MOST_NORM[kind], "warmup_epochs": 0, "epochs": 1,
@@ -128,6 +134,8 @@ def train(kind: str, count: int, batch_size: int, accumulated: int) -> dict:
             config, accelerator, prepared, *optimizers, schedule, lambda batch, *_: [batch["embeddings"]] * 2,
             len(loader), sampler, labelled,
         )  # fmt: skip
+    if loss_scale:  # from here on, so that nothing is wrapped to compute in fp16
+        accelerator.native_amp, accelerator.autocast = True, nullcontext
     loader.set_epoch(1)
     step.begin_epoch()
     progress = EpochProgress(accelerator, "epoch", 1)

@@ -105,6 +105,7 @@ def test_help_can_be_shown_and_names_every_option(kind, capsys):
         ({"local_views": 2}, "--local-views has no use with --method simclr"),
         ({"method": "dino", "augment_on": "worker"}, "--local-views"),
         ({"method": "swav", "local_duration": 4.0}, "--local-duration is 4"),
+        ({"local_duration": 0.5}, "--local-duration has no use without --local-views"),
         ({"supervised_detach": True}, "--supervised-detach"),
         ({"method_weight": 0.0}, "--method-weight 0"),
         ({"mixup_alpha": 0.3, "supervised_weight": 0.3}, "--mixup-alpha"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -83,14 +85,18 @@ def test_a_loader_in_another_order_is_not_taken_for_the_split(splits):
         probabilities_of(Accelerator(), Listener(), splits.test, batches)
 
 
-@pytest.mark.parametrize("refit", [False, True])
-def test_the_shortcut_control_is_a_forest_on_length_channels_and_rate(sample_dataset, splits, monkeypatch, refit):
+@pytest.mark.parametrize(("refit", "few"), [(False, False), (True, False), (False, True)])
+def test_the_shortcut_control_is_a_forest_on_length_channels_and_rate(sample_dataset, splits, monkeypatch, refit, few):
     monkeypatch.setattr(shortcuts, "TREES", 200)
     of_split = {}
     for name in ("train", "validation", "test"):
         rows = load_urbansound13(sample_dataset, fold=2, split=name)
         columns = [rows[c][:] for c in ("duration", "original_channels", "original_sampling_rate")]
         of_split[name] = np.stack(columns, axis=1).astype(float), np.array(rows["label"][:])
+    if few:  # what a network is not told, the control is not told either
+        known = np.arange(len(splits.train)) % 3 == 0
+        splits = dataclasses.replace(splits, train=dataclasses.replace(splits.train, labelled=known))
+        of_split["train"] = tuple(values[known] for values in of_split["train"])
     forest = RandomForestClassifier(200, min_samples_leaf=3, class_weight="balanced", random_state=0)
     features, labels = of_split["test"]
     heard = [of_split["train"], *([of_split["validation"]] if refit else [])]
