@@ -17,7 +17,8 @@ BACKENDS = ("auto", "onnx", "torch")
 def add_model_options(parser: argparse.ArgumentParser, backends: bool = True) -> None:
     """Give a command `--model`, `--device` and `--threads`, and `--backend` where ONNX Runtime will do."""
     add = parser.add_argument
-    add("--model", metavar="DIR_OR_REPO", help="model/ folder of a run, or a Hub repo; the package's own by default")
+    told = "folder of `quaclrs learn`, model/ folder of a run, or a Hub repo; the package's own by default"
+    add("--model", metavar="DIR_OR_REPO", help=told)
     if backends:
         add("--backend", choices=BACKENDS, default="auto", help="what runs it (default: onnx if the model has a graph)")
     add("--device", metavar="D", help="of torch: cpu, cuda, mps; by default the best at hand")
