@@ -35,6 +35,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Deal the tests out by file, and the Space's to one process: it starts one Space, and another the sample."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "tests/spaces" if file.startswith("tests/spaces/") else file
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 @pytest.fixture(scope="session")
 def made_once(pytestconfig: pytest.Config) -> Callable[[str, Callable[[Path], None]], Path]:
     """Makes a folder that all test processes read: the first that asks makes it, the others wait.
@@ -108,9 +120,8 @@ def sample_dataset(made_once) -> Path:
     return made_once("sample", write)
 
 
-@pytest.fixture(scope="session")
-def tiny_classifier_folder(made_once) -> Path:
-    """A saved classifier of the 13 classes, random weights, with its feature extractor; do not write into it."""
+def write_classifier(folder: Path, backbone: str) -> None:
+    """Save a classifier of the 13 classes, random weights, with its feature extractor."""
     import torch
 
     from quaclrs.labels import CLASS_NAMES
@@ -119,7 +130,7 @@ def tiny_classifier_folder(made_once) -> Path:
     torch.manual_seed(0)
     front_end = {"image_size": 96}
     config = QuaclrsConfig(
-        backbone="mobilenetv3_small_050",
+        backbone=backbone,
         log_mel=front_end,
         id2label=dict(enumerate(CLASS_NAMES)),
         label2id={name: i for i, name in enumerate(CLASS_NAMES)},
@@ -130,12 +141,20 @@ def tiny_classifier_folder(made_once) -> Path:
         for _ in range(20):
             model(input_features=torch.rand(8, 128, 376))
     torch.nn.init.normal_(model.classifier.weight, std=0.3)
+    model.save_pretrained(folder)
+    QuaclrsFeatureExtractor(log_mel=front_end).save_pretrained(folder)
 
-    def write(folder: Path) -> None:
-        model.save_pretrained(folder)
-        QuaclrsFeatureExtractor(log_mel=front_end).save_pretrained(folder)
 
-    return made_once("tiny_classifier", write)
+@pytest.fixture(scope="session")
+def tiny_classifier_folder(made_once) -> Path:
+    """A saved classifier of the 13 classes; do not write into it."""
+    return made_once("tiny_classifier", lambda folder: write_classifier(folder, "mobilenetv3_small_050"))
+
+
+@pytest.fixture(scope="session")
+def tiniest_classifier_folder(made_once) -> Path:
+    """The same of the smallest network, whose graph takes a third of the time; do not write into it."""
+    return made_once("tiniest_classifier", lambda folder: write_classifier(folder, "test_efficientnet"))
 
 
 @pytest.fixture

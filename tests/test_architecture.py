@@ -33,6 +33,7 @@ def test_a_training_step_imports_no_card():
         imports = {}
         for arrow in find_arrows("training"):
             imports.setdefault(arrow.importer, set()).add(arrow.imported)
+        assert waiting[0] in imports
         while waiting:
             module = waiting.pop()
             reached.add(module)

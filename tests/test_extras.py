@@ -59,8 +59,9 @@ def imported_by(package: str) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("package", ["quaclrs", "training", "dataset_builder"])
 def test_every_library_that_is_imported_is_named_in_the_extra_that_a_missing_one_is_told_by(package: str) -> None:
-    distributions = packages_distributions()
-    for module, files in imported_by(package).items():
+    distributions, imported = packages_distributions(), imported_by(package)
+    assert "numpy" in imported
+    for module, files in imported.items():
         names = {normalised(name) for name in distributions.get(module, [])}
         if names & BASE:
             assert module not in _EXTRA_OF, f"{module} is installed always; quaclrs/extras.py takes it for an extra's"

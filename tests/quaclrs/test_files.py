@@ -107,8 +107,10 @@ def test_a_cache_that_cannot_be_written_is_named_however_deep_the_reason_lies(re
 
 
 def test_other_errors_are_not_taken_for_a_cache() -> None:
-    refuse_unwritable_cache(FileNotFoundError(errno.ENOENT, "No such file"))
-    refuse_unwritable_cache(ValueError("no table"))
+    chained = RuntimeError("the data set cannot be prepared")
+    chained.__cause__ = FileNotFoundError(errno.ENOENT, "No such file", "/cache/x.lock")
+    for error in (chained, chained.__cause__, ValueError("no table")):
+        assert refuse_unwritable_cache(error) is None
 
 
 def test_a_folder_that_holds_anything_is_refused_and_a_new_or_empty_one_is_not(tmp_path: Path) -> None:

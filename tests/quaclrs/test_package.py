@@ -178,10 +178,11 @@ def test_the_users_error_is_a_value_error() -> None:
 def test_the_front_ends_parameters_are_one_class_that_can_be_had_without_torch() -> None:
     code = (
         "import sys, quaclrs.models; from quaclrs.models import LogMelConfig; from quaclrs.models import waveforms; "
-        "assert not {'torch', 'transformers'} & set(sys.modules), 'heavy'; "
-        "import quaclrs; assert quaclrs.LogMelConfig is LogMelConfig"
+        "print(sorted({'torch', 'transformers'} & set(sys.modules))); "
+        "import quaclrs; print(quaclrs.LogMelConfig is LogMelConfig)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["[]", "True"]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def page(space: str) -> Iterator[Any]:
 def test_without_clips_it_says_what_is_missing(page):
     page.click("#learn")
     page.wait_for_selector("text=no sounds yet", timeout=60_000)
+    assert page.locator("#own-report iframe").count() == 0 and not page.is_visible("#own-download")
 
 
 def test_sounds_are_learned_tried_and_taken_home(page, clips, tmp_path):

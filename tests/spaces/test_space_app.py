@@ -50,6 +50,11 @@ def test_a_file_that_cannot_be_listened_to_is_answered_with_a_message_and_no_pat
     assert "/tmp" not in str(error.value) and "Traceback" not in str(error.value)
 
 
+@pytest.mark.parametrize(("name", "label"), [("101415-3-0-2", "dog_bark"), ("71087-4-0-0", "drilling")])
+def test_a_real_recording_gets_its_right_label(name, label, space, shared_data):
+    assert ask(space, shared_data / "formats" / f"{name}.wav")[0]["label"] == label
+
+
 def test_many_at_once_each_get_their_own_answer(space, sounds):
     expected = {kind: ask(space, sounds[kind])[0]["label"] for kind in ("noise", "street")}
     kinds = ["noise", "street"] * 6

@@ -104,35 +104,16 @@ def test_an_uploaded_file_gets_its_label_its_overlay_and_its_timeline(open_page,
     keep_screenshot(page, "space_timeline", tmp_path)
 
 
-def test_a_synthetic_siren_is_named_as_one(open_page, tmp_path):
+def test_a_synthetic_siren_is_named_as_one_and_on_a_phone_nothing_is_wider_than_the_screen(open_page, tmp_path):
     page = open_page()
     upload(page, EXAMPLES / "ambulance.ogg")
     page.click("#listen")
     page.wait_for_selector("#overlay img")
     assert answer_of(page) == "ambulance"
-    page.wait_for_timeout(1000)  # pictures fade in
+    if SCREENSHOTS in os.environ:
+        page.wait_for_timeout(1000)  # pictures fade in
     keep_screenshot(page, "space", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [
-        ("101415-3-0-2", "dog_bark"),
-        pytest.param("71087-4-0-0", "drilling", marks=pytest.mark.weekly),
-    ],
-)
-def test_a_real_recording_gets_its_right_label(name, label, open_page, shared_data):
-    page = open_page()
-    upload(page, shared_data / "formats" / f"{name}.wav")
-    page.click("#listen")
-    assert answer_of(page) == label
-
-
-def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, sounds, tmp_path):
-    page = open_page(width=390, height=844)
-    upload(page, sounds["noise"])
-    page.click("#listen")
-    page.wait_for_selector("#overlay img")
+    page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     keep_screenshot(page, "space_phone", tmp_path)
 
@@ -140,17 +121,18 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, sounds, tmp_path
 @pytest.mark.parametrize(("kind", "words"), [("no sound", "is text, no sound"), ("silent", "is silent")])
 def test_a_file_that_cannot_be_heard_shows_why(kind, words, open_page, sounds):
     page = open_page()
-    page.set_input_files("#sound input[type=file]", str(sounds[kind]))
-    page.wait_for_timeout(1500)
+    with page.expect_response(lambda response: "/upload" in response.url):
+        page.set_input_files("#sound input[type=file]", str(sounds[kind]))
     page.click("#listen")
     page.wait_for_selector(f"text={words}")
+    assert page.locator("#answer h2").count() == 0 and page.locator("#overlay img").count() == 0
 
 
 def test_a_steady_tone_arrives_steady_from_the_microphone(open_page, tmp_path):
     page = open_page()
     page.get_by_role("button", name="Record audio").click()
     page.get_by_role("button", name="Record", exact=True).click()
-    page.wait_for_timeout(6000)
+    page.wait_for_timeout(4000)
     page.get_by_role("button", name="Stop").first.click()
     with page.expect_download() as waiting:
         page.click("#sound [aria-label='Download']")

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from quaclrs.evaluation import shortcuts
 from quaclrs.evaluation.figures.style import save_figure
+from training import cross_validate
 from training.ssl import results as of_ssl
 from training.supervised import results as supervised
 
@@ -38,7 +39,7 @@ def short_ends_of_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shortcuts, "TREES", 10)
-        for module in (supervised, of_ssl):
+        for module in (supervised, of_ssl, cross_validate):
             patch.setattr(module, "save_figure", save)
         yield
 

@@ -135,5 +135,7 @@ def test_only_a_single_run_can_be_tried(expect_one_error_line):
 
 def test_the_recipes_of_the_package_are_where_the_page_says():
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "gpus.md").read_text(encoding="utf-8")
-    for named in set(re.findall(r"training/configs/gpu/\w+\.yaml", page)):
+    recipes = set(re.findall(r"training/configs/gpu/\w+\.yaml", page))
+    assert recipes
+    for named in recipes:
         assert (Path(__file__).parents[2] / named).is_file(), named

@@ -35,7 +35,7 @@ from training.supervised.config import SupervisedConfig
 from training.train_ssl import train_ssl
 from training.train_supervised import train
 
-SMALLEST = {"test_fold": 2, "backbone": "mobilenetv3_small_050", "image_size": 32, "epochs": 1, "batch_size": 16}
+SMALLEST = {"test_fold": 2, "backbone": "test_efficientnet", "image_size": 32, "epochs": 1, "batch_size": 16}
 
 CLASSIFY = """
 import importlib.util, json, sys
@@ -179,7 +179,7 @@ def test_a_pushed_model_classifies_where_quaclrs_is_not_installed(pushed, run, s
 def test_an_encoder_is_pushed_and_embeds_as_it_does_locally(hub_stand_in, push, small_sample, sound, tmp_path):
     given = {**SMALLEST, "dataset": str(small_sample), "output_dir": str(tmp_path / "run"), "method": "simclr"}
     train_ssl(SSLConfig(**given, max_clips_per_class=4))
-    assert default_repo_id(read_run(tmp_path / "run")) == "quaclrs/urbansound13-mobilenetv3_small_050-simclr"
+    assert default_repo_id(read_run(tmp_path / "run")) == "quaclrs/urbansound13-test_efficientnet-simclr"
     assert push(tmp_path / "run").returncode == 0
 
     reader = hub_stand_in.run_client("-c", EMBED, str(sound), home=tmp_path / "reader")

@@ -11,13 +11,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def sample_in_place(sample_dataset, monkeypatch) -> list[tuple[str, ...]]:
-    """Spares the synthesis of a second sample: the command that would write it is noted and gets the first."""
+def sample_in_place(sample_dataset, small_sample, monkeypatch) -> list[tuple[str, ...]]:
+    """Spares the synthesis of a second sample: the command that would write it is noted and gets a small one."""
     commands: list[tuple[str, ...]] = []
 
     def copy(*command: str) -> None:
         commands.append(command)
-        shutil.copytree(sample_dataset, command[command.index("--output") + 1])
+        output = command[command.index("--output") + 1]
+        shutil.copytree(sample_dataset, output, ignore=shutil.ignore_patterns("data", "README.md"))
+        shutil.copytree(small_sample, output, dirs_exist_ok=True)
 
     monkeypatch.setattr(quickstart, "subprocess_of", copy)
     return commands

@@ -25,7 +25,7 @@ from training.runs.card import CardContext
 from training.supervised.release_card import write_release_card
 
 RECIPE = {
-    "backbone": "mobilenetv3_small_050", "image_size": 32, "epochs": 1, "batch_size": 16, "pad_mode": "repeat",
+    "backbone": "test_efficientnet", "image_size": 32, "epochs": 1, "batch_size": 16, "pad_mode": "repeat",
     "mode": "scratch", "ema_decay": 0.9, "augment_on": "none", "keep_epoch": "last", "class_offsets": True,
 }  # fmt: skip
 
@@ -174,7 +174,7 @@ def test_a_release_is_published_with_its_own_card_and_the_files_that_run_it(rele
     assert config["auto_map"]["AutoModelForAudioClassification"].endswith(".QuaclrsForAudioClassification")
     assert config["training_data"] == json.loads((run.path / "model" / "config.json").read_text())["training_data"]
     assert {"modeling_quaclrs.py", "model.safetensors", "confusion_matrix.png"} <= {f.name for f in tmp_path.iterdir()}
-    assert run.message == "mobilenetv3_small_050, scratch, trained on every clip"
+    assert run.message == "test_efficientnet, scratch, trained on every clip"
     with pytest.raises(QuaclrsError, match=r"^--example has no use with a release"):
         write_repository(run, tmp_path, "ns/name", None, [tmp_path / "README.md"])
 

@@ -160,7 +160,15 @@ def test_gains_are_differences_to_the_encoder_before_training_with_an_interval_a
     assert metrics["warnings"]
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "simclr"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        # SwAV and MoCo train in two processes below, and in test_resume_ssl.
+        pytest.param(name, marks=[pytest.mark.weekly] * (name in ("swav", "moco")))
+        for name in METHODS
+        if name != "simclr"
+    ],
+)
 def test_every_method_trains_and_moves_its_encoder(method, small_sample, tmp_path):
     metrics = train_ssl(config(small_sample, tmp_path / "run", method, epochs=1, max_clips_per_class=3)).to_dict()
     rows = history_of(tmp_path / "run")
@@ -276,3 +284,6 @@ def test_two_processes_train_one_encoder(method, small_sample, tmp_path):
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["num_processes"] == 2
     assert np.isfinite(metrics["evaluations"]["linear"]["accuracy"])
+    first, last = history_of(tmp_path / "run")
+    assert np.isfinite([float(first["train_loss"]), float(last["train_loss"])]).all()
+    assert first["uniformity"] != last["uniformity"]  # the encoder moved

@@ -69,6 +69,7 @@ def test_a_new_clip_that_is_one_of_urbansound8k_is_named_with_it():
 
 def test_no_real_clip_is_a_duplicate_unless_its_bytes_say_so(shared_data: Path):
     files = sorted((shared_data / "sireNNet" / "traffic").glob("*.ogg"))[:40]
+    assert len(files) == 40
     prints, copies = {}, {}
     for file in files:
         recording = read_recording(file)

@@ -144,7 +144,9 @@ def test_a_hostile_zip_inside_a_zip_is_refused(tmp_path):
 
 def test_no_mode_of_the_archive_reaches_the_disk(tmp_path):
     archive = write_tar(tmp_path / "modes.tar.gz", tar_entry("one.wav", mode=0o4777), tar_entry("two.wav", mode=0))
-    for path in unpack(archive, tmp_path / "unpacked").iterdir():
+    paths = list(unpack(archive, tmp_path / "unpacked").iterdir())
+    assert {path.name for path in paths} == {"one.wav", "two.wav"}
+    for path in paths:
         assert path.read_bytes() == b"x"
         assert not path.stat().st_mode & (stat.S_ISUID | stat.S_IXUSR)
 

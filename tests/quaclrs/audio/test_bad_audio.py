@@ -187,8 +187,8 @@ def test_names_that_would_steer_the_terminal_are_printed_as_numbers(cases, tiny_
         assert errors[0].isprintable() and errors[0].startswith(f"error: {escaped(case.file)}.absent ")
 
 
-def test_explanations(files, classifier, monkeypatch) -> None:
-    monkeypatch.setattr("quaclrs.inference.deletion._DRAWS", 16)  # the map is not looked at
+@pytest.mark.usefixtures("few_draws")
+def test_explanations(files, classifier) -> None:
     few = {name: case for name, case in files.items() if name.split("_")[0] not in soundfile.available_formats()}
     answers = {name: answer_of(lambda case=case: explain(classifier, case.file)) for name, case in few.items()}
     silent = {name: answers.pop(name) for name, case in few.items() if case.silent}

@@ -34,7 +34,9 @@ def test_every_encoding_that_occurs_decodes_with_the_length_rate_and_channels_it
 
 
 def test_every_encoding_that_occurs_is_resampled_to_its_own_length_in_seconds(shared_data: Path) -> None:
-    for file in sorted((shared_data / "formats").glob("*.wav")):
+    files = sorted((shared_data / "formats").glob("*.wav"))
+    assert files
+    for file in files:
         header = soundfile.info(file)
         waveform = load_audio(file, RATE)
         assert waveform.dtype == np.float32, file.name

@@ -111,6 +111,7 @@ def test_all_of_a_long_file_is_heard_and_the_answer_says_how_much_it_is_of(
     assert of_long.endswith(" (heard 12 of 22 s)") and "heard" not in of_short
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_middle_of_a_long_file_is_heard_where_it_is_asked_for_and_explained(long, tiny_classifier_folder, capsys):
     model = ("--model", tiny_classifier_folder)
     for crop, said in (("whole", "(heard 12 of 22 s)"), ("centre", ": silence 100.0% (heard 0 of 22 s)")):

@@ -94,6 +94,7 @@ def inverted(tmp_path: Path) -> Path:
     return tmp_path / "inverted.wav"
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_channels_that_cancel_give_the_label_of_one_of_them_and_a_warning_everywhere(inverted, run):
     mono, silent = inverted.with_name("mono.wav"), inverted.with_name("silent.wav")
     for command in ("predict", "timeline"):

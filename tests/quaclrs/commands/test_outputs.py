@@ -86,6 +86,7 @@ def test_an_evaluation_prints_and_writes_names_that_are_no_text(folder, model, p
     assert clips == [f"dog_bark/{NAMES[0]}", r"dog_bark/\udcff\udcfe.wav"]
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_a_picture_lies_beside_a_sound_whose_name_is_no_text(folder, model, printed):
     file = f"data/dog_bark/{NAMES[1]}"
     assert printed("cp1252", "explain", file, *model)[0] == 0
@@ -190,6 +191,7 @@ def test_a_pipe_is_decoded_as_its_file_in_memory_or_on_the_disk(folder, pipe, mo
     np.testing.assert_array_equal(load_audio(pipe(), RATE), wanted)
 
 
+@pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize("command", ["predict", "timeline", "explain"])
 def test_standard_input_that_cannot_be_searched_is_heard_and_needs_no_file_of_a_name(
     command, folder, model, printed, monkeypatch

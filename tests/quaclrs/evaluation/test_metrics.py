@@ -142,7 +142,9 @@ def test_the_result_survives_json_unchanged() -> None:
 def test_missing_classes_cause_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        classification_metrics(np.array([1]), np.array([[0.9, 0.1, 0.0]]), ["a", "b", "c"], ["sirennet"])
+        found = classification_metrics(np.array([1]), np.array([[0.9, 0.1, 0.0]]), ["a", "b", "c"], ["sirennet"])
+    assert found["classes_with_support"] == 1
+    assert found["macro_roc_auc"] is None and found["accuracy_urbansound8k"] is None
 
 
 GOOD = {"labels": LABELS, "probabilities": probabilities_of(PREDICTED, 4), "class_names": NAMES}

@@ -28,11 +28,11 @@ EXAMPLES = Path(__file__).parents[3] / "spaces" / "examples"
 
 
 @pytest.fixture(scope="module")
-def model(made_once, tiny_classifier_folder) -> Path:
+def model(made_once, tiniest_classifier_folder) -> Path:
     """A model's folder with its graph; do not write into it."""
 
     def write(folder: Path) -> None:
-        shutil.copytree(tiny_classifier_folder, folder)
+        shutil.copytree(tiniest_classifier_folder, folder)
         assert main(["export", "--in-place", "--model", str(folder)]) == 0
 
     return made_once("model_with_graph", write)
@@ -84,10 +84,10 @@ def test_the_packaged_graph_holds_no_weights_and_no_path_of_the_machine_that_wro
         assert path not in graph
 
 
-def test_a_model_gets_its_graph_by_one_command_and_then_runs_by_onnx(model, tiny_classifier_folder, sounds) -> None:
+def test_a_model_gets_its_graph_by_one_command_and_then_runs_by_onnx(model, tiniest_classifier_folder, sounds) -> None:
     found = load_classifier(model)
     assert isinstance(found, OnnxClassifier)
-    assert_equal(found, load_classifier(tiny_classifier_folder), sounds)
+    assert_equal(found, load_classifier(tiniest_classifier_folder), sounds)
 
 
 def test_a_model_without_graph_runs_by_pytorch(tiny_classifier_folder) -> None:

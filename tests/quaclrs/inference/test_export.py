@@ -31,16 +31,16 @@ FILES = {"model.onnx", "classifier.onnx", "config.json", "predict.py"}
 
 
 @pytest.fixture(scope="module")
-def classifier(tiny_classifier_folder):
-    return load_classifier(tiny_classifier_folder, device="cpu")
+def classifier(tiniest_classifier_folder):
+    return load_classifier(tiniest_classifier_folder, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_classifier_folder, tmp_path_factory) -> tuple[Path, dict]:
+def exported(tiniest_classifier_folder, tmp_path_factory) -> tuple[Path, dict]:
     """What `quaclrs export` wrote, and what it printed."""
     folder, output = tmp_path_factory.mktemp("exports") / "onnx", io.StringIO()
     with redirect_stdout(output):
-        status = main(["export", "--model", str(tiny_classifier_folder), "--output-dir", str(folder), "--json"])
+        status = main(["export", "--model", str(tiniest_classifier_folder), "--output-dir", str(folder), "--json"])
     assert status == 0
     return folder, json.loads(output.getvalue())
 

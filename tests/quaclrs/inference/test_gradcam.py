@@ -135,6 +135,7 @@ def test_the_picture_has_seconds_and_hertz_and_names_the_class(classifier, burst
     assert found.label.replace("_", " ") in below.get_title()
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_command_writes_the_picture_beside_the_file_and_says_what_it_shows(
     tiny_classifier_folder, burst, tmp_path, capsys
 ):
@@ -151,6 +152,7 @@ def test_the_command_writes_the_picture_beside_the_file_and_says_what_it_shows(
     assert answer["faithfulness"] == pytest.approx(found.without_random - found.without_most_heat, abs=1e-2)
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_command_says_where_the_heat_counts_for_no_more_than_chance(
     tiny_classifier_folder, burst, tmp_path, capsys, monkeypatch
 ):

@@ -100,7 +100,9 @@ def test_weights_stored_in_half_precision_load_as_float32_when_asked(tmp_path: P
 
     loaded = QuaclrsForAudioClassification.from_pretrained(tmp_path, dtype=torch.float32)
 
-    for name, value in loaded.named_parameters():
+    found = dict(loaded.named_parameters())
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
         assert torch.equal(value, expected[name]), name
 
 

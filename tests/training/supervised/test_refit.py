@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -45,11 +46,11 @@ def config(dataset: Path, output_dir: Path, **options: Any) -> SupervisedConfig:
 
 
 @pytest.fixture(scope="module")
-def runs(sample_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Any]:
+def runs(small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Any]:
     """Folder and metrics of a probe with and without a second training."""
     folder = tmp_path_factory.mktemp("refit")
     return {
-        refit: (folder / str(refit), train(config(sample_dataset, folder / str(refit), refit=refit)))
+        refit: (folder / str(refit), train(config(small_sample, folder / str(refit), refit=refit)))
         for refit in (False, True)
     }
 
@@ -65,19 +66,19 @@ def accuracy_of(run: Path, dataset: Path, split: str) -> float:
     return float((logits.argmax(-1).numpy() == np.array(rows["label"][:])).mean())
 
 
-def test_validation_clips_are_learned_the_second_time_and_test_clips_never(runs, sample_dataset):
+def test_validation_clips_are_learned_the_second_time_and_test_clips_never(runs, small_sample):
     (first, _), (second, metrics) = runs[False], runs[True]
-    dataset = load_urbansound13(sample_dataset)
+    dataset = load_urbansound13(small_sample)
     plan = plan_folds(dataset, FOLD, "strict")
     assert metrics.clips_refit == len(plan.train) + len(plan.validation)
-    assert accuracy_of(second, sample_dataset, "validation") > accuracy_of(first, sample_dataset, "validation") + 0.1
+    assert accuracy_of(second, small_sample, "validation") > accuracy_of(first, small_sample, "validation") + 0.1
     saved = AutoModelForAudioClassification.from_pretrained(second / "model").config.training_data
     heard = TrainingData.of_model(saved)
     assert heard.has_heard(dataset.select(plan.validation), "strict").all()
     assert not heard.has_heard(dataset.select(plan.test), "strict").any()
     card = (second / "model" / "README.md").read_text()
     assert f"then from the start on {len(plan.train) + len(plan.validation)} clips" in card and "best of" not in card
-    assert metrics.figures["accuracy"] == pytest.approx(accuracy_of(second, sample_dataset, "test"))
+    assert metrics.figures["accuracy"] == pytest.approx(accuracy_of(second, small_sample, "test"))
 
 
 def test_offsets_and_validation_accuracy_are_those_of_the_first_training(runs):
@@ -87,11 +88,11 @@ def test_offsets_and_validation_accuracy_are_those_of_the_first_training(runs):
     assert second.validation_accuracy == first.validation_accuracy
 
 
-def test_a_run_killed_between_its_trainings_ends_as_one_that_was_not(runs, sample_dataset, tmp_path):
+def test_a_run_killed_between_its_trainings_ends_as_one_that_was_not(runs, small_sample, tmp_path):
     shutil.copytree(runs[True][0], tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "model")
     (tmp_path / "run" / "metrics.json").unlink()
-    train(config(sample_dataset, tmp_path / "run", resume="auto"))
+    train(config(small_sample, tmp_path / "run", resume="auto"))
     found, wanted = (load_file(run / "model" / "model.safetensors") for run in (tmp_path / "run", runs[True][0]))
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
 
@@ -101,6 +102,10 @@ def test_the_packages_recipe_saves_a_model_that_hears_what_its_probe_heard(small
     for file in (tmp_path / "sample" / "data").glob("fold*"):
         if file.name[:6] not in ("fold01", "fold02", "fold03"):
             file.unlink()
+            continue
+        table = pq.read_table(file)  # of five classes: two networks hear every clip three times
+        kept = [row for row, label in enumerate(table["label"].to_pylist()) if label in (1, 3, 7, 9, 11)]
+        pq.write_table(table.take(kept), file)
     generator = np.random.default_rng(0)
     for place, kind in enumerate(("cat", "rain", "wind")):
         (tmp_path / "noise" / kind).mkdir(parents=True)

@@ -73,7 +73,9 @@ def test_the_cut_control_lets_the_model_hear_no_more_than_2_9_s_of_any_clip(spli
 
 def test_clips_are_cut_before_they_are_filled_up_by_repeating(sample_dataset):
     repeating = load_splits(options(sample_dataset), QuaclrsFeatureExtractor({"pad_mode": "repeat"}))
-    for clip in heard_samples(repeating.test.cut_at_random(seed=0)):
+    clips = heard_samples(repeating.test.cut_at_random(seed=0))
+    assert len(clips) == len(repeating.test)
+    for clip in clips:
         # The piece begins again within 2.9 s, and all that follows repeats it.
         starts = 1 + np.flatnonzero(clip[1 : round(2.9 * RATE) + 1] == clip[0])
         assert any(np.array_equal(clip[start:], clip[:-start]) for start in starts)

@@ -56,6 +56,7 @@ def test_curves_of_any_length_have_whole_epochs_on_the_axis_and_nothing_cut_off(
     history = [HISTORY[min(i, 2)] | {"epoch": i + 1} for i in range(epochs)]
     figure = training_curves_figure(history, "efficientnet_b0, strict folds, test fold 3")
     figure.canvas.draw()
+    assert len(figure.axes) == 2
     for axes in figure.axes:
         ticks = [tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
         assert ticks and all(tick == round(tick) for tick in ticks)
