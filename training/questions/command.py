@@ -58,7 +58,8 @@ def collect(laboratory: Laboratory, chosen: Chosen) -> dict[str, Any]:
             f"({config.backbone} at {config.image_size} pixels) learn for {config.ssl_epochs} epochs without labels, "
             f"{config.epochs} or more with them; frozen networks of the package stand beside them."
         ),
-        "runs": (
+        "runs": ("`noise` is a folder of recordings of rain, wind and the like. " if config.noise else "")
+        + (
             f"Questions 1, 2 and 4 test on the {len(plan.test)} clips of fold {config.test_fold}, question 3 on folds "
             f"{', '.join(map(str, laboratory.folds))}; {seeds}, as far as they were finished; strict "
             f"folds but where a row says paper."
