@@ -35,6 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+@pytest.hookimpl(optionalhook=True)  # the light install is tested without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Deal the tests out by file, and the Space's to one process: it starts one Space, and another the sample."""
     from xdist.scheduler import LoadFileScheduling

@@ -66,7 +66,7 @@ class Sound:
         self.part, self.key, self._known = part, key, known
         self.is_new = known is None
         self._to_come = chain(first, rest)
-        self._windows, self._is_whole = 0, False  # decoded so far; whether these are all
+        self._windows, self._is_whole = 0, False  # how many are decoded, and whether these are all
         self._starts: list[float] = []
         self._levels: list[float] = []
         self._vectors: list[np.ndarray] = []
@@ -100,6 +100,7 @@ class Sound:
 
 
 def audio_error(part: Part, error: AudioError | OSError) -> AudioError:
+    """The error of reading a sound, as one that names it."""
     if isinstance(error, AudioError):
         return error
     return AudioError(f"{part.file} cannot be read ({error.strerror}); check the file")

@@ -45,9 +45,8 @@ def recordings_of(sounds: Sequence[LabelledSound], by_content: bool = True) -> n
                     names[place] = names[places[group]]
     files: dict[str, int] = {}
     for place, sound in enumerate(sounds):
-        if _told(sound) is None:
-            for name in clip_names(sound.file):
-                files.setdefault(name, place)
+        for name in clip_names(sound.file):
+            files.setdefault(name, place)
     for place, sound in enumerate(sounds):
         if sound.recording is None and (cut_from := files.get(_numbered(sound) or "")) is not None:
             names[place] = names[cut_from]

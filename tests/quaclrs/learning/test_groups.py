@@ -31,10 +31,12 @@ def test_slices_that_share_sound_and_names_and_columns_and_parts_of_a_file(tmp_p
 
 def test_a_clip_cut_from_a_labelled_file_is_of_its_recording_wherever_it_lies(tmp_path):
     file = tmp_path / "recordings" / "monday" / "street.wav"
-    cuts = [
-        tmp_path / "review" / "dog" / f"{name}__12000.wav" for name in ("street", "monday_street", "tuesday_street")
-    ]
-    sounds = [LabelledSound(file, "dog", 1.0, 3.0), *(LabelledSound(cut, "dog") for cut in cuts)]
+    names = ("street", "monday_street", "tuesday_street")
+    cuts = [LabelledSound(tmp_path / "review" / "dog" / f"{name}__12000.wav", "dog") for name in names]
+    sounds = [LabelledSound(file, "dog", 1.0, 3.0), *cuts]
     part, near, far, other = recordings_of(sounds, by_content=False)
     assert part == near == far != other
-    assert recordings_of(sounds[1:], by_content=False)[0] == "recording street"
+    assert recordings_of(cuts, by_content=False)[0] == "recording street"
+    files = [LabelledSound(tmp_path / f"{name}.wav", "dog") for name in ("walk__1", "walk__2", "walk__1__12000")]
+    said = [LabelledSound(tmp_path / "x.wav", "dog", recording="day 1"), LabelledSound(tmp_path / "x__500.wav", "dog")]
+    assert recordings_of(files + said, by_content=False).tolist() == ["recording walk"] * 3 + ["recording day 1"] * 2
