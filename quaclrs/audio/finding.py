@@ -90,7 +90,7 @@ def has_audio_files(folder: str | os.PathLike[str], ignored: tuple[str, ...] = (
 
 
 def _what_is(path: Path) -> str:
-    """What to add to the name of a file that holds no sound."""
+    """Words to add to the name of a file that holds no sound."""
     if _is_pipe(path):
         return " (a pipe or a device)"
     leads_nowhere = os.path.islink(path) and not os.path.exists(path)

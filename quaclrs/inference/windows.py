@@ -69,7 +69,7 @@ class Window:
 
     @property
     def heard(self) -> np.ndarray:
-        """What a model hears of it, (samples,): a rest of a few milliseconds would be a sound of its own."""
+        """Samples that a model hears of it, (samples,). A rest of some milliseconds alone would be another sound."""
         return self.waveform if self.before is None else np.concatenate([self.before, self.waveform])
 
     @property

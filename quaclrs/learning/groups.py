@@ -54,9 +54,9 @@ def recordings_of(sounds: Sequence[LabelledSound], by_content: bool = True) -> n
 
 
 def clip_names(file: Path) -> Iterator[str]:
-    """What clips cut from a file begin with, `name__12340.wav`: its name, or those of folders above it and its name.
+    """Names that clips cut from a file may have before `__12340.wav`, the shortest first.
 
-    The shortest comes first.
+    They are the file's name, and that behind the names of folders above it.
     """
     parts = file.with_suffix("").parts
     for first in range(len(parts) - 1, -1, -1):

@@ -170,6 +170,7 @@ class SupervisedConfig(TrainingConfig):
             self.initial_weights = "random" if self.mode == "scratch" else "pretrained"
 
     def _refuse_what_would_be_ignored(self) -> None:
+        on_embeddings = self.mode == "linear_probe" and self.augment_on == "none"
         for name in ("pretrained_file", "init_from"):
             if not getattr(self, name):
                 continue
@@ -191,13 +192,12 @@ class SupervisedConfig(TrainingConfig):
                 raise QuaclrsError("--compile has no use with a probe on embeddings; leave it out")
         if self.factors_of_encoders and self.mode != "linear_probe":
             raise QuaclrsError("--encoder-scales has no use without --mode linear_probe; leave it out")
-        tagging = self.mode == "linear_probe" and self.augment_on == "none"
-        tagging = tagging and any(find_backbone(name).tags for name in self.backbone_names)
+        tagging = on_embeddings and any(find_backbone(name).tags for name in self.backbone_names)
         if self.tag_weight and not (tagging and self.background):
             raise QuaclrsError(
                 "--tag-weight is for --mode linear_probe without augmentation, with --background and yamnet"
             )
-        if self.refit and not (self.mode == "linear_probe" and self.augment_on == "none"):
+        if self.refit and not on_embeddings:
             raise QuaclrsError("--refit is for --mode linear_probe without augmentation; leave it out")
         if self.refit and (self.keep_epoch == "best" or self.patience or self.lr_scheduler == PLATEAU):
             raise QuaclrsError(
@@ -210,8 +210,8 @@ class SupervisedConfig(TrainingConfig):
             raise QuaclrsError("--refit would learn every validation clip; leave out --max-clips-per-class")
         if self.patch_overlap and not any(find_backbone(name).patch_width for name in self.backbone_names):
             raise QuaclrsError(f"--patch-overlap: {self.backbone} takes no patches, as yamnet does; leave it out")
-        probed = self.background and self.mode == "linear_probe" and self.augment_on == "none"
-        if self.background_mixtures != SupervisedConfig.background_mixtures and not probed:
+        mixes = on_embeddings and self.background
+        if self.background_mixtures != SupervisedConfig.background_mixtures and not mixes:
             raise QuaclrsError("--background-mixtures has no use without --background and a probe on embeddings")
         if self.recording_power != 0.5 and not self.balanced_sampler:
             raise QuaclrsError("--recording-power has no use without --balanced-sampler; leave it out")

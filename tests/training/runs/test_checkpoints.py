@@ -396,7 +396,7 @@ def test_all_processes_take_the_same_checkpoint(saved, monkeypatch):
 
 
 def test_a_probe_that_is_not_to_hear_a_dimension_goes_on(tmp_path):
-    """It divides that dimension by infinity, which is no damage; in a network that does not, it is."""
+    """It divides that dimension by infinity. In a network that does not, infinity is damage."""
 
     def state(scale: float) -> TrainingState:
         torch.manual_seed(0)
