@@ -11,8 +11,9 @@ from quaclrs.models import find_backbone
 from quaclrs.models.configuration_checks import POOLINGS
 
 from ..clips.background import BackgroundFolder
-from ..runs.config import ALL_RECORDINGS, PLATEAU, TrainingConfig
-from ..runs.options import flag_of, option
+from ..runs.config import TrainingConfig
+from ..runs.options import option
+from .config_checks import check_options
 
 Mode = Literal["scratch", "finetune", "linear_probe"]
 MODES = ("scratch", "finetune", "linear_probe")
@@ -143,6 +144,11 @@ class SupervisedConfig(TrainingConfig):
             )
         return factors
 
+    @property
+    def is_on_embeddings(self) -> bool:
+        """A probe without augmentation: each clip is embedded once, and the head alone is trained on that."""
+        return self.mode == "linear_probe" and self.augment_on == "none"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.augment_on is None:
@@ -154,79 +160,10 @@ class SupervisedConfig(TrainingConfig):
         if self.class_weights is None:
             self.class_weights = "none" if self.balanced_sampler else "inverse"
         self.learning_rate = self.learning_rate or LEARNING_RATE_OF_MODE[self.mode]
-        self._refuse_what_would_be_ignored()
-        if len(self.backbone_names) > 1 and (
-            self.mode != "linear_probe" or self.augment_on != "none" or self.init_from
-        ):
-            raise QuaclrsError(
-                f"--backbone {self.backbone}: several encoders are probed as they are; pass --mode linear_probe, "
-                "without augmentation and --init-from"
-            )
+        check_options(self)
         if self.mode != "linear_probe":
             spec = find_backbone(self.backbone)
             self.dropout = spec.dropout if self.dropout is None else self.dropout
             self.drop_path = spec.drop_path_rate if self.drop_path is None else self.drop_path
         if self.initial_weights == "auto":
             self.initial_weights = "random" if self.mode == "scratch" else "pretrained"
-
-    def _refuse_what_would_be_ignored(self) -> None:
-        on_embeddings = self.mode == "linear_probe" and self.augment_on == "none"
-        for name in ("pretrained_file", "init_from"):
-            if not getattr(self, name):
-                continue
-            if self.mode == "scratch":
-                raise QuaclrsError(f"{flag_of(name)} has no use with --mode scratch; choose finetune or linear_probe")
-            if self.initial_weights == "random":
-                raise QuaclrsError(f"{flag_of(name)} has no use with --initial-weights random; leave one out")
-        if self.pretrained_file and self.init_from:
-            raise QuaclrsError("--pretrained-file and --init-from exclude each other; give one")
-        if self.mode == "scratch" and self.initial_weights == "pretrained":
-            raise QuaclrsError("--mode scratch begins with random weights; choose finetune for pretrained ones")
-        if self.mode == "linear_probe":
-            for name, off in (("freeze_stages", 0), ("layer_decay", 1), ("dropout", None), ("drop_path", None)):
-                if getattr(self, name) != off:
-                    raise QuaclrsError(
-                        f"{flag_of(name)} has no use with --mode linear_probe, which trains only the head"
-                    )
-            if self.compile and self.augment_on == "none":
-                raise QuaclrsError("--compile has no use with a probe on embeddings; leave it out")
-        if self.factors_of_encoders and self.mode != "linear_probe":
-            raise QuaclrsError("--encoder-scales has no use without --mode linear_probe; leave it out")
-        tagging = on_embeddings and any(find_backbone(name).tags for name in self.backbone_names)
-        if self.tag_weight and not (tagging and self.background):
-            raise QuaclrsError(
-                "--tag-weight is for --mode linear_probe without augmentation, with --background and yamnet"
-            )
-        if self.refit and not on_embeddings:
-            raise QuaclrsError("--refit is for --mode linear_probe without augmentation; leave it out")
-        if self.refit and (self.keep_epoch == "best" or self.patience or self.lr_scheduler == PLATEAU):
-            raise QuaclrsError(
-                "--refit has no validation clips to go by; pass --keep-epoch last, without --patience and "
-                f"--lr-scheduler {PLATEAU}"
-            )
-        if self.refit and (self.labelled_recordings != ALL_RECORDINGS or self.label_fraction < 1):
-            raise QuaclrsError("--refit would learn every validation clip's label; leave it out with few labels")
-        if self.refit and self.max_clips_per_class:
-            raise QuaclrsError("--refit would learn every validation clip; leave out --max-clips-per-class")
-        if self.patch_overlap and not any(find_backbone(name).patch_width for name in self.backbone_names):
-            raise QuaclrsError(f"--patch-overlap: {self.backbone} takes no patches, as yamnet does; leave it out")
-        mixes = on_embeddings and self.background
-        if self.background_mixtures != SupervisedConfig.background_mixtures and not mixes:
-            raise QuaclrsError("--background-mixtures has no use without --background and a probe on embeddings")
-        if self.recording_power != 0.5 and not self.balanced_sampler:
-            raise QuaclrsError("--recording-power has no use without --balanced-sampler; leave it out")
-        if self.tags and not self.tag_weight:
-            raise QuaclrsError("--tags has no use without --tag-weight; leave it out")
-        if self.background_without and not self.background:
-            raise QuaclrsError("--background-without has no use without --background; leave it out")
-        if self.fill_per_fold and self.background:
-            raise QuaclrsError("--background has no use with copies (--protocol paper); pass --fill-per-fold 0")
-        if self.fill_per_fold and self.augment_on != "none":
-            raise QuaclrsError(
-                f"--augment-on {self.augment_on}: under --protocol paper copies are the augmentation; leave it out, or "
-                "pass --fill-per-fold 0"
-            )
-        if self.augment_on == "none":
-            for name in ("background_noise", "mixup_alpha"):
-                if getattr(self, name):
-                    raise QuaclrsError(f"{flag_of(name)} has no use with --augment-on none; choose device or worker")
