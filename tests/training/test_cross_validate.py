@@ -24,7 +24,7 @@ from training.runs.options import parse_config
 from training.supervised.evaluation import CUT_CONTROL
 
 SMALLEST = {
-    "backbone": "mobilenetv3_small_050",
+    "backbone": "test_efficientnet",
     "image_size": 32,
     "epochs": 1,
     "batch_size": 13,

@@ -15,7 +15,7 @@ def test_a_run_whose_disk_fills_goes_on_once_there_is_room_and_ends_as_if_there_
     small_sample, mount_disk, tmp_path, capsys
 ):
     def run(folder: Path) -> int:
-        options = ["--backbone", "mobilenetv3_small_050", "--image-size", "32", "--epochs", "2", "--batch-size", "13"]
+        options = ["--backbone", "test_efficientnet", "--image-size", "32", "--epochs", "2", "--batch-size", "13"]
         options += ["--keep-checkpoints", "2", "--max-clips-per-class", "1", "--resume", "auto"]
         return main(["--dataset", str(small_sample), "--test-fold", "2", "--output-dir", str(folder), *options])
 
@@ -51,7 +51,7 @@ def test_a_run_whose_disk_fills_goes_on_once_there_is_room_and_ends_as_if_there_
 
 def test_a_run_replaces_whatever_lies_where_its_model_goes(small_sample, tmp_path):
     """What another left there, a pickle or the weights of an older run, does not travel with it."""
-    options = ["--backbone", "mobilenetv3_small_050", "--image-size", "32", "--epochs", "1", "--batch-size", "13"]
+    options = ["--backbone", "test_efficientnet", "--image-size", "32", "--epochs", "1", "--batch-size", "13"]
     options += ["--dataset", str(small_sample), "--test-fold", "2", "--max-clips-per-class", "1", "--resume", "auto"]
     folder = tmp_path / "run"
     assert main([*options, "--output-dir", str(folder)]) == 0

@@ -20,7 +20,7 @@ FOLDER = Path(train_ssl.__file__).parent / "configs" / "gpu"
 #: Recipes that a user names; the others are what those share.
 RECIPES = sorted(file for file in FOLDER.glob("*.yaml") if file.stem not in ("base", "ssl"))
 SMALLEST = {
-    "backbone": "mobilenetv3_small_050", "image_size": 32, "batch_size": 13, "max_clips_per_class": 2, "epochs": 1,
+    "backbone": "test_efficientnet", "image_size": 32, "batch_size": 13, "max_clips_per_class": 2, "epochs": 1,
     "num_workers": 0, "decode_once": False, "warmup_epochs": 0, "learning_rate": 0.01,
 }  # fmt: skip
 

@@ -28,7 +28,7 @@ def encoder(sample_dataset, tmp_path) -> Path:
     """As much of a self-supervised run as is read of it."""
     options = {
         "method": "byol", "dataset": str(sample_dataset), "test_fold": 2, "output_dir": "out", "augment": "two_views",
-        "backbone": "mobilenetv3_small_050", "image_size": 32, "duration": 4.0, "pad_mode": "repeat", "batch_size": 16,
+        "backbone": "test_efficientnet", "image_size": 32, "duration": 4.0, "pad_mode": "repeat", "batch_size": 16,
         "method_options": "momentum=0.9", "local_views": None, "local_duration": 1.0,
     }  # fmt: skip
     (tmp_path / "encoder").mkdir()

@@ -29,7 +29,7 @@ from training.train_supervised import main, train
 
 SMALLEST = {
     "test_fold": 2,
-    "backbone": "mobilenetv3_small_050",
+    "backbone": "test_efficientnet",
     "image_size": 32,
     "epochs": 1,
     "batch_size": 26,

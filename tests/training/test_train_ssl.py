@@ -32,7 +32,7 @@ from training.train_supervised import train
 
 SMALLEST = {
     "test_fold": 2,
-    "backbone": "mobilenetv3_small_050",
+    "backbone": "test_efficientnet",
     "image_size": 32,
     "batch_size": 16,
     "max_clips_per_class": 4,
@@ -135,7 +135,7 @@ def _thinned(labels: np.ndarray) -> list[int]:
 
 def test_the_backbone_alone_is_a_timm_state_dict(run):
     folder, _ = run
-    network = timm.create_model("mobilenetv3_small_050", num_classes=0)
+    network = timm.create_model("test_efficientnet", num_classes=0)
     network.load_state_dict(load_file(folder / "model" / "timm_backbone.safetensors"))
     encoder = AutoModel.from_pretrained(folder / "model").eval()
     network.double(), encoder.double()  # in float32 the order of sums shows

@@ -27,7 +27,7 @@ from training.train_supervised import main, train
 def config(dataset, output_dir, **options) -> SupervisedConfig:
     smallest = {
         "test_fold": 2,
-        "backbone": "mobilenetv3_small_050",
+        "backbone": "test_efficientnet",
         "image_size": 32,
         "epochs": 2,
         "batch_size": 16,
@@ -316,7 +316,7 @@ def test_a_linear_probe_trains_the_head_and_leaves_the_pretrained_encoder_as_it_
     from safetensors.torch import save_file
 
     torch.manual_seed(1)
-    network = timm.create_model("mobilenetv3_small_050")
+    network = timm.create_model("test_efficientnet")
     save_file(network.state_dict(), tmp_path / "pretrained.safetensors")
     options = {"mode": "linear_probe", "pretrained_file": str(tmp_path / "pretrained.safetensors"), "epochs": 1}
     train(config(small_sample, tmp_path / "run", **options))
@@ -330,7 +330,7 @@ def test_a_linear_probe_trains_the_head_and_leaves_the_pretrained_encoder_as_it_
 def test_the_paper_protocol_deals_by_fold_paper_and_warns_in_every_output(sample_dataset, tmp_path, capsys):
     status = main([
         "--dataset", str(sample_dataset), "--test-fold", "2", "--output-dir", str(tmp_path / "run"),
-        "--protocol", "paper", "--backbone", "mobilenetv3_small_050", "--image-size", "32", "--epochs", "1",
+        "--protocol", "paper", "--backbone", "test_efficientnet", "--image-size", "32", "--epochs", "1",
         "--max-clips-per-class", "3", "--fill-per-fold", "0",
     ])  # fmt: skip
     assert status == 0
@@ -393,7 +393,7 @@ def test_two_processes_really_are_two_and_predict_every_clip_once(launched, smal
     result = launched(
         [
             "--dataset", str(small_sample), "--test-fold", "2", "--output-dir", str(tmp_path / "run"),
-            "--backbone", "mobilenetv3_small_050", "--image-size", "32", "--epochs", "1", "--batch-size", "7",
+            "--backbone", "test_efficientnet", "--image-size", "32", "--epochs", "1", "--batch-size", "7",
             "--max-clips-per-class", "6",
         ],
         processes=2,

@@ -16,7 +16,7 @@ LOG_MEL = LogMelConfig(image_size=32)
 
 
 def config(dataset, **options) -> SupervisedConfig:
-    given = {"backbone": "mobilenetv3_small_050", "image_size": 32, "max_clips_per_class": 2, **options}
+    given = {"backbone": "test_efficientnet", "image_size": 32, "max_clips_per_class": 2, **options}
     return SupervisedConfig(dataset=str(dataset), test_fold=4, output_dir="unused", **given)
 
 

@@ -292,7 +292,7 @@ def train_here(run: Run, jobs: int) -> int:
 @pytest.mark.weekly
 def test_real_runs_fill_table_3_and_are_found_finished_by_the_next_command(sample_dataset, tmp_path, capsys):
     small = ["--epochs", "1", "--image-size", "32", "--max-clips-per-class", "8", "--json", "--seeds", "0"]
-    arguments = ["table3", "--backbone", "mobilenetv3_small_050", *small, "--decode-once"]
+    arguments = ["table3", "--backbone", "test_efficientnet", *small, "--decode-once"]
     arguments += ["--dataset", str(sample_dataset), "--output-dir", str(tmp_path)]
     assert reproduce.main(arguments, train_here) == 0
     first = capsys.readouterr()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.weekly
 KILLS = 5
 
 SMALLEST = {
-    "backbone": "mobilenetv3_small_050",
+    "backbone": "test_efficientnet",
     "image_size": 32,
     "epochs": 3,
     "batch_size": 13,

@@ -26,7 +26,7 @@ def arguments_for(method: str, dataset: Path, folder: Path, batch_size: int = 13
         "dataset": dataset,
         "output_dir": folder,
         "test_fold": 2,
-        "backbone": "mobilenetv3_small_050",
+        "backbone": "test_efficientnet",
         "image_size": 32,
         "epochs": EPOCHS,
         "batch_size": batch_size,

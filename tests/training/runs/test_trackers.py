@@ -43,7 +43,7 @@ def test_tensorboard_is_told_the_figures_of_every_epoch(sample_dataset, tmp_path
     train(
         SupervisedConfig(
             dataset=str(sample_dataset), test_fold=2, output_dir=str(tmp_path / "run"), image_size=32, epochs=2,
-            backbone="mobilenetv3_small_050", batch_size=13, max_clips_per_class=2, report_to="tensorboard",
+            backbone="test_efficientnet", batch_size=13, max_clips_per_class=2, report_to="tensorboard",
         )
     )  # fmt: skip
     (events,) = (tmp_path / "run" / "tracker" / "quaclrs").glob("events.out.tfevents.*")

@@ -33,7 +33,7 @@ RECIPE = Path(__file__).parents[3] / "training" / "configs" / "default_model.yam
 
 def config(dataset: Path, output_dir: Path, **options: Any) -> SupervisedConfig:
     probe = {
-        "backbone": "mobilenetv3_small_050",
+        "backbone": "test_efficientnet",
         "image_size": 32,
         "mode": "linear_probe",
         "epochs": 30,
@@ -132,7 +132,7 @@ def test_the_packages_recipe_saves_a_model_that_hears_what_its_probe_heard(small
 @pytest.mark.weekly
 def test_two_processes_train_twice_and_agree_with_the_model_that_they_save(small_sample, tmp_path):
     arguments = ["--dataset", str(small_sample), "--test-fold", str(FOLD), "--output-dir", str(tmp_path / "run")]
-    options = "--backbone mobilenetv3_small_050 --image-size 32 --mode linear_probe --epochs 3 --batch-size 7"
+    options = "--backbone test_efficientnet --image-size 32 --mode linear_probe --epochs 3 --batch-size 7"
     options += " --initial-weights random --keep-epoch last --class-offsets --refit"
     result = accelerate_launch([*arguments, *options.split()], processes=2)
     assert result.returncode == 0, result.stderr[-2000:]
