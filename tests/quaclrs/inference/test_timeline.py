@@ -128,12 +128,8 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path):
     content = bytearray((tmp_path / "noise.flac").read_bytes())
     content[len(content) // 2 : len(content) // 2 + 4000] = b"\x00" * 4000
     (tmp_path / "noise.flac").write_bytes(content)
-    try:
-        windows = list(read_windows(tmp_path / "noise.flac", RATE, 4.0, 1.0, name="what I sent"))
-    except QuaclrsError as error:
-        assert str(error).startswith("what I sent cannot be decoded as audio") and "\n" not in str(error)
-    else:  # libraries that skip what is damaged give the rest
-        assert windows
+    with pytest.raises(QuaclrsError, match=r"\Awhat I sent cannot be decoded as audio[^\n]*\Z"):
+        list(read_windows(tmp_path / "noise.flac", RATE, 4.0, 1.0, name="what I sent"))
 
 
 @pytest.mark.parametrize("options", [{"window": 5.0}, {"window": 2.0, "hop": 3.0}, {"batch_size": 0}])
