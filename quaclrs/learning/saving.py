@@ -30,7 +30,8 @@ def save_learned(
     """Write a model's folder, complete or not at all.
 
     Args:
-        folder: new or empty; one that `quaclrs learn` wrote is replaced, the base's own too.
+        folder: new or empty; one that `quaclrs learn` wrote is replaced, the base's own too. What others put there
+            stays.
         base: whose encoder, graph and licence are copied.
         head: the classifier.
         labels: class names in the order of its scores.
@@ -60,7 +61,12 @@ def save_learned(
             for name, content in files.items():
                 (unfinished / name).write_bytes(content)
             if is_learned(folder):
-                folder.rename(unfinished.with_name("former"))  # which goes with what is left of the unfinished one
+                former = unfinished.with_name("former")  # which goes with what is left of the unfinished one
+                folder.rename(former)
+                written_here = {CONFIG, CARD, WEIGHTS, PREPROCESSOR, GRAPH, LICENCE, *files}
+                for entry in former.iterdir():
+                    if entry.name not in written_here:  # somebody's notes, or `.git`
+                        entry.rename(unfinished / entry.name)
 
 
 #: What marks a folder as one that may be replaced.

@@ -308,7 +308,10 @@ def test_more_is_learned_into_the_folder_of_the_base_or_nothing_changes(tmp_path
         with pytest.raises(QuaclrsError, match="No space left"):
             learn(tmp_path / "more", model, **options)
     assert load_classifier(model).labels == learned.classifier.labels
+    (model / "notes").mkdir()
+    (model / "notes" / "mine.txt").write_text("years of work")
     more = learn(tmp_path / "more", model, **options)
+    assert (model / "notes" / "mine.txt").read_text() == "years of work"
     assert set(more.classifier.labels) == {*learned.classifier.labels, "drone"}
     assert labels_of(load_classifier(model), ("hiss", "clicks")) == ["hiss", "clicks"]
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []
