@@ -195,6 +195,8 @@ def find_model_folder(path_or_repo: str | os.PathLike[str] | None, name: str | N
     given = os.fspath(DEFAULT_MODEL if path_or_repo is None else path_or_repo)
     if os.path.isdir(given):
         return Path(given)
+    if os.path.exists(given):
+        raise QuaclrsError(f"model {given} is a file; {_ADVICE}")
     if not may_be_repo_id(given):
         raise QuaclrsError(f"model folder {given} does not exist; {_ADVICE}")
     with _named(name or f"model {given}"):

@@ -22,7 +22,7 @@ from transformers import pipeline
 from quaclrs import QuaclrsError, load_classifier
 from quaclrs.cli import main
 from quaclrs.models import QuaclrsConfig, QuaclrsForAudioClassification, QuaclrsModel
-from quaclrs.saved_model import open_saved_model
+from quaclrs.saved_model import find_model_folder, open_saved_model
 
 Change = Callable[[Path], None]
 
@@ -344,3 +344,11 @@ def test_what_is_opened_says_what_the_file_of_weights_holds(tiny_classifier_fold
     saved = open_saved_model(tiny_classifier_folder)
     state = load_file(tiny_classifier_folder / "model.safetensors")
     assert {name: shape for name, (_, shape) in saved.tensors.items()} == {n: tuple(t.shape) for n, t in state.items()}
+
+
+def test_a_file_is_not_taken_for_a_repository(tmp_path, monkeypatch):
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "model.onnx").write_bytes(b"a graph")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(QuaclrsError, match=r"\Amodel export/model.onnx is a file; give the model/ folder"):
+        find_model_folder("export/model.onnx")
