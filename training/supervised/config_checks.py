@@ -27,10 +27,10 @@ def check_options(config: SupervisedConfig) -> None:
 
 
 def _first_weights(config: SupervisedConfig) -> Iterator[str]:
-    for name in ("pretrained_file", "init_from"):
-        if getattr(config, name) and config.mode == "scratch":
+    for name in filter(lambda name: getattr(config, name), ("pretrained_file", "init_from")):
+        if config.mode == "scratch":
             yield f"{flag_of(name)} has no use with --mode scratch; choose finetune or linear_probe"
-        if getattr(config, name) and config.initial_weights == "random":
+        if config.initial_weights == "random":
             yield f"{flag_of(name)} has no use with --initial-weights random; leave one out"
     if config.pretrained_file and config.init_from:
         yield "--pretrained-file and --init-from exclude each other; give one"
@@ -44,7 +44,7 @@ def _probe(config: SupervisedConfig) -> Iterator[str]:
     for name, off in (("freeze_stages", 0), ("layer_decay", 1), ("dropout", None), ("drop_path", None)):
         if getattr(config, name) != off:
             yield f"{flag_of(name)} has no use with --mode linear_probe, which trains only the head"
-    if config.compile and config.augment_on == "none":
+    if config.compile and config.is_on_embeddings:
         yield "--compile has no use with a probe on embeddings; leave it out"
 
 
