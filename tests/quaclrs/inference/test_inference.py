@@ -211,7 +211,7 @@ def test_what_is_no_classifier_folder_is_named_in_one_line(tiny_classifier_folde
     (folder / "config.json").write_text(json.dumps(config))
     words = {
         "absent": "does not exist",
-        "file": "does not exist",
+        "file": "is a file; give the model/ folder",
         "empty": "cannot be loaded",
         "bert": "bert",
         "unknown": "no_such_type",
