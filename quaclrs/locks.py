@@ -23,13 +23,14 @@ def only_writer(folder: Path, option: str = "--output-dir") -> Iterator[None]:
     there, a mounted disk for one, there may be no room for it: then it lies with this machine's temporary files.
 
     Args:
-        folder: whose parents are made where absent.
+        folder: whose parents are made where absent, and go again where nothing was written.
         option: how the user chooses the folder, for the message.
 
     Raises:
         QuaclrsError: another process writes it, or the place cannot be written.
     """
     path = Path(os.path.realpath(folder))
+    absent = [parent for parent in path.parents if not parent.exists()]
     if path.is_dir() and not os.access(path.parent, os.W_OK):
         digest = hashlib.sha256(os.fsencode(path)).hexdigest()
         place = Path(tempfile.gettempdir(), f"quaclrs-{digest[:16]}.lock")
@@ -50,3 +51,6 @@ def only_writer(folder: Path, option: str = "--output-dir") -> Iterator[None]:
         with suppress(OSError):
             os.unlink(lock.lock_file)  # while it is held: nobody else's
         lock.release()
+        with suppress(OSError):  # one that is not empty stays, with those above it
+            for parent in absent:
+                parent.rmdir()

@@ -107,7 +107,7 @@ class ClipTransform:
 
     def columns_of(self, available: Sequence[str]) -> list[str]:
         """Columns of a data set that it needs, among those available."""
-        wanted = [_PCM if _PCM in available else "audio", "label", *(["clip_id"] if self.draws else [])]
+        wanted = [_PCM if _PCM in available else "audio", "label", "clip_id"]
         return [name for name in wanted if name in available]
 
     def set_epoch(self, epoch: int) -> None:
@@ -127,7 +127,7 @@ class ClipTransform:
         if _PCM in rows:
             clips = [decode_pcm(samples) for samples in rows[_PCM]]
         else:
-            clips = [load_audio(audio["bytes"], rate, name=audio.get("path")) for audio in rows["audio"]]
+            clips = _decode(rows, rate)
         if front_end := getattr(self.feature_extractor, "log_mel_config", None):  # others hear clips as they are
             clips = [front_end.trim(clip) for clip in clips]
         if self.crop == "random" or self.augment is not None:
@@ -233,8 +233,7 @@ def decode_once(dataset: Dataset, sampling_rate: int) -> Dataset:
     """
 
     def decode(rows: dict[str, list[Any]], code: str) -> dict[str, list[Any]]:
-        clips = [load_audio(audio["bytes"], sampling_rate, name=audio.get("path")) for audio in rows["audio"]]
-        return {_PCM: [encode_pcm(clip) for clip in clips]}
+        return {_PCM: [encode_pcm(clip) for clip in _decode(rows, sampling_rate)]}
 
     def decoded(**options: Any) -> Dataset:
         code = {"code": code_version(DECODING)}  # a part of the cache's key
@@ -254,6 +253,15 @@ def decode_once(dataset: Dataset, sampling_rate: int) -> Dataset:
         message = f"the cache of decoded clips is damaged ({first_line_of(error)}); they are decoded again"
         warnings.warn(message, QuaclrsWarning, stacklevel=2)
         return decoded(load_from_cache_file=False)
+
+
+def _decode(rows: dict[str, list[Any]], sampling_rate: int) -> list[np.ndarray]:
+    """Waveforms of encoded clips; an `AudioError` names the clip that cannot be decoded."""
+    names = [f"clip {name}" for name in rows["clip_id"]] if "clip_id" in rows else None
+    return [
+        load_audio(audio["bytes"], sampling_rate, name=names[place] if names else audio.get("path"))
+        for place, audio in enumerate(rows["audio"])
+    ]
 
 
 class _SharedNumber:

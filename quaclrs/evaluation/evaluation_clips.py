@@ -240,7 +240,7 @@ def _content_of(clip_id: str, audio: Mapping[str, Any]) -> tuple[Any, str]:
     content = audio.get("bytes") or audio.get("path")
     if not content:
         raise AudioError(f"clip {clip_id} has no audio; leave it out of the data set")
-    return content, audio.get("path") or clip_id
+    return content, audio.get("path") or f"clip {clip_id}"
 
 
 def listed(names: Collection[str], most: int = 10) -> str:

@@ -296,11 +296,10 @@ def test_a_damaged_file_of_a_resumed_run_is_one_line_that_names_it(run, sample_d
     assert "\n" not in str(error.value)
 
 
-def test_a_training_whose_loss_is_no_number_stops_at_that_epoch_and_keeps_no_checkpoint_of_it(small_sample, tmp_path):
+def test_a_training_whose_loss_is_no_number_stops_at_that_epoch_and_leaves_nothing_of_it(small_sample, tmp_path):
     with pytest.raises(QuaclrsError, match=r"epoch 1: train_loss is (nan|inf); lower --learning-rate"):
         train(config(small_sample, tmp_path / "run", learning_rate=1e30, max_clips_per_class=3, batch_size=13))
-    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
-    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_another_run_writes_is_refused_before_anything_is_read(run, sample_dataset, tmp_path):

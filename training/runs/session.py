@@ -129,6 +129,8 @@ class Session:
     def begin(cls, config: TrainingConfig) -> Iterator[Session]:
         """The session of a run, whose folder nobody else writes until the block ends.
 
+        A new run that fails before its first checkpoint leaves no folder, or the run that it was to overwrite.
+
         Raises:
             QuaclrsError: as of the class, or another run writes the folder.
             SystemExit: another process of the run died or hangs; its message is printed.
@@ -136,7 +138,12 @@ class Session:
         end_with_launcher()
         processes = join_processes(config.ddp_timeout)
         with only_run_in(config.output_dir, processes), end_where_another_died(processes):
-            yield cls(config)
+            session = cls(config)
+            try:
+                yield session
+            except BaseException:
+                session.folder.withdraw()
+                raise
 
     @property
     def _resumes(self) -> bool:
@@ -267,6 +274,8 @@ class Session:
         folder = self.folder.checkpoints
         with name_unwritable(folder):
             save_checkpoint(folder, self._state, epochs, values, steps, keep=self.config.keep_checkpoints)
+        if self.accelerator.is_main_process:
+            self.folder.keep()
         self._saved = time.monotonic()
 
     def _stop(self, told: signal.Signals) -> None:
