@@ -179,7 +179,10 @@ def open_saved_model(path_or_repo: str | os.PathLike[str] | None = None, name: s
     folder = find_model_folder(path_or_repo, name)
     with _named(name):
         _refuse_absent(folder, CONFIG)
-        options = _checked(read_mapping(folder / CONFIG, _ADVICE))
+        values = read_mapping(folder / CONFIG, _ADVICE)
+        if "model_type" not in values and (folder / GRAPH).is_file():
+            raise QuaclrsError(f"{name} is an export, which only ONNX Runtime runs; {_ADVICE}")
+        options = _checked(values)
         tensors = _read_header(folder)
     return SavedModel(name, folder, options, tensors)
 
@@ -199,10 +202,15 @@ def find_model_folder(path_or_repo: str | os.PathLike[str] | None, name: str | N
         raise QuaclrsError(f"model {given} is a file; {_ADVICE}")
     if not may_be_repo_id(given):
         raise QuaclrsError(f"model folder {given} does not exist; {_ADVICE}")
-    with _named(name or f"model {given}"):
-        from huggingface_hub import snapshot_download
+    from huggingface_hub import snapshot_download
 
+    try:
         return Path(snapshot_download(given, allow_patterns=list(_FILES)))
+    except Exception as error:  # the Hub's client fails in many ways
+        raise QuaclrsError(
+            f"{name or f'model {given}'} is no folder here, and cannot be fetched from the Hub "
+            f"({first_line_of(error)}); {_ADVICE}"
+        ) from error
 
 
 def _refuse_absent(folder: Path, file: str) -> None:
@@ -239,7 +247,7 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_header(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     if not (folder / WEIGHTS).is_file():
         others = sorted(file.name for file in folder.iterdir() if file.name.endswith(_OTHER_WEIGHTS))
@@ -250,9 +258,14 @@ def _read_header(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
             )
         raise ValueError(f"it has no {WEIGHTS}")
     refuse_pointer(folder / WEIGHTS)
-    with safe_open(folder / WEIGHTS, framework="numpy") as file:
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
-        return {name: (str(part.get_dtype()), tuple(part.get_shape())) for name, part in slices.items()}
+    try:
+        with safe_open(folder / WEIGHTS, framework="numpy") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
+            return {name: (str(part.get_dtype()), tuple(part.get_shape())) for name, part in slices.items()}
+    except SafetensorError as error:
+        raise QuaclrsError(
+            f"{folder / WEIGHTS} is damaged or cut short ({first_line_of(error)}); copy or fetch it again"
+        ) from error
 
 
 @contextmanager
@@ -276,5 +289,5 @@ def _named(name: str) -> Iterator[None]:
         yield
     except QuaclrsError:
         raise
-    except Exception as error:  # files, tensors and the Hub's client fail in many ways
+    except Exception as error:  # files and tensors fail in many ways
         raise QuaclrsError(f"{name} cannot be loaded ({first_line_of(error)}); {_ADVICE}") from error

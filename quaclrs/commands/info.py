@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import printable
 from ..evaluation.reports.tables import percent
+from ..files import refuse_pointer
 from ..models import LogMelConfig
 
 #: Bytes of a card beyond which it is none.
@@ -65,13 +66,15 @@ def describe_model(model: str | None) -> dict[str, Any]:
     """Read a model's config, weights and card without torch.
 
     Raises:
-        QuaclrsError: the model is missing, or of another kind.
+        QuaclrsError: the model is missing or of another kind, or Git LFS has not fetched a file of it.
     """
     from ..default_model import PACKAGED
     from ..evaluation.training_data import TrainingData
-    from ..saved_model import FLOATS, WEIGHTS, open_saved_model
+    from ..saved_model import FLOATS, GRAPH, WEIGHTS, open_saved_model
 
     saved = open_saved_model(model)
+    if (saved.folder / GRAPH).is_file():
+        refuse_pointer(saved.folder / GRAPH)
     folder, results, licence = saved.folder, *_card_of(saved.folder)
     return {
         "model": str(folder) if model is not None else PACKAGED,

@@ -228,6 +228,22 @@ def test_an_export_that_is_damaged_is_named(export, tmp_path):
         load_onnx_classifier(tmp_path)
 
 
+def test_the_script_names_what_it_cannot_run_where_its_graph_is_a_pointer_or_cut_short(export, sounds, tmp_path):
+    folder = shutil.copytree(export, tmp_path / "export")
+    graph = (folder / "model.onnx").read_bytes()
+    for content in (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n", graph[: len(graph) // 2]):
+        (folder / "model.onnx").write_bytes(content)
+        child = subprocess.run([sys.executable, folder / "predict.py", sounds[0]], capture_output=True, text=True)
+        assert (child.returncode, child.stdout) == (2, "")
+        assert re.fullmatch(rf"error: {re.escape(str(sounds[0]))}: .*model\.onnx.*\n", child.stderr)
+
+
+def test_an_export_is_not_taken_for_a_model_with_weights(export, sounds, expect_one_error_line):
+    for command in (["info", str(export)], ["predict", str(sounds[0]), "--backend", "torch", "--model", str(export)]):
+        assert main(command) == 2
+        expect_one_error_line(f"model {export} is an export, which only ONNX Runtime runs; give the model/ folder")
+
+
 def test_what_nobody_hears_is_silence_to_the_graph_and_to_the_script(export, tmp_path):
     dither = np.random.default_rng(0).integers(-1, 2, RATE) / 32_768
     classifier, files = load_onnx_classifier(export), []

@@ -218,7 +218,7 @@ def test_what_is_no_classifier_folder_is_named_in_one_line(tiny_classifier_folde
         "garbled": "cannot be read as JSON",
         "without_model.safetensors": "cannot be loaded",
         "without_preprocessor_config.json": "cannot be loaded",
-        "truncated": "cannot be loaded",
+        "truncated": "model.safetensors is damaged or cut short",
         "other_option": "n_mells",
     }
 
