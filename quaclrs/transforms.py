@@ -124,10 +124,7 @@ class ClipTransform:
 
     def _load(self, rows: dict[str, list[Any]]) -> dict[str, Any]:
         rate = self.feature_extractor.sampling_rate
-        if _PCM in rows:
-            clips = [decode_pcm(samples) for samples in rows[_PCM]]
-        else:
-            clips = _decode(rows, rate)
+        clips = [decode_pcm(samples) for samples in rows[_PCM]] if _PCM in rows else _decode(rows, rate)
         if front_end := getattr(self.feature_extractor, "log_mel_config", None):  # others hear clips as they are
             clips = [front_end.trim(clip) for clip in clips]
         if self.crop == "random" or self.augment is not None:

@@ -96,8 +96,8 @@ def annotate(
         part: which process this is; by the environment where absent.
 
     Raises:
-        QuaclrsError: no sounds are found, the output cannot be written, its journal belongs to other options, or two
-            files would have one table or one file of embeddings.
+        QuaclrsError: no sounds are found, nothing of what is given exists, the output cannot be written, its journal
+            belongs to other options, or two files would have one table or one file of embeddings.
     """
     output, part, options = Path(output), part or Part.of_environment(), options or HearingOptions()
     style = format_of(output, style)
@@ -133,6 +133,8 @@ def annotate(
 
 
 def _files_of(sounds: Sequence[str | os.PathLike[str]], ignored: tuple[str, ...]) -> Iterator[Path]:
+    if not any(map(os.path.exists, sounds)):
+        raise QuaclrsError(f"{sounds[0]} does not exist; give sound files, or folders of them")
     for place in map(Path, sounds):
         if not os.path.isdir(place):
             yield place

@@ -126,8 +126,10 @@ def _listen(
     publish: Callable[[dict[str, Any]], None] | None,
     options: argparse.Namespace,
 ) -> None:
+    heard, answered = 0, False
     for block in blocks:
         now = datetime.now().astimezone()
+        heard += len(block)
         if clips:
             clips.hear(block)
         for answer in listener(block):
@@ -138,8 +140,12 @@ def _listen(
             told = _told(answer, now)
             line = json.dumps(told) if options.json else _line(answer, now)
             print(line, flush=True)
+            answered = True
             if publish and answer.begins is not None:
                 publish(told)
+    if not answered:
+        seconds = heard / listener.sampling_rate
+        _tell(f"the sound ended after {seconds:.1f} s, before a label was sure; `quaclrs predict` labels short ones")
 
 
 def _told(answer: LiveLabel, now: datetime) -> dict[str, Any]:

@@ -41,6 +41,8 @@ def run_summary(options: argparse.Namespace) -> int:
         raise QuaclrsError(f"--examples is {options.examples}; it must be 0 or more")
     if options.output.is_dir():
         raise QuaclrsError(f"--output {options.output} is a folder; give the name of a page in it")
+    if not options.sounds.is_dir():
+        raise QuaclrsError(f"--sounds {options.sounds} is not a folder; give the one that annotate was run in")
     summary = summarize(read_rows(options.table), options.examples)
     refuse_unwritable(options.output, "--output")
     options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from ..audio import AudioError, find_audio_files
 from ..errors import QuaclrsError, QuaclrsWarning
 from ..inference.loading import load_classifier
+from ..inference.timeline import SILENCE, UNSURE
 from ..labels import OTHER
 from ..locks import only_writer
 from ..models.configuration_checks import labels_in_order
@@ -112,6 +113,11 @@ def _learn(sources: Sources, output: Path | None, options: LearnOptions, progres
     base = open_saved_model(options.model)
     if base.options.get("problem_type") == "multi_label_classification":
         raise QuaclrsError(f"{base.name} gives several labels a clip; learn from a model that gives one")
+    _refuse_labels({sound.label for sound in sounds}, base.labels if options.keep_classes else [])
+    for folder in options.background:
+        _refuse_no_sounds("--background", folder)
+    if options.unlabelled is not None:
+        _refuse_no_sounds("--unlabelled", options.unlabelled)
     classifier = load_classifier(options.model)
     embedder = Embedder(classifier, digest_of_encoder(base), options.cache or cache_folder())
     clips = Clips.of(sounds, embedder, progress)
@@ -132,6 +138,24 @@ def _learn(sources: Sources, output: Path | None, options: LearnOptions, progres
         save_learned(folder, base, fitted.head, labels, learned_card(report, base), files)
         learned = load_classifier(folder)
     return Learned(learned, report, output)
+
+
+def _refuse_labels(labels: Collection[str], of_base: Sequence[str]) -> None:
+    """Raise a `QuaclrsError` where a label has another meaning in answers, or two of them are one in other letters."""
+    known: dict[str, str] = {}
+    for label in [OTHER, *of_base, *sorted(labels)]:
+        if label in (SILENCE, UNSURE):
+            raise QuaclrsError(f"the label {label!r} is an answer for what nobody hears or knows; rename it")
+        if (same := known.setdefault(plain(label), label)) != label:
+            raise QuaclrsError(f"the labels {same!r} and {label!r} differ only in how they are written; make them one")
+
+
+def _refuse_no_sounds(option: str, folder: str | os.PathLike[str]) -> None:
+    """Raise a `QuaclrsError` before anything is heard."""
+    if not os.path.isdir(folder):
+        raise QuaclrsError(f"{option} {folder} is not a folder; give a folder of sounds")
+    if not find_audio_files(folder):
+        raise QuaclrsError(f"{option} {folder} holds no sounds; give a folder that does")
 
 
 def _labels_of(clips: Clips, base: SavedModel | None) -> list[str]:
@@ -164,9 +188,7 @@ def _background(
         kinds += own.kinds.tolist()
     for folder in options.background:
         path = Path(folder)
-        files = find_audio_files(path) if path.is_dir() else []
-        if not files:
-            raise QuaclrsError(f"--background {path} holds no sounds; give a folder that does")
+        files = find_audio_files(path)
         for file, found in zip(
             files, embedded(embedder, [Part(f) for f in files], "background", progress), strict=True
         ):
@@ -185,7 +207,7 @@ def _background(
 
 def _unlabelled(folder: str | os.PathLike[str], embedder: Embedder, progress: bool | None) -> np.ndarray:
     """Choose windows of sounds without labels that are not silent; of too many, evenly spread ones."""
-    files = find_audio_files(folder) if os.path.isdir(folder) else []
+    files = find_audio_files(folder)
     found = [
         entry.vectors[entry.levels > 0]
         for entry in embedded(embedder, [Part(file) for file in files], "unlabelled", progress)

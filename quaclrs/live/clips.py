@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from ..errors import QuaclrsError
 from ..files import name_unwritable, refuse_unwritable
 from ..inference.timeline import SILENCE, UNSURE
 from .listening import LiveLabel
@@ -47,6 +48,9 @@ class ClipRecorder:
         margin: seconds before and after.
         reach: seconds that a label may reach back when it takes over.
         longest: seconds of a clip; a label that lasts longer gets the next one.
+
+    Raises:
+        QuaclrsError: the folder cannot be written.
     """
 
     def __init__(
@@ -58,6 +62,8 @@ class ClipRecorder:
         reach: float = 5.0,
         longest: float = 60.0,
     ) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise QuaclrsError(f"--record {folder} is a file; give a folder")
         refuse_unwritable(folder, "--record")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.rate, self.labels = folder, sampling_rate, labels

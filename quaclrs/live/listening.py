@@ -70,6 +70,7 @@ class Listener:
         self, classifier: AudioClassifier, sampling_rate: int, options: ListeningOptions | None = None
     ) -> None:
         self.classifier, self.options = classifier, options or ListeningOptions()
+        self.sampling_rate = sampling_rate
         longest = classifier.log_mel_config.duration
         window = longest if self.options.window is None else self.options.window
         if not 0 < self.options.hop <= window <= longest:

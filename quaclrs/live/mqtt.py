@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -53,6 +53,8 @@ class MqttPublisher:
             self._client.tls_set()
         self._client.on_connect = self._connected
         self._client.on_connect_fail = lambda *_: self._away("cannot be reached")
+        self._received: int | None = None  # number of the latest message that the broker has
+        self._client.on_publish = self._published
         self._client.on_disconnect = lambda *_: self._away("is gone")
         self._is_closing = False
         self._client.connect_async(parts.hostname, port or (8883 if parts.scheme == "mqtts" else 1883))
@@ -65,6 +67,9 @@ class MqttPublisher:
             self._is_away = False
             self._tell(f"the MQTT broker {self._name} is back")
 
+    def _published(self, client: Any, data: Any, number: int, reason: Any, properties: Any) -> None:
+        self._received = number
+
     def _away(self, how: str) -> None:
         if not self._is_away and not self._is_closing:
             self._is_away = True
@@ -75,11 +80,15 @@ class MqttPublisher:
         self._last = self._client.publish(self.topic, json.dumps(message, ensure_ascii=False), qos=1, retain=True)
 
     def close(self) -> None:
-        """Wait a moment for what was not sent, and leave."""
+        """Wait a moment for what was not sent, and leave; say so where it never was."""
         last = getattr(self, "_last", None)
-        if last is not None and self._client.is_connected():
-            with suppress(RuntimeError, ValueError):  # it was published while the broker was away, or is one too many
-                last.wait_for_publish(_LAST_WORDS)
+        if last is not None:
+            # `wait_for_publish` refuses what was published while the broker was away.
+            end = time.monotonic() + _LAST_WORDS
+            while last.mid != self._received and self._client.is_connected() and time.monotonic() < end:
+                time.sleep(0.01)
+            if last.mid != self._received:
+                self._tell(f"the MQTT broker {self._name} did not get what was heard last")
         self._is_closing = True
         self._client.disconnect()
         self._client.loop_stop()

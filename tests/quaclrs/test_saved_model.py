@@ -130,17 +130,23 @@ CONFIGS: dict[str, tuple[Change, str]] = {
 
 WEIGHTS: dict[str, tuple[Change, str]] = {
     "none": (lambda folder: (folder / "model.safetensors").unlink(), "it has no model.safetensors"),
-    "empty": (write("model.safetensors", b""), "model.safetensors is damaged or cut short ("),
-    "a text": (write("model.safetensors", "no weights " * 100), "model.safetensors is damaged or cut short ("),
+    "empty": (write("model.safetensors", b""), "damaged or cut short ("),
+    "a text": (write("model.safetensors", "no weights " * 100), "damaged or cut short ("),
     "a pointer": (
         write("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n"),
         "model.safetensors is a Git LFS pointer and not the file itself; fetch it (git lfs pull)",
     ),
-    "a header of terabytes": (write("model.safetensors", struct.pack("<Q", 1 << 40) + b"{}"), "model.safetensors is damaged or cut short ("),
-    "a shape that lies": (write("model.safetensors", lying_header(shape=[10**9])), "model.safetensors is damaged or cut short ("),
-    "offsets that lie": (write("model.safetensors", lying_header(data_offsets=[0, 1 << 50])), "model.safetensors is damaged or cut short ("),
-    "negative offsets": (write("model.safetensors", lying_header(data_offsets=[-4, 48])), "model.safetensors is damaged or cut short ("),
-    "a type that lies": (write("model.safetensors", lying_header(dtype="F128")), "model.safetensors is damaged or cut short ("),
+    "a header of terabytes": (
+        write("model.safetensors", struct.pack("<Q", 1 << 40) + b"{}"),
+        "damaged or cut short (",
+    ),
+    "a shape that lies": (write("model.safetensors", lying_header(shape=[10**9])), "damaged or cut short ("),
+    "offsets that lie": (
+        write("model.safetensors", lying_header(data_offsets=[0, 1 << 50])),
+        "damaged or cut short (",
+    ),
+    "negative offsets": (write("model.safetensors", lying_header(data_offsets=[-4, 48])), "damaged or cut short ("),
+    "a type that lies": (write("model.safetensors", lying_header(dtype="F128")), "damaged or cut short ("),
     "one tensor alone": (write("model.safetensors", lying_header()), "it lacks weights (quaclrs.backbone."),
     "another shape": (change_tensor(BIAS, lambda t: t[:5]), "weights classifier.bias are [5], by its options [13]"),
     "whole numbers": (change_tensor(BIAS, lambda t: t.int()), "weights classifier.bias are of type I32"),

@@ -207,6 +207,13 @@ def test_an_output_that_names_no_format_is_refused_before_any_work(output, words
     expect_one_error_line(words)
 
 
+def test_sounds_that_are_not_there_are_named_and_leave_no_table(tmp_path, expect_one_error_line):
+    for mistyped in (str(tmp_path / "archve"), "-"):
+        assert main(["annotate", mistyped, "--output", str(tmp_path / "out" / "labels.csv")]) == 2
+        expect_one_error_line(f"{mistyped} does not exist; give sound files, or folders of them")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_without_sounds_is_named(tmp_path, expect_one_error_line):
     assert main(["annotate", str(tmp_path), "--output", str(tmp_path / "out" / "labels.csv")]) == 2
     expect_one_error_line("holds no sound files")

@@ -120,6 +120,13 @@ def test_a_folder_in_place_of_the_page_is_named_in_one_line(table, tmp_path, exp
     expect_one_error_line("is a folder; give the name of a page in it")
 
 
+def test_a_folder_of_sounds_that_is_not_there_is_named(table, tmp_path, expect_one_error_line):
+    page = tmp_path / "page.html"
+    assert main(["summary", str(table), "--sounds", str(tmp_path / "nosuch"), "--output", str(page)]) == 2
+    expect_one_error_line(f"--sounds {tmp_path / 'nosuch'} is not a folder")
+    assert not page.exists()
+
+
 def test_an_archive_without_times_has_no_week(table, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = re.sub(r"2023-04-1[^\n\r]*", "", table.read_text())

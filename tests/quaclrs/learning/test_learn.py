@@ -283,6 +283,32 @@ def test_a_background_folder_without_sounds_is_one_clear_line(sounds, tmp_path, 
         learn(sounds, unlabelled=tmp_path / "empty", cache=cache)
 
 
+def test_folders_that_are_not_there_are_named_before_anything_is_heard(sounds, tmp_path):
+    for option in ("background", "unlabelled"):
+        value = (tmp_path / "nosuch",) if option == "background" else tmp_path / "nosuch"
+        with pytest.raises(QuaclrsError, match=f"^--{option} .*nosuch is not a folder"):
+            learn(sounds, cache=tmp_path / "cache", **{option: value})
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (("Dog bark", "dog_bark"), "'Dog bark' and 'dog_bark' differ only in how they are written"),
+        (("hum", "Other"), "'other' and 'Other' differ only"),
+        (("hum", "silence"), "'silence' is an answer for what nobody hears or knows"),
+        (("hum", "unsure"), "'unsure' is an answer"),
+    ],
+)
+def test_labels_that_answers_could_not_keep_apart_are_refused(tmp_path, labels, words):
+    for label in labels:
+        (tmp_path / "sounds" / label).mkdir(parents=True)
+        soundfile.write(tmp_path / "sounds" / label / "a.wav", sound_of("hum", 1), RATE)
+    with pytest.raises(QuaclrsError, match=re.escape(words)):
+        learn(tmp_path / "sounds", cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_long_clip_counts_where_it_is_loud(tmp_path, cache):
     """Half a minute with a hum in its middle and near silence around it."""
     write_sounds(tmp_path, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
+from quaclrs.errors import QuaclrsError
+from quaclrs.live.clips import ClipRecorder
 
 EXAMPLES = Path(__file__).parents[3] / "spaces" / "examples"
 COMMAND = [sys.executable, "-m", "quaclrs.cli", "listen", "-", "--threads", "1"]
@@ -53,6 +57,19 @@ def test_lines_come_while_the_stream_goes_on_and_a_signal_ends_it_with_whole_cli
     assert clip.name.endswith("_silence.wav")
     assert soundfile.info(clip).duration == pytest.approx(2.0, abs=0.2)
     child.stdin.close()
+
+
+def test_a_stream_that_ends_before_any_answer_says_so():
+    tenth = (1000 * np.sin(np.arange(4_800))).astype("<i2").tobytes()
+    done = subprocess.run(COMMAND, input=tenth, capture_output=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert re.fullmatch(r"note: the sound ended after 0\.1 s, before a label .*\n", done.stderr.decode())
+
+
+def test_a_file_in_place_of_the_folder_of_clips_is_named_with_its_option(tmp_path):
+    (tmp_path / "clips").write_text("mine")
+    with pytest.raises(QuaclrsError, match=r"^--record .*clips is a file; give a folder$"):
+        ClipRecorder(tmp_path / "clips", 48_000)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,14 @@ def test_a_broker_that_is_away_is_waited_for_and_gets_what_was_heard_meanwhile(c
     ]
 
 
+def test_what_no_broker_ever_got_is_told_in_the_end(port):
+    told: list[str] = []
+    publisher = MqttPublisher(f"mqtt://127.0.0.1:{port}/street", told.append)
+    publisher.publish({"label": "drilling"})
+    publisher.close()
+    assert told[-1] == "the MQTT broker 127.0.0.1 did not get what was heard last"
+
+
 @pytest.mark.parametrize("url", ["http://host/topic", "mqtt://host", "mqtt:///topic", "mqtt://host:x/topic", "broker"])
 def test_a_url_that_names_no_host_or_topic_is_refused_without_its_password(url):
     with pytest.raises(QuaclrsError, match=r"--mqtt takes mqtt://\[user:password@\]host"):

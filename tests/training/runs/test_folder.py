@@ -48,7 +48,7 @@ def test_a_run_that_is_overwritten_is_back_where_the_new_one_fails_early(small_s
     train(config(small_sample, tmp_path / "run"))
     former = files_in(tmp_path / "run")
 
-    with pytest.raises(QuaclrsError, match="^clip "):
+    with pytest.raises(QuaclrsError, match=r"^clip "):
         train(config(with_a_broken_clip[0], tmp_path / "run", overwrite=True))
     assert files_in(tmp_path / "run") == former
 
