@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from .standard_error import write_line
@@ -50,6 +51,15 @@ def print_error(message: object, kind: str = "error") -> None:
 
 class CommandParser(argparse.ArgumentParser):
     """An argument parser that reports a wrong option as a `QuaclrsError` instead of printing its whole usage."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As `argparse` does, but a command refuses by its own name what it does not know."""
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            given = unknown[0].partition("=")[0]
+            near = get_close_matches(given.replace("_", "-"), set(self._option_string_actions) - {"--help"}, n=1)
+            self.error(f"{given} is not understood" + (f"; did you mean {near[0]}?" if near else ""))
+        return options, unknown
 
     def error(self, message: str) -> NoReturn:
         raise QuaclrsError(f"{message} (see {self.prog} --help)")

@@ -31,6 +31,7 @@ _OPTIONS = (
     "pooling",
     "patch_overlap",
     "tag_groups",
+    "earlier_stages",
     "more_encoders",
     "standardize",
 )
@@ -61,6 +62,7 @@ def encoder_of(options: Mapping[str, Any]) -> dict[str, Any]:
         "more_encoders": others,
         "pooling": encoder["pooling"] or "mean",
         "patch_overlap": float(encoder["patch_overlap"] or 0),
+        "earlier_stages": int(encoder["earlier_stages"] or 0),
         "standardize": bool(encoder["standardize"]),
     }
     for front_end in (log_mel, *(other["log_mel"] for other in others or [])):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -23,6 +24,12 @@ _WEIGHT_OF_BACKBONE: Mapping[str, float] = {"yamnet": 1.5}
 
 #: Length of the pooled vector of backbones that are used beside others.
 _SIZE_OF_BACKBONE: Mapping[str, int] = {"yamnet": 1024, "tf_efficientnet_lite0": 1280}
+
+#: Channels of the stages before the last of backbones that are used beside others, the latest first.
+_STAGES_OF_BACKBONE: Mapping[str, tuple[int, ...]] = {
+    "yamnet": (512, 256, 128, 64),
+    "tf_efficientnet_lite0": (112, 40, 24, 16),
+}
 
 #: Share of the entropy that a head which is held back more may lose: held-out clips are few.
 _AS_GOOD = 0.015
@@ -72,7 +79,7 @@ class FittedHead:
 
 
 def parts_of(saved: SavedModel) -> tuple[int, ...]:
-    """Sizes of the parts of a model's embedding: of each encoder the means, the maxima and the groups of tags it has.
+    """Sizes of the parts of a model's embedding: of each encoder means, maxima, those of earlier stages, and tags.
 
     Of several encoders only one may have a size that is not known here; otherwise the embedding is one part.
     """
@@ -82,29 +89,34 @@ def parts_of(saved: SavedModel) -> tuple[int, ...]:
     encoders = [saved.options, *(saved.options.get("more_encoders") or [])]
     times = [2 if encoder.get("pooling") == "mean_max" else 1 for encoder in encoders]
     sizes = [_SIZE_OF_BACKBONE.get(encoder["backbone"], 0) for encoder in encoders]
-    groups = [len(encoder.get("tag_groups") or []) for encoder in encoders]
-    rest = shape[-1] - sum(groups) - sum(size * count for size, count in zip(sizes, times, strict=True))
+    after = [_parts_after_features(encoder, count) for encoder, count in zip(encoders, times, strict=True)]
+    rest = shape[-1] - sum(map(sum, after)) - sum(size * count for size, count in zip(sizes, times, strict=True))
     if sizes.count(0) == 1 and rest > 0 and rest % times[sizes.index(0)] == 0:
         sizes[sizes.index(0)] = rest // times[sizes.index(0)]
         rest = 0
     if 0 in sizes or rest:
         return (shape[-1],)
-    each = [
-        [size] * count + [of_tags] * bool(of_tags) for size, count, of_tags in zip(sizes, times, groups, strict=True)
-    ]
+    each = [[size] * count + more for size, count, more in zip(sizes, times, after, strict=True)]
     return tuple(size for of_encoder in each for size in of_encoder)
+
+
+def _parts_after_features(encoder: Mapping[str, Any], times: int) -> list[int]:
+    """Sizes of the parts of earlier stages and of tags; where a stage is not known, nothing adds up."""
+    stages = _STAGES_OF_BACKBONE.get(encoder["backbone"], ())[: encoder.get("earlier_stages") or 0]
+    tags = len(encoder.get("tag_groups") or [])
+    return [size for size in stages for _ in range(times)] + [tags] * bool(tags)
 
 
 def weights_of_parts(saved: SavedModel, parts: Sequence[int]) -> np.ndarray:
     """Weights of the numbers of a model's embedding, (hidden_size,), which `parts_of` divides like this.
 
-    Groups of tags weigh nothing: they are about the model's own classes.
+    Groups of tags weigh nothing: they are about the model's own classes. Nor do earlier stages.
     """
     of_part: list[float] = []
     for encoder in (saved.options, *(saved.options.get("more_encoders") or [])):
         weight = _WEIGHT_OF_BACKBONE.get(encoder["backbone"], 1.0)
-        of_part += [weight] * (2 if encoder.get("pooling") == "mean_max" else 1)
-        of_part += [0.0] * bool(encoder.get("tag_groups"))
+        times = 2 if encoder.get("pooling") == "mean_max" else 1
+        of_part += [weight] * times + [0.0] * len(_parts_after_features(encoder, times))
     if len(of_part) != len(parts):
         return np.ones(sum(parts), dtype=np.float32)
     return np.repeat(of_part, parts).astype(np.float32)

@@ -35,6 +35,8 @@ class Backbone(nn.Module):
         patch_overlap: share of a patch that the next one holds too, in [0, 1).
         tag_groups: groups of the kinds of sound, numbered from 0, that the network's own classifier tells apart: the
             largest log-odds of each, over its kinds and all patches, stands after the features. None where empty.
+        earlier_stages: of so many stages before the last the maps are pooled too: means of their places, and maxima
+            where `pooling` has those. They stand after the features and before the groups, the latest stage first.
 
     Attributes:
         hidden_size: length of the pooled vector.
@@ -54,6 +56,7 @@ class Backbone(nn.Module):
         pooling: str = "mean",
         patch_overlap: float = 0.0,
         tag_groups: Sequence[Sequence[int]] | None = None,
+        earlier_stages: int = 0,
     ) -> None:
         super().__init__()
         self.name = name
@@ -84,9 +87,10 @@ class Backbone(nn.Module):
             size = int(getattr(self.network, "head_hidden_size", None) or channels)
             timms = self.network.pretrained_cfg
             self.image_mean, self.image_std = spec.image_mean or timms["mean"], spec.image_std or timms["std"]
+        sizes = self._choose_stages(earlier_stages)
         self.tagger = nn.Linear(size, spec.tags) if self.tag_groups else None
         self.hidden_size = size + (0 if pooling == "mean" else channels if self.patch_width is None else size)
-        self.hidden_size += len(self.tag_groups)
+        self.hidden_size += sum(sizes) * (1 if pooling == "mean" else 2) + len(self.tag_groups)
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the last feature map (batch, channels, height, width) and the pooled vector (batch, hidden_size)."""
@@ -98,12 +102,13 @@ class Backbone(nn.Module):
 
     def forward_leveled(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """`forward` of pictures that are as loud as the network expects them."""
+        earlier: list[torch.Tensor] = []
         if self.name == "alexnet":
             feature_map = self.network.features(pictures)
             embeddings = self.network.classifier(self.network.avgpool(feature_map).flatten(1))
         else:
             patches = pictures if self.patch_width is None else self.split(pictures)
-            feature_map = self.network.forward_features(patches)
+            feature_map, earlier = self._maps(patches)
             embeddings = self.network.forward_head(feature_map, pre_logits=True)
         if self.patch_width is not None:
             count = self.patch_count(pictures)
@@ -112,9 +117,30 @@ class Backbone(nn.Module):
         elif self.pooling == "mean_max":
             maxima = _maxima(feature_map, getattr(self.network, "output_fmt", "NCHW"))
         parts = [embeddings] if self.pooling == "mean" else [embeddings, maxima]
+        for stage in earlier:
+            places = stage if self.patch_width is None else self.join(stage, count)
+            parts += [places.mean((2, 3))] if self.pooling == "mean" else [places.mean((2, 3)), places.amax((2, 3))]
         if self.tagger is not None:
             parts.append(self._log_odds_of_groups(of_patches))
         return feature_map, torch.cat(parts, dim=-1)
+
+    def _choose_stages(self, count: int) -> list[int]:
+        """Note the numbers of the stages that are heard beside the last, the latest first; the channels of each."""
+        self._stages: list[int] = []
+        if not count:
+            return []
+        known = list(getattr(self.network, "feature_info", []))
+        if not hasattr(self.network, "forward_intermediates") or count >= len(known):
+            raise BackboneError(f"{self.name} has no {count} stages before its last; lower earlier_stages")
+        self._stages = list(range(len(known) - 2, len(known) - 2 - count, -1))
+        return [known[stage]["num_chs"] for stage in self._stages]
+
+    def _maps(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The last feature map, and those of `earlier_stages` (batch, channels, height, width)."""
+        if not self._stages:
+            return self.network.forward_features(pictures), []
+        last, maps = self.network.forward_intermediates(pictures, indices=self._stages)
+        return last, maps[::-1]  # they come in the order of the network
 
     def _log_odds_of_groups(self, of_patches: torch.Tensor) -> torch.Tensor:
         """Largest log-odds (batch, groups) of the kinds of each group in features (batch, patches, size)."""

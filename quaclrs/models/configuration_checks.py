@@ -25,6 +25,7 @@ _ENCODER = {
     "pooling": "mean",
     "patch_overlap": 0.0,
     "tag_groups": None,
+    "earlier_stages": 0,
 }
 
 #: Options of the front end that all encoders of a model share: what becomes of a sound before the first transform.
@@ -35,6 +36,12 @@ _MOST_ENCODERS, _MOST_OVERLAP = 7, 0.9
 
 #: Groups of kinds of sound, and kinds in a group; AudioSet has 632.
 _MOST_TAGS = 1024
+
+#: Stages before the last one that can be heard too; the deepest networks have dozens.
+_MOST_STAGES = 64
+
+#: Parts of an embedding: of each encoder means, maxima, those of stages and tags.
+_MOST_PARTS = (_MOST_ENCODERS + 1) * (2 * (_MOST_STAGES + 1) + 1)
 
 #: Numbers of an embedding's part; those of the largest networks are 4,096.
 _LARGEST_PART = 1 << 16
@@ -91,7 +98,13 @@ def check_label_count(num_labels: Any) -> None:
 
 
 def check_encoder(
-    backbone: Any, image_mean: Any, image_std: Any, pooling: Any, patch_overlap: Any, tag_groups: Any = None
+    backbone: Any,
+    image_mean: Any,
+    image_std: Any,
+    pooling: Any,
+    patch_overlap: Any,
+    tag_groups: Any = None,
+    earlier_stages: Any = 0,
 ) -> None:
     """Raise a `ValueError` unless these options make an encoder; the backbone's name is looked up elsewhere."""
     if not isinstance(backbone, str):
@@ -106,6 +119,8 @@ def check_encoder(
         raise ValueError(f"tag_groups must be a list of groups, each a list of numbers, at most {_MOST_TAGS} of both")
     if not all(type(kind) is int and 0 <= kind < _MOST_TAGS for group in tag_groups or [] for kind in group):
         raise ValueError(f"tag_groups must hold whole numbers from 0 to {_MOST_TAGS - 1}")
+    if type(earlier_stages) is not int or not 0 <= earlier_stages <= _MOST_STAGES:
+        raise ValueError(f"earlier_stages is {str(earlier_stages)[:40]}; it must be a number from 0 to {_MOST_STAGES}")
 
 
 def complete_encoders(encoders: Any, log_mel: Mapping[str, Any]) -> list[dict[str, Any]] | None:
@@ -157,8 +172,8 @@ def check_parts(value: Any) -> list[int] | None:
     """Sizes of the parts of an embedding as they were given; a `ValueError` unless they are positive numbers."""
     if value is None:
         return None
-    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= 3 * (_MOST_ENCODERS + 1):
-        raise ValueError("normalized_parts must be a list of sizes, at most three for each encoder")
+    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= _MOST_PARTS:
+        raise ValueError(f"normalized_parts must be a list of sizes, at most {_MOST_PARTS}")
     if not all(isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= _LARGEST_PART for size in value):
         raise ValueError(f"normalized_parts must be whole numbers from 1 to {_LARGEST_PART}")
     return list(value)

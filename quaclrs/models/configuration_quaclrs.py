@@ -33,10 +33,12 @@ class QuaclrsConfig(PreTrainedConfig):
         patch_overlap (`float`, defaults to 0): share of a patch that the next one holds too, in [0, 1), where the
             backbone hears patches.
         tag_groups (`list[list[int]]`, *optional*): groups of AudioSet's kinds of sound, numbered from 0 as YAMNet's own
-            classifier does: the largest log-odds of each group stands after the pooled features.
+            classifier does: the largest log-odds of each group stands last in the pooled vector.
+        earlier_stages (`int`, defaults to 0): of so many stages before the backbone's last the feature maps are pooled
+            too, and stand after the pooled features, the latest stage first.
         more_encoders (`list[dict]`, *optional*): other encoders that hear the same waveform, each with `backbone`,
-            `log_mel`, `image_mean`, `image_std`, `pooling`, `patch_overlap` and `tag_groups` of its own; their pooled
-            vectors follow the first's. They have the first's sampling rate and duration.
+            `log_mel`, `image_mean`, `image_std`, `pooling`, `patch_overlap`, `tag_groups` and `earlier_stages` of its
+            own; their pooled vectors follow the first's. They have the first's sampling rate and duration.
         standardize (`bool`, defaults to `False`): pooled vectors have the mean 0 and the deviation 1 over the clips
             that the model was trained on, whose statistics are weights.
         normalized_parts (`list[int]`, *optional*): sizes of the parts of the pooled vector, such as means and maxima of
@@ -66,6 +68,7 @@ class QuaclrsConfig(PreTrainedConfig):
         pooling: str = "mean",
         patch_overlap: float = 0.0,
         tag_groups: list[list[int]] | None = None,
+        earlier_stages: int = 0,
         more_encoders: list[dict[str, Any]] | None = None,
         standardize: bool = False,
         normalized_parts: list[int] | None = None,
@@ -73,7 +76,7 @@ class QuaclrsConfig(PreTrainedConfig):
         training_data: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        check_encoder(backbone, image_mean, image_std, pooling, patch_overlap, tag_groups)
+        check_encoder(backbone, image_mean, image_std, pooling, patch_overlap, tag_groups, earlier_stages)
         check_rate("dropout", dropout)
         check_rate("drop_path_rate", drop_path_rate)
         if kwargs.get("num_labels") is not None:
@@ -89,6 +92,7 @@ class QuaclrsConfig(PreTrainedConfig):
         self.pooling = pooling
         self.patch_overlap = patch_overlap
         self.tag_groups = tag_groups
+        self.earlier_stages = earlier_stages
         self.more_encoders = complete_encoders(more_encoders, self.log_mel)
         self.standardize = bool(standardize)
         self.normalized_parts = check_parts(normalized_parts)

@@ -74,6 +74,7 @@ class QuaclrsModel(QuaclrsPreTrainedModel):
             config.pooling,
             config.patch_overlap,
             config.tag_groups,
+            config.earlier_stages,
         )
         config.image_mean = list(config.image_mean or self.backbone.image_mean)
         config.image_std = list(config.image_std or self.backbone.image_std)

@@ -44,6 +44,9 @@ class SupervisedConfig(TrainingConfig):
     patch_overlap: float = option(
         0.0, "share of a patch that the next holds too, for backbones of patches (yamnet)", at_least=0, at_most=0.9
     )
+    earlier_stages: str = option(
+        "", "stages before a network's last that the head hears too; of A+B with commas: 0,2; none where empty"
+    )
     encoder_scales: str = option(
         "", "factors of the standardised embeddings of A+B, with commas: 0.5,1 trusts A less; all alike where empty"
     )
@@ -143,6 +146,20 @@ class SupervisedConfig(TrainingConfig):
                 f"--encoder-scales {self.encoder_scales}: give a number above 0 for each encoder of {self.backbone}"
             )
         return factors
+
+    @property
+    def stages_of_encoders(self) -> list[int]:
+        """`earlier_stages` as a number for each encoder; zeros where there are none.
+
+        Raises:
+            QuaclrsError: they are not one number an encoder.
+        """
+        given = self.earlier_stages.split(",") if self.earlier_stages else ["0"] * len(self.backbone_names)
+        if len(given) != len(self.backbone_names) or not all(number.strip().isdecimal() for number in given):
+            raise QuaclrsError(
+                f"--earlier-stages {self.earlier_stages}: give a number from 0 for each encoder of {self.backbone}"
+            )
+        return [int(number) for number in given]
 
     @property
     def is_on_embeddings(self) -> bool:

@@ -93,6 +93,7 @@ def _augmentation(config: SupervisedConfig) -> Iterator[str]:
 
 
 def _encoders(config: SupervisedConfig) -> Iterator[str]:
+    config.stages_of_encoders  # noqa: B018 (a wrong number is an error now)
     if config.factors_of_encoders and config.mode != "linear_probe":
         yield "--encoder-scales has no use without --mode linear_probe; leave it out"
     if config.patch_overlap and not any(find_backbone(name).patch_width for name in config.backbone_names):

@@ -31,11 +31,12 @@ def build_model(
         log_mels: front ends of its encoders.
     """
     encoders: list[dict[str, Any]] = []
-    for backbone, log_mel in zip(config.backbone_names, log_mels, strict=True):
+    for backbone, log_mel, stages in zip(config.backbone_names, log_mels, config.stages_of_encoders, strict=True):
         spec = find_backbone(backbone)
         options: dict[str, Any] = {"backbone": backbone, "log_mel": log_mel.to_dict(), "pooling": config.pooling}
         options["patch_overlap"] = config.patch_overlap if spec.patch_width else 0.0
         options["tag_groups"] = tag_groups_of(names, config.tags) if config.tag_weight and spec.tags else None
+        options["earlier_stages"] = stages
         encoders.append(options)
     try:
         model = QuaclrsForAudioClassification(
@@ -50,7 +51,7 @@ def build_model(
             )
         )
     except BackboneError as error:
-        raise QuaclrsError(f"--dropout, --drop-path: {error}") from error
+        raise QuaclrsError(f"--dropout, --drop-path, --earlier-stages: {error}") from error
     try:
         if config.init_from:
             load_encoder(model.quaclrs, config.init_from)

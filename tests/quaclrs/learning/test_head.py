@@ -45,6 +45,18 @@ def test_groups_of_tags_are_a_part_of_the_embedding_that_weighs_nothing(tmp_path
     np.testing.assert_array_equal(weights_of_parts(without, parts_of(without)), weights[:-3])
 
 
+def test_earlier_stages_are_parts_of_the_embedding_that_weigh_nothing(tmp_path):
+    yamnet = {"backbone": "yamnet", "pooling": "mean_max", "tag_groups": [[69], [94]], "earlier_stages": 2}
+    options = {"backbone": "tf_efficientnet_lite0", "pooling": "mean_max", "more_encoders": [yamnet]}
+    saved = SavedModel("m", tmp_path, options, {"classifier.weight": ("F32", (2, 4608 + 2 * 768 + 2))})
+
+    parts = parts_of(saved)
+    weights = weights_of_parts(saved, parts)
+
+    assert parts == (1280, 1280, 1024, 1024, 512, 512, 256, 256, 2)
+    assert not weights[4608:].any() and weights[:4608].all()
+
+
 def test_it_is_the_logistic_regression_of_scikit_learn():
     rows = rows_of(spread=3.0)
     fitted = fitter(strengths=(0.05,), default_temperature=1.0).fit(rows, 3)

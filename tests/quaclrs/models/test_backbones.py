@@ -352,6 +352,48 @@ def test_maxima_stand_beside_means_over_the_places_of_a_map(name: str) -> None:
     torch.testing.assert_close(pooled[:, :-channels], own)
 
 
+@pytest.mark.parametrize(("name", "count"), [("resnet18", 2), ("mobilenetv3_small_050", 1), ("convnext_tiny", 3)])
+@pytest.mark.parametrize("pooling", ["mean", "mean_max"])
+def test_earlier_stages_are_those_of_timms_own_feature_network(name: str, count: int, pooling: str) -> None:
+    torch.manual_seed(0)
+    backbone = Backbone(name, pooling=pooling, earlier_stages=count).eval()
+    plain = Backbone(name, pooling=pooling).eval()
+    plain.load_state_dict(backbone.state_dict())
+    theirs = timm.create_model(name, features_only=True).eval()
+    ours = backbone.network.state_dict()
+    renamed = {key: ours.get(key, ours.get(key.replace("_", ".", 1))) for key in theirs.state_dict()}
+    theirs.load_state_dict(renamed)
+    pictures = torch.rand(2, 3, 64, 64)
+
+    with torch.no_grad():
+        pooled, own = backbone(pictures)[1], plain(pictures)[1]
+        maps = theirs(pictures)[-2 : -2 - count : -1]
+
+    ways = [lambda m: m.mean((2, 3)), lambda m: m.amax((2, 3))][: 1 if pooling == "mean" else 2]
+    assert pooled.shape == (2, backbone.hidden_size)
+    torch.testing.assert_close(pooled, torch.cat([own, *(way(stage) for stage in maps for way in ways)], dim=1))
+
+
+def test_earlier_stages_of_patches_are_pooled_over_all_of_them_and_stand_before_the_tags() -> None:
+    torch.manual_seed(0)
+    backbone = Backbone("yamnet", pooling="mean_max", patch_overlap=0.5, tag_groups=[[3]], earlier_stages=1).eval()
+    seen: list[torch.Tensor] = []
+    backbone.network.blocks[3].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    with torch.no_grad():
+        pooled = backbone(torch.rand(1, 3, 64, 240))[1]
+    (maps,) = seen  # (4 patches, 512, 4, 6)
+    assert maps.shape == (4, 512, 4, 6) and pooled.shape == (1, backbone.hidden_size) == (1, 2 * 1024 + 2 * 512 + 1)
+    np.testing.assert_allclose(pooled[0, 2048:2560], maps.numpy().mean((0, 2, 3)), atol=1e-6)
+    np.testing.assert_array_equal(pooled[0, 2560:3072], maps.numpy().max((0, 2, 3)))
+
+
+@pytest.mark.parametrize(("name", "count"), [("alexnet", 1), ("resnet18", 5)])
+def test_stages_that_a_backbone_does_not_have_are_refused(name: str, count: int) -> None:
+    with pytest.raises(BackboneError) as error:
+        Backbone(name, earlier_stages=count)
+    assert_one_line(error.value, name, f"no {count} stages before its last; lower earlier_stages")
+
+
 def test_patches_that_a_backbone_does_not_hear_cannot_overlap() -> None:
     with pytest.raises(BackboneError) as error:
         Backbone("resnet18", patch_overlap=0.5)

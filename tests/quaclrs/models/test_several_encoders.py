@@ -101,6 +101,8 @@ def test_log_mels_of_one_encoder_are_refused() -> None:
         ([{**YAMNET, "tag_groups": [[0], 1]}], "tag_groups"),
         ([{**YAMNET, "tag_groups": [[0, -1]]}], "tag_groups"),
         ([{**YAMNET, "tag_groups": [[True]]}], "tag_groups"),
+        ([{**YAMNET, "earlier_stages": -1}], "earlier_stages"),
+        ([{**YAMNET, "earlier_stages": 1.0}], "earlier_stages"),
         ([{**YAMNET, "backbone": 7}], "backbone"),
         ([{**YAMNET, "more_encoders": []}], r"more_encoders\[0\]"),
         ([], "more_encoders"),

@@ -212,6 +212,15 @@ def test_scales_are_one_positive_number_an_encoder(scales):
     assert supervised(**given, encoder_scales="0.5,2").factors_of_encoders == [0.5, 2]
 
 
+@pytest.mark.parametrize("stages", ["1", "1,2,3", "1,-1", "1,x", "1,0.5"])
+def test_earlier_stages_are_one_number_an_encoder(stages):
+    given = {"mode": "linear_probe", "backbone": "tf_efficientnet_lite0+yamnet"}
+    with pytest.raises(QuaclrsError, match=f"^--earlier-stages {stages}: give a number from 0 for each encoder"):
+        supervised(**given, earlier_stages=stages)
+    assert supervised(**given, earlier_stages="0,2").stages_of_encoders == [0, 2]
+    assert supervised(**given).stages_of_encoders == [0, 0]
+
+
 TRANSFER = {"mode": "finetune"}
 PROBE = {"mode": "linear_probe"}
 
