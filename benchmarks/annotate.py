@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir
-import onnxruntime
 import soundfile
 import torch
 
@@ -105,6 +104,8 @@ def floor_of(file: Path) -> Callable[[], object]:
         pictures = torch.zeros(2, 3, *own.picture_size)
         patches = pictures if backbone.patch_width is None else backbone.split(pictures)
         graph = traced(backbone.network.eval(), patches, "pictures", "features")
+        import onnxruntime  # after quaclrs, which turns its telemetry off
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         content = onnx_ir.to_proto(graph).SerializeToString()

@@ -57,7 +57,7 @@ class CommandParser(argparse.ArgumentParser):
         options, unknown = super().parse_known_args(args, namespace)
         if unknown:
             given = unknown[0].partition("=")[0]
-            near = get_close_matches(given.replace("_", "-"), set(self._option_string_actions) - {"--help"}, n=1)
+            near = get_close_matches(given.replace("_", "-"), set(self._option_string_actions) - {"--help"}, 1, 0.75)
             self.error(f"{given} is not understood" + (f"; did you mean {near[0]}?" if near else ""))
         return options, unknown
 

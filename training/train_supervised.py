@@ -118,7 +118,7 @@ def fit(session: Session, config: SupervisedConfig, hold_out: bool = True) -> Fi
     model.config.training_data = heard
     accelerator.print(splits.description if hold_out else f"all {len(splits.train)} clips train")
     session.open()
-    if config.mode == "linear_probe" and augmentation is None:
+    if config.is_on_embeddings:
         trainable = probe_on_embeddings(config, model, splits, hold_out, accelerator)
     else:
         trainable = classifier_on_clips(config, model, splits, hold_out, augmentation)

@@ -57,6 +57,7 @@ def run_explain(options: argparse.Namespace) -> int:
         explanation = explain(classifier, sound, label=options.label, method=options.method, channel=options.channel)
     except SilentSoundError as error:
         raise QuaclrsError(f"{name_of(sound)}: {error}") from error
+    save_figure(explanation_figure(explanation, classifier.log_mel_config), Path(output))
     heard = min(explanation.total, explanation.duration)
     result = {"file": file, "label": explanation.label, "score": explanation.score, "picture": output}
     result |= {"heard": round(heard, 3), "duration": round(explanation.total, 3)}
@@ -73,5 +74,4 @@ def run_explain(options: argparse.Namespace) -> int:
         hottest, random = (percent(scores[name]) for name in ("without_most_heat", "without_random"))
         doubt = "" if explanation.faithfulness.difference > 0 else _DOUBT
         print(f"without the tenth with most heat {hottest}; without a tenth at random {random}{doubt}", flush=True)
-    save_figure(explanation_figure(explanation, classifier.log_mel_config), Path(output))
     return 0

@@ -54,7 +54,7 @@ def step_memory(config: SupervisedConfig, names: list[str], log_mels: Sequence[L
     )
     model: Any = build_model(config, names, log_mels)
     augmentation, log_mel = build_augmentation(config, log_mels[0]), log_mels[0]
-    if config.mode == "linear_probe" and augmentation is None:
+    if config.is_on_embeddings:
         return _embedding_memory(model.quaclrs, log_mel.n_samples)
     averaged = average_of(model, config.ema_decay) if config.ema_decay else None
     networks = [model] if averaged is None else [model, averaged]
