@@ -22,7 +22,7 @@ from .clips import embedded
 from .embedded import Part
 from .embeddings import Embedder, cache_folder, digest_of_encoder
 from .groups import clip_names
-from .head import parts_of
+from .head import parts_of, weights_of_parts
 
 #: The sheet beside the cut windows. It has no column `label`: `quaclrs learn` goes by the folders.
 SHEET = "suggestions.csv"
@@ -91,7 +91,8 @@ def suggest(
     scores = np.concatenate([head.scores(every[i : i + 4096].astype(np.float32)) for i in blocks])
     need = needs(scores)
     pool = np.argsort(-need, kind="stable")[: count * _POOL]
-    features = normalize_parts(every[pool].astype(np.float32), parts_of(saved))
+    parts = parts_of(saved)
+    features = normalize_parts(every[pool].astype(np.float32), parts) * weights_of_parts(saved, parts)
     chosen = pool[spread_out(need[pool], features, count)]
     return [
         Suggestion(file, start, end, classifier.labels[int(row.argmax())], float(row.max()), float(of_window))
