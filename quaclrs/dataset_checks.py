@@ -34,9 +34,6 @@ LIGHT = (*NEEDED, *_MORE_FOLDS, *_MORE_TEXT)
 
 _FOLDS = range(1, 11)
 
-#: What a Parquet file begins and ends with.
-_PARQUET = b"PAR1"
-
 _ADVICE = "correct the data set, or build it with python -m dataset_builder build"
 
 
@@ -96,13 +93,18 @@ def _warn_of_damage(name: str, error: Exception) -> None:
 
 
 def _refuse_no_parquet(file: Path) -> None:
-    """Raise where a file lacks what Parquet begins and ends with; `datasets` would not say which file it is."""
+    """Raise where a file is no Parquet, or has no rows; `datasets` would not say which file it is."""
+    import pyarrow.parquet as pq
+
     refuse_pointer(file)
-    with file.open("rb") as opened:
-        begins = opened.read(len(_PARQUET)) == _PARQUET
-        opened.seek(-min(len(_PARQUET), file.stat().st_size), os.SEEK_END)
-        if not begins or opened.read() != _PARQUET:
-            raise QuaclrsError(f"{file} is damaged or cut short, or no Parquet file; copy it from its source again")
+    try:
+        rows = pq.read_metadata(file).num_rows
+    except ValueError as error:  # Arrow's
+        raise QuaclrsError(
+            f"{file} is damaged or cut short, or no Parquet file; copy it from its source again"
+        ) from error
+    if not rows:
+        raise QuaclrsError(f"{file} holds no rows; copy it from its source again, or leave it out")
 
 
 def reason_of(error: Exception) -> str:

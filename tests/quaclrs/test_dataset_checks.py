@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -259,6 +260,14 @@ def test_a_file_that_is_no_whole_parquet_file_is_named(tmp_path, content, says):
         with pytest.raises(QuaclrsError) as error:
             load(folder)
         assert str(error.value).startswith(f"{file} {says}")
+
+
+def test_a_file_without_rows_is_named(tmp_path):
+    folder = write(tmp_path / "set", make_rows(), shards=2)
+    file = sorted((folder / "data").iterdir())[1]
+    pq.write_table(pq.read_table(file).slice(0, 0), file)
+    with pytest.raises(QuaclrsError, match=f"^{re.escape(str(file))} holds no rows; "):
+        load_urbansound13(folder)
 
 
 def test_a_card_that_counts_other_rows_than_the_files_hold_is_named(tmp_path):
