@@ -45,7 +45,8 @@ _LIMITS = {
     ),
     "combination": (
         "The grid is small, and its best was chosen on one validation fold of {clips} clips. Longer training, larger "
-        "networks and 224 pixels were not tried. The package's recipe was chosen on all three folds."
+        "networks and 224 pixels were not tried. The package's recipe was chosen on all three folds, "
+        "and hears stages before the last too since."
     ),
 }
 
