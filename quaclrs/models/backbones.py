@@ -40,6 +40,7 @@ class Backbone(nn.Module):
 
     Attributes:
         hidden_size: length of the pooled vector.
+        stages_size: length of its part of earlier stages.
         image_mean, image_std: normalisation of the pretrained weights, one number a channel.
 
     The weights are random; `load_weights` replaces them.
@@ -90,7 +91,8 @@ class Backbone(nn.Module):
         sizes = self._choose_stages(earlier_stages)
         self.tagger = nn.Linear(size, spec.tags) if self.tag_groups else None
         self.hidden_size = size + (0 if pooling == "mean" else channels if self.patch_width is None else size)
-        self.hidden_size += sum(sizes) * (1 if pooling == "mean" else 2) + len(self.tag_groups)
+        self.stages_size = sum(sizes) * (1 if pooling == "mean" else 2)
+        self.hidden_size += self.stages_size + len(self.tag_groups)
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the last feature map (batch, channels, height, width) and the pooled vector (batch, hidden_size)."""

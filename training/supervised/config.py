@@ -47,6 +47,9 @@ class SupervisedConfig(TrainingConfig):
     earlier_stages: str = option(
         "", "stages before a network's last that the head hears too; of A+B with commas: 0,2; none where empty"
     )
+    stage_scale: float = option(
+        1.0, "factor of the standardised features of earlier stages beside those of the last", above=0, at_most=100
+    )
     encoder_scales: str = option(
         "", "factors of the standardised embeddings of A+B, with commas: 0.5,1 trusts A less; all alike where empty"
     )

@@ -96,6 +96,8 @@ def _encoders(config: SupervisedConfig) -> Iterator[str]:
     config.stages_of_encoders  # noqa: B018 (a wrong number is an error now)
     if config.factors_of_encoders and config.mode != "linear_probe":
         yield "--encoder-scales has no use without --mode linear_probe; leave it out"
+    if config.stage_scale != 1 and not (config.is_on_embeddings and any(config.stages_of_encoders)):
+        yield "--stage-scale has no use without --earlier-stages and a probe on embeddings; leave it out"
     if config.patch_overlap and not any(find_backbone(name).patch_width for name in config.backbone_names):
         yield f"--patch-overlap: {config.backbone} takes no patches, as yamnet does; leave it out"
     if len(config.backbone_names) > 1 and (not config.is_on_embeddings or config.init_from):

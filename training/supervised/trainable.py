@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from quaclrs.augment import AugmentedLogMel
-from quaclrs.models import QuaclrsForAudioClassification, QuaclrsModel
+from quaclrs.models import Backbone, QuaclrsForAudioClassification, QuaclrsModel
 
 from ..clips.embeddings import embed_split
 from ..clips.splits import Split, Splits
@@ -138,24 +138,31 @@ def probe_on_embeddings(
 
 
 def encoder_scale(config: SupervisedConfig, encoder: QuaclrsModel) -> torch.Tensor:
-    """The factor of each dimension of the embedding (hidden_size,), by `--encoder-scales`."""
-    others: Any = encoder.more_encoders
-    sizes = [network.hidden_size for network in (encoder.backbone, *others)]
-    factors = config.factors_of_encoders or [1.0] * len(sizes)
-    scale = torch.cat([torch.full((size,), factor) for size, factor in zip(sizes, factors, strict=True)])
-    scale[tag_places(encoder)] = 0  # nothing is learned of them
-    return scale
+    """The factor of each dimension of the embedding (hidden_size,), by `--encoder-scales` and `--stage-scale`."""
+    backbones = _backbones_of(encoder)
+    factors = config.factors_of_encoders or [1.0] * len(backbones)
+    parts: list[torch.Tensor] = []
+    for backbone, factor in zip(backbones, factors, strict=True):
+        tags, stages = len(backbone.tag_groups), backbone.stages_size
+        parts.append(torch.full((backbone.hidden_size - stages - tags,), factor))
+        parts.append(torch.full((stages,), factor * config.stage_scale))
+        parts.append(torch.zeros(tags))  # nothing is learned of them
+    return torch.cat(parts)
 
 
 def tag_places(encoder: QuaclrsModel) -> list[int]:
     """Places of the groups of tags in the embedding, in their order; none where no encoder has any."""
-    others: Any = encoder.more_encoders
     places: list[int] = []
     end = 0
-    for backbone in (encoder.backbone, *(other.backbone for other in others)):
+    for backbone in _backbones_of(encoder):
         end += backbone.hidden_size
         places += range(end - len(backbone.tag_groups), end)
     return places
+
+
+def _backbones_of(encoder: QuaclrsModel) -> list[Backbone]:
+    others: Any = encoder.more_encoders
+    return [encoder.backbone, *(other.backbone for other in others)]
 
 
 def weights_of_tags(weight: float, encoder: QuaclrsModel) -> torch.Tensor | None:
