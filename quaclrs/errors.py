@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any, NoReturn
 
 from .standard_error import write_line
@@ -53,12 +54,19 @@ class CommandParser(argparse.ArgumentParser):
     """An argument parser that reports a wrong option as a `QuaclrsError` instead of printing its whole usage."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """As `argparse` does, but a command refuses by its own name what it does not know."""
-        options, unknown = super().parse_known_args(args, namespace)
+        """As `argparse` does, but a command refuses by its own name what it does not know, before what it lacks."""
+        given = sys.argv[1:] if args is None else list(args)
+        if self._subparsers is None:
+            for word in takewhile(lambda word: word != "--", given):
+                name = word.partition("=")[0]
+                if name.startswith("--") and not any(known.startswith(name) for known in self._option_string_actions):
+                    near = get_close_matches(
+                        name.replace("_", "-"), {*self._option_string_actions} - {"--help"}, 1, 0.75
+                    )
+                    self.error(f"{name} is not understood" + (f"; did you mean {near[0]}?" if near else ""))
+        options, unknown = super().parse_known_args(given, namespace)
         if unknown:
-            given = unknown[0].partition("=")[0]
-            near = get_close_matches(given.replace("_", "-"), set(self._option_string_actions) - {"--help"}, 1, 0.75)
-            self.error(f"{given} is not understood" + (f"; did you mean {near[0]}?" if near else ""))
+            self.error(f"{unknown[0]} is not understood")
         return options, unknown
 
     def error(self, message: str) -> NoReturn:

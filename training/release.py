@@ -57,6 +57,10 @@ _OF_THE_RUN = {"test_fold", "seed", "output_dir", "dataset", "num_workers", "dec
 }  # fmt: skip
 
 
+#: Share of what was right that stays right where `other` is allowed.
+_KEPT = 0.95
+
+
 @dataclass
 class ReleaseConfig(SupervisedConfig):
     """Supervised training on every clip of the data set, with a recipe that was cross-validated."""
@@ -179,7 +183,7 @@ def calibrate(scored: Predictions, seconds: float) -> dict[str, Any]:
         - `open_set`: figures afterwards (see `open_set_figures`); None of a model without `other`
     """
     labels, probabilities, names = scored.labels, scored.probabilities, scored.class_names
-    offset = offset_of_other(labels, probabilities) if names[-1] == OTHER else 0.0
+    offset = offset_of_other(labels, probabilities, _KEPT) if names[-1] == OTHER else 0.0
     logits = np.log(np.clip(probabilities, 1e-12, None))
     logits[:, -1] += offset
     temperature = fit_temperature(labels, softmax(logits, axis=1))

@@ -133,6 +133,8 @@ def annotate(
 
 
 def _files_of(sounds: Sequence[str | os.PathLike[str]], ignored: tuple[str, ...]) -> Iterator[Path]:
+    if not sounds:
+        raise QuaclrsError("no sounds are given; give sound files, or folders of them")
     if not any(map(os.path.exists, sounds)):
         raise QuaclrsError(f"{sounds[0]} does not exist; give sound files, or folders of them")
     for place in map(Path, sounds):

@@ -65,6 +65,9 @@ def encoder_of(options: Mapping[str, Any]) -> dict[str, Any]:
         "earlier_stages": int(encoder["earlier_stages"] or 0),
         "standardize": bool(encoder["standardize"]),
     }
+    for one in (encoder, *(others or [])):
+        if not one["earlier_stages"]:
+            del one["earlier_stages"]  # encoders without them keep the digests that they had before there were any
     for front_end in (log_mel, *(other["log_mel"] for other in others or [])):
         for name in _OUTSIDE:
             del front_end[name]

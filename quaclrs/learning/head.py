@@ -87,6 +87,8 @@ def parts_of(saved: SavedModel) -> tuple[int, ...]:
         return tuple(saved.options["normalized_parts"])
     shape = saved.tensors.get("classifier.weight", ("", (0, 0)))[1]
     encoders = [saved.options, *(saved.options.get("more_encoders") or [])]
+    if any(encoder.get("earlier_stages") and encoder["backbone"] not in _STAGES_OF_BACKBONE for encoder in encoders):
+        return (shape[-1],)
     times = [2 if encoder.get("pooling") == "mean_max" else 1 for encoder in encoders]
     sizes = [_SIZE_OF_BACKBONE.get(encoder["backbone"], 0) for encoder in encoders]
     after = [_parts_after_features(encoder, count) for encoder, count in zip(encoders, times, strict=True)]
@@ -101,7 +103,7 @@ def parts_of(saved: SavedModel) -> tuple[int, ...]:
 
 
 def _parts_after_features(encoder: Mapping[str, Any], times: int) -> list[int]:
-    """Sizes of the parts of earlier stages and of tags; where a stage is not known, nothing adds up."""
+    """Sizes of the parts of earlier stages and of tags."""
     stages = _STAGES_OF_BACKBONE.get(encoder["backbone"], ())[: encoder.get("earlier_stages") or 0]
     tags = len(encoder.get("tag_groups") or [])
     return [size for size in stages for _ in range(times)] + [tags] * bool(tags)

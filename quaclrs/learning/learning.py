@@ -142,12 +142,12 @@ def _learn(sources: Sources, output: Path | None, options: LearnOptions, progres
 
 def _refuse_labels(labels: Collection[str], of_base: Sequence[str]) -> None:
     """Raise a `QuaclrsError` where a label has another meaning in answers, or two of them are one in other letters."""
-    known: dict[str, str] = {}
-    for label in [OTHER, *of_base, *sorted(labels)]:
-        if label in (SILENCE, UNSURE):
+    known = {plain(label): label for label in [*of_base, OTHER]}
+    for label in sorted(labels):
+        if plain(label) in (SILENCE, UNSURE):
             raise QuaclrsError(f"the label {label!r} is an answer for what nobody hears or knows; rename it")
-        if (same := known.setdefault(plain(label), label)) != label:
-            raise QuaclrsError(f"the labels {same!r} and {label!r} differ only in how they are written; make them one")
+        if (same := known.setdefault(plain(label), label)) != label and label not in of_base:
+            raise QuaclrsError(f"the labels {label!r} and {same!r} differ only in writing; name both {same!r}")
 
 
 def _refuse_no_sounds(option: str, folder: str | os.PathLike[str]) -> None:

@@ -85,7 +85,7 @@ class MqttPublisher:
         if last is not None:
             # `wait_for_publish` refuses what was published while the broker was away.
             end = time.monotonic() + _LAST_WORDS
-            while last.mid != self._received and self._client.is_connected() and time.monotonic() < end:
+            while last.mid != self._received and not self._is_away and time.monotonic() < end:
                 time.sleep(0.01)
             if last.mid != self._received:
                 self._tell(f"the MQTT broker {self._name} did not get what was heard last")

@@ -38,10 +38,10 @@ _MOST_ENCODERS, _MOST_OVERLAP = 7, 0.9
 _MOST_TAGS = 1024
 
 #: Stages before the last one that can be heard too; the deepest networks have dozens.
-_MOST_STAGES = 64
+MOST_STAGES = 64
 
 #: Parts of an embedding: of each encoder means, maxima, those of stages and tags.
-_MOST_PARTS = (_MOST_ENCODERS + 1) * (2 * (_MOST_STAGES + 1) + 1)
+_MOST_PARTS = (_MOST_ENCODERS + 1) * (2 * (MOST_STAGES + 1) + 1)
 
 #: Numbers of an embedding's part; those of the largest networks are 4,096.
 _LARGEST_PART = 1 << 16
@@ -119,8 +119,8 @@ def check_encoder(
         raise ValueError(f"tag_groups must be a list of groups, each a list of numbers, at most {_MOST_TAGS} of both")
     if not all(type(kind) is int and 0 <= kind < _MOST_TAGS for group in tag_groups or [] for kind in group):
         raise ValueError(f"tag_groups must hold whole numbers from 0 to {_MOST_TAGS - 1}")
-    if type(earlier_stages) is not int or not 0 <= earlier_stages <= _MOST_STAGES:
-        raise ValueError(f"earlier_stages is {str(earlier_stages)[:40]}; it must be a number from 0 to {_MOST_STAGES}")
+    if type(earlier_stages) is not int or not 0 <= earlier_stages <= MOST_STAGES:
+        raise ValueError(f"earlier_stages is {str(earlier_stages)[:40]}; it must be a number from 0 to {MOST_STAGES}")
 
 
 def complete_encoders(encoders: Any, log_mel: Mapping[str, Any]) -> list[dict[str, Any]] | None:

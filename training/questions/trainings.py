@@ -18,8 +18,8 @@ from ..supervised.config import SupervisedConfig
 from .config import QuestionsConfig
 
 #: The model in the package: its encoders, and how its linear layer is trained (configs/default_model.yaml), but for the
-#: end: validation clips stay out, for all rows are compared on the same labels. And but for `earlier_stages`, which came
-#: later.
+#: end: validation clips stay out, for all rows are compared on the same labels. `earlier_stages` came after the runs of
+#: the page.
 PAIR = "tf_efficientnet_lite0+yamnet"
 _HEAD: dict[str, Any] = {
     "mode": "linear_probe",

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import platform
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from quaclrs.files import refuse_unwritable, written
 from quaclrs.text_files import parse_yaml, read_mapping, read_yaml
 
 from .checkpoints import list_checkpoints
+from .former import FormerRun
 
 _PACKAGES = ("quaclrs", "torch", "torchvision", "transformers", "datasets", "accelerate", "timm", "librosa", "numpy")
 
@@ -33,9 +33,6 @@ _WITHOUT_EFFECT = frozenset(
     {"output_dir", "resume", "overwrite", "num_workers", "decode_once", "log_every", "report_to", "keep_checkpoints"}
     | {"checkpoint_seconds", "ddp_timeout"}
 )
-
-#: In a run's folder, whatever it overwrites, until it has a checkpoint of its own.
-_FORMER = ".former"
 
 #: What to do about a damaged file of a run.
 _ADVICE = "restore the file, or train anew with --overwrite"
@@ -53,7 +50,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self.plots = self.path / "plots"
-        self._is_new = False
+        self._former = FormerRun(self.path)
 
     def refuse_existing(self, resume: bool, overwrite: bool) -> None:
         """Raise a `QuaclrsError` where the folder may not be touched under resume or overwrite, or not be written."""
@@ -119,13 +116,10 @@ class RunFolder:
     def open(self, config: Any, environment: dict[str, Any], resume: bool) -> None:
         """Make the folder (anew, unless resuming) with its configuration and environment.
 
-        `keep` or `withdraw` a new run afterwards. A former run lies aside until then.
+        `keep` or `withdraw` it afterwards. What a new run replaces lies aside until then.
         """
-        self._is_new = not resume or not self._entries()
-        if self._is_new and (former := self._entries()):
-            aside = self.path / _FORMER
-            aside.mkdir(exist_ok=True)  # of a run that was killed before its first checkpoint: what it overwrote
-            _move(former, aside) if not any(aside.iterdir()) else _remove(former)
+        if not resume or not self.path.is_dir() or not any(self.path.iterdir()):
+            self._former.set_aside()
         if (self.path / "config.yaml").is_file() and self.options_that_differ(config):
             (self.path / METRICS_FILE).unlink(missing_ok=True)  # the result of fewer epochs
         for folder in (self.checkpoints, self.plots):
@@ -133,28 +127,22 @@ class RunFolder:
         self.write_yaml("config.yaml", dataclasses.asdict(config))
         self.write_json("environment.json", environment)
 
+    def recover(self, resume: bool) -> None:
+        """Put right what a killed process left: half of a run aside, or a new run that had done nothing yet.
+
+        Args:
+            resume: the new run is to go on, so what it replaces stays aside.
+        """
+        has_begun = list_checkpoints(self.checkpoints) or (self.path / "history.csv").is_file()
+        self._former.recover(bool(has_begun), resume)
+
     def keep(self) -> None:
-        """Delete the former run, now that this one has a checkpoint."""
-        self._is_new = False
-        if (self.path / _FORMER).exists():
-            shutil.rmtree(self.path / _FORMER)
+        """Delete what a new run replaces, as it has finished an epoch or has a checkpoint."""
+        self._former.delete()
 
     def withdraw(self) -> None:
-        """Take back a new run that has no checkpoint: the former one is there again, or no folder."""
-        if not self._is_new:
-            return
-        self._is_new = False
-        _remove(self._entries())
-        aside = self.path / _FORMER
-        if aside.is_dir():
-            _move(list(aside.iterdir()), self.path)
-            aside.rmdir()
-        else:
-            self.path.rmdir()
-
-    def _entries(self) -> list[Path]:
-        """What the folder holds, but for what lies aside."""
-        return [entry for entry in self.path.iterdir() if entry.name != _FORMER] if self.path.is_dir() else []
+        """Take back a new run that has done nothing yet: the former one is there again, or no folder."""
+        self._former.restore()
 
     @contextmanager
     def model_written(self) -> Iterator[Path]:
@@ -178,16 +166,6 @@ class RunFolder:
         """`history.csv`: one row an epoch; a column for whatever any of them has, empty where one has it not."""
         columns = list(dict.fromkeys(name for row in reversed(history) for name in row))
         write_csv(self.path / "history.csv", columns, [[row.get(name) for name in columns] for row in history])
-
-
-def _move(entries: list[Path], folder: Path) -> None:
-    for entry in entries:
-        entry.rename(folder / entry.name)
-
-
-def _remove(entries: list[Path]) -> None:
-    for entry in entries:
-        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 class _WithoutAliases(yaml.SafeDumper):

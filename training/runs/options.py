@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
 from transformers import HfArgumentParser
 
-from quaclrs.errors import QuaclrsError
+from quaclrs.errors import CommandParser, QuaclrsError
 from quaclrs.text_files import read_mapping
 
 Config = TypeVar("Config")
@@ -113,7 +113,7 @@ def parse_numbers(flag: str, text: str, low: int = 0) -> list[int]:
     return [int(part) for part in parts]
 
 
-class _ConfigParser(HfArgumentParser):
+class _ConfigParser(CommandParser, HfArgumentParser):
     def add_argument(self, *names: Any, choices_of: Any = None, limits: Any = None, **settings: Any) -> argparse.Action:
         # A field's metadata arrives here as it is; bounds are checked by the config, whichever way values reach it.
         return super().add_argument(*names, **settings)

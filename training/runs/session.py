@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from .processes import end_where_another_died, join_processes, only_run_in
 from .progress import EpochProgress, StepFigures
 from .sampling import EpochSampler, step_seed
 from .state import TrainingState
-from .termination import Termination, end_with_launcher
+from .termination import Termination, end_with_launcher, ended_by_sigterm
 from .trackers import check_tracker, finish_trackers
 
 #: Kinds of launches whose processes each hold a part of the weights.
@@ -129,7 +129,7 @@ class Session:
     def begin(cls, config: TrainingConfig) -> Iterator[Session]:
         """The session of a run, whose folder nobody else writes until the block ends.
 
-        A new run that fails before its first checkpoint leaves no folder, or the run that it was to overwrite.
+        A new run that ends before its first epoch or checkpoint leaves no folder, or the run that it was to overwrite.
 
         Raises:
             QuaclrsError: as of the class, or another run writes the folder.
@@ -137,12 +137,16 @@ class Session:
         """
         end_with_launcher()
         processes = join_processes(config.ddp_timeout)
-        with only_run_in(config.output_dir, processes), end_where_another_died(processes):
+        with only_run_in(config.output_dir, processes), end_where_another_died(processes), ended_by_sigterm():
+            if processes.is_main_process:
+                RunFolder(config.output_dir).recover(config.resume == "auto")
+            processes.wait_for_everyone()
             session = cls(config)
             try:
                 yield session
             except BaseException:
-                session.folder.withdraw()
+                with suppress(OSError):  # the first error is the one to tell
+                    session.folder.withdraw()
                 raise
 
     @property
@@ -250,6 +254,7 @@ class Session:
         accelerator.log({name: value for name, value in row.items() if name != "epoch"}, step=row["epoch"])
         if accelerator.is_main_process:
             self.folder.write_history(self.history)
+            self.folder.keep()
         told = self.termination.requested(accelerator)
         if told or self._is_due(row["epoch"]):
             self._save(row["epoch"])

@@ -8,8 +8,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
@@ -83,6 +85,24 @@ class Termination:
             self._steps, self._steps_left = 0, max(1, min(self._at_most, int(_NOTICED_WITHIN / max(a_step, 1e-6))))
             self._asked_at = time.monotonic()
         return next((number for number, count in zip(_SIGNALS, told, strict=True) if count), None)
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block, as Ctrl-C does, so that what was begun is put in order; in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if former is None else former)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not break into the putting in order
+    raise SystemExit(128 + number)  # as shells report it
 
 
 def end_with_launcher() -> None:

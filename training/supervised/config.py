@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from quaclrs.errors import QuaclrsError
 from quaclrs.models import find_backbone
-from quaclrs.models.configuration_checks import POOLINGS
+from quaclrs.models.configuration_checks import MOST_STAGES, POOLINGS
 
 from ..clips.background import BackgroundFolder
 from ..runs.config import TrainingConfig
@@ -158,11 +158,13 @@ class SupervisedConfig(TrainingConfig):
             QuaclrsError: they are not one number an encoder.
         """
         given = self.earlier_stages.split(",") if self.earlier_stages else ["0"] * len(self.backbone_names)
-        if len(given) != len(self.backbone_names) or not all(number.strip().isdecimal() for number in given):
+        numbers = [int(number) if number.strip().isdecimal() else MOST_STAGES + 1 for number in given]
+        if len(numbers) != len(self.backbone_names) or max(numbers) > MOST_STAGES:
             raise QuaclrsError(
-                f"--earlier-stages {self.earlier_stages}: give a number from 0 for each encoder of {self.backbone}"
+                f"--earlier-stages {self.earlier_stages}: give a number from 0 to {MOST_STAGES} for each encoder of "
+                f"{self.backbone}"
             )
-        return [int(number) for number in given]
+        return numbers
 
     @property
     def is_on_embeddings(self) -> bool:
@@ -170,6 +172,7 @@ class SupervisedConfig(TrainingConfig):
         return self.mode == "linear_probe" and self.augment_on == "none"
 
     def __post_init__(self) -> None:
+        self.earlier_stages = str(self.earlier_stages)  # YAML reads 2 as a number
         super().__post_init__()
         if self.augment_on is None:
             if self.mode == "linear_probe" and self.augment != SupervisedConfig.augment:

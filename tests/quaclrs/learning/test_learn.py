@@ -294,9 +294,9 @@ def test_folders_that_are_not_there_are_named_before_anything_is_heard(sounds, t
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (("Dog bark", "dog_bark"), "'Dog bark' and 'dog_bark' differ only in how they are written"),
-        (("hum", "Other"), "'other' and 'Other' differ only"),
-        (("hum", "silence"), "'silence' is an answer for what nobody hears or knows"),
+        (("Dog bark", "dog_bark"), "'dog_bark' and 'Dog bark' differ only in writing; name both 'Dog bark'"),
+        (("hum", "Other"), "'Other' and 'other' differ only in writing; name both 'other'"),
+        (("hum", "Silence"), "'Silence' is an answer for what nobody hears or knows"),
         (("hum", "unsure"), "'unsure' is an answer"),
     ],
 )

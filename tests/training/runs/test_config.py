@@ -156,6 +156,7 @@ BOUNDS = {
     "patience": ([-1], [0]),
     "validate_every": ([0, 1.5], [1, 5]),
     "patch_overlap": ([-0.1, 0.91], [0, 0.5]),
+    "stage_scale": ([0, 101], [0.5, 2]),
     "tag_weight": ([-0.1, 11], [0, 0.4]),
     "recording_power": ([-0.1, 1.1], [0, 1]),
     "background_mixtures": ([-1, 0.5], [0, 3]),
@@ -171,6 +172,7 @@ def test_a_number_is_refused_outside_its_bounds_and_taken_within(name):
         "plateau_patience": {"lr_scheduler": "reduce_lr_on_plateau"},
         "patch_overlap": {"backbone": "yamnet"},
         "tag_weight": tags,
+        "stage_scale": {**PROBE, "earlier_stages": "1"},
         "background_mixtures": tags,
         "recording_power": {"balanced_sampler": True},
     }.get(name, {})
@@ -212,13 +214,14 @@ def test_scales_are_one_positive_number_an_encoder(scales):
     assert supervised(**given, encoder_scales="0.5,2").factors_of_encoders == [0.5, 2]
 
 
-@pytest.mark.parametrize("stages", ["1", "1,2,3", "1,-1", "1,x", "1,0.5"])
+@pytest.mark.parametrize("stages", ["1", "1,2,3", "1,-1", "1,x", "1,0.5", "0,65"])
 def test_earlier_stages_are_one_number_an_encoder(stages):
     given = {"mode": "linear_probe", "backbone": "tf_efficientnet_lite0+yamnet"}
-    with pytest.raises(QuaclrsError, match=f"^--earlier-stages {stages}: give a number from 0 for each encoder"):
+    with pytest.raises(QuaclrsError, match=f"^--earlier-stages {stages}: give a number from 0 to 64 for each encoder"):
         supervised(**given, earlier_stages=stages)
     assert supervised(**given, earlier_stages="0,2").stages_of_encoders == [0, 2]
     assert supervised(**given).stages_of_encoders == [0, 0]
+    assert supervised(mode="linear_probe", earlier_stages=1).stages_of_encoders == [1]  # as YAML reads it
 
 
 TRANSFER = {"mode": "finetune"}

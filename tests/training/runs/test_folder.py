@@ -1,6 +1,8 @@
-"""A new run that fails early leaves what was there before: nothing, or the run that it was to overwrite."""
+"""A new run that ends early leaves what was there before: nothing, or the run that it was to overwrite."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pyarrow as pa
@@ -70,26 +72,88 @@ def test_a_run_that_goes_on_keeps_its_checkpoints_where_it_fails(small_sample, t
     assert files_in(tmp_path / "run" / "checkpoints") == former
 
 
-def test_what_a_killed_run_was_to_overwrite_is_back_after_the_next_one(small_sample, tmp_path):
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "config.yaml").write_text("seed: 7\n")
-    (folder / "plots").mkdir()
-    (folder / "plots" / "a.png").write_bytes(b"picture")
-    new = SupervisedConfig(dataset="d", test_fold=1, output_dir="o")
-    RunFolder(folder).open(new, {}, resume=False)  # and nothing after it, as where the process is killed
-    assert (folder / "config.yaml").read_text() != "seed: 7\n"
+FORMER = {"config.yaml": b"seed: 7\n", "metrics.json": b"{}", "checkpoints/epoch-0001/state": b"s", "plots/a.png": b"p"}
 
-    run = RunFolder(folder)
-    run.open(new, {}, resume=False)
+
+@pytest.fixture
+def former(tmp_path: Path) -> Path:
+    """The folder of a finished run."""
+    for name, content in FORMER.items():
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_bytes(content)
+    return tmp_path / "run"
+
+
+NEW = SupervisedConfig(dataset="d", test_fold=1, output_dir="o")
+
+
+def test_what_a_killed_run_was_to_overwrite_is_back_for_the_next_one(former):
+    RunFolder(former).open(NEW, {}, resume=False)  # and nothing after it, as where the process is killed
+    assert (former / "config.yaml").read_bytes() != FORMER["config.yaml"]
+    RunFolder(former).recover(resume=False)
+    assert files_in(former) == FORMER
+
+
+def test_a_killed_run_that_goes_on_keeps_its_folder_and_drops_the_former_one_with_its_first_epoch(former):
+    RunFolder(former).open(NEW, {}, resume=False)
+    run = RunFolder(former)
+    run.recover(resume=True)
+    run.open(NEW, {}, resume=True)
+    run.withdraw()  # it began before
+    assert (former / "config.yaml").read_bytes() != FORMER["config.yaml"]
+    run.write_history([{"epoch": 1}])
+    RunFolder(former).recover(resume=False)
+    assert files_in(former).keys() == {"config.yaml", "environment.json", "history.csv"}
+
+
+@pytest.mark.parametrize("moves", [0, 1, 3])
+def test_a_run_whose_moving_aside_fails_or_is_cut_off_loses_nothing(former, monkeypatch, moves):
+    rename, left = Path.rename, [moves]
+
+    def fail_after(entry: Path, target: Path) -> Path:
+        if left[0] == 0:
+            raise PermissionError(13, "Permission denied", str(entry))
+        left[0] -= 1
+        return rename(entry, target)
+
+    run = RunFolder(former)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", fail_after)
+        with pytest.raises(PermissionError):  # moving back fails too, as where the process is killed
+            run.open(NEW, {}, resume=False)
+        run.withdraw()
+    RunFolder(former).recover(resume=False)
+    assert files_in(former) == FORMER
+
+
+def test_what_others_put_into_the_folder_stays_where_a_new_run_fails(former):
+    run = RunFolder(former)
+    run.open(NEW, {}, resume=False)
+    (former / "notes.txt").write_text("mine")
     run.withdraw()
-    assert files_in(folder) == {"config.yaml": b"seed: 7\n", "plots/a.png": b"picture"}
+    assert files_in(former) == {**FORMER, "notes.txt": b"mine"}
 
 
-def test_what_another_put_into_the_folder_stays_where_a_run_that_resumes_fails(tmp_path):
-    options = SupervisedConfig(dataset="d", test_fold=1, output_dir="o", resume="auto")
-    (tmp_path / "notes.txt").write_text("mine")
-    run = RunFolder(tmp_path)
-    run.open(options, {}, resume=True)
+@pytest.mark.parametrize("kind", ["empty", "link", "here"])
+def test_an_empty_folder_that_was_there_is_there_afterwards(tmp_path, monkeypatch, kind):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    monkeypatch.chdir(tmp_path / "empty")
+    run = RunFolder(Path(".") if kind == "here" else tmp_path / kind)
+    run.open(NEW, {}, resume=False)
     run.withdraw()
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert not files_in(tmp_path / "empty") and (tmp_path / "link").is_symlink()
+
+
+def test_sigterm_before_the_first_step_puts_the_former_run_back(small_sample, tmp_path, monkeypatch):
+    train(config(small_sample, tmp_path / "run"))
+    former = files_in(tmp_path / "run")
+    monkeypatch.setattr(
+        "training.train_supervised.classifier_on_clips", lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        train(config(small_sample, tmp_path / "run", overwrite=True, seed=1))
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert files_in(tmp_path / "run") == former
+    assert signal.getsignal(signal.SIGTERM) is handler
