@@ -57,8 +57,8 @@ _OF_THE_RUN = {"test_fold", "seed", "output_dir", "dataset", "num_workers", "dec
 }  # fmt: skip
 
 
-#: Share of what was right that stays right where `other` is allowed.
-_KEPT = 0.95
+#: Share of what was right that stays right where `other` is allowed; a little more than the 95 % that are asked for.
+_KEPT = 0.9505
 
 
 @dataclass
