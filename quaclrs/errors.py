@@ -23,7 +23,13 @@ _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202
 
 
 class QuaclrsError(ValueError):
-    """A mistake of the caller: its message is one line that names the file or option and says what to do."""
+    """A mistake of the caller: its message is one line that names the file or option and says what to do.
+
+    Attributes:
+        of_one_process: True where the other processes of a run do not meet it, so that this one has to tell.
+    """
+
+    of_one_process = False
 
 
 class QuaclrsWarning(UserWarning):
@@ -80,7 +86,7 @@ def report_user_errors(main: Callable[..., int]) -> Callable[..., int]:
     their numbers.
 
     A `QuaclrsWarning` becomes one line too, and the same one is printed once. Of several processes only rank 0 prints,
-    so that `accelerate launch` shows the line once.
+    so that `accelerate launch` shows the line once; but any tells of its own clips.
     """
 
     @functools.wraps(main)
@@ -94,7 +100,7 @@ def report_user_errors(main: Callable[..., int]) -> Callable[..., int]:
                 sys.stdout.flush()  # here, where an error can still be told
             return status
         except QuaclrsError as error:
-            return _refused(str(error))
+            return _refused(str(error), error.of_one_process)
         except KeyboardInterrupt:
             return 130
         except BrokenPipeError:  # whoever read the output has had enough, as `head` has
@@ -106,8 +112,8 @@ def report_user_errors(main: Callable[..., int]) -> Callable[..., int]:
     return wrapper
 
 
-def _refused(message: str) -> int:
-    if int(os.environ.get("RANK", "0")) == 0:
+def _refused(message: str, of_one_process: bool = False) -> int:
+    if of_one_process or int(os.environ.get("RANK", "0")) == 0:
         print_error(message)
     return 2
 

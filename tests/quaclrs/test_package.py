@@ -13,6 +13,7 @@ import pytest
 import quaclrs
 import quaclrs.models
 from quaclrs import labels
+from quaclrs.audio import AudioError
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
 
 # Section 3 of the paper: UrbanSound8K without its siren class, and sireNNet's four.
@@ -93,6 +94,18 @@ def test_of_several_processes_only_the_first_prints_the_mistake(
 
     assert command_with_a_mistake() == 2
     assert len(capsys.readouterr().err.splitlines()) == lines
+
+
+def test_any_process_tells_of_a_clip_that_only_it_has_heard(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @report_user_errors
+    def command() -> int:
+        raise AudioError("clip 7-0 cannot be decoded")
+
+    monkeypatch.setenv("RANK", "1")
+    assert command() == 2
+    assert capsys.readouterr().err == "error: clip 7-0 cannot be decoded\n"
 
 
 def test_other_errors_keep_their_traceback_and_results_pass_through() -> None:
