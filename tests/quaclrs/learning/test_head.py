@@ -45,7 +45,7 @@ def test_groups_of_tags_are_a_part_of_the_embedding_that_weighs_nothing(tmp_path
     np.testing.assert_array_equal(weights_of_parts(without, parts_of(without)), weights[:-3])
 
 
-def test_earlier_stages_are_parts_of_the_embedding_that_weigh_nothing(tmp_path):
+def test_earlier_stages_are_parts_of_the_embedding_that_weigh_most(tmp_path):
     yamnet = {"backbone": "yamnet", "pooling": "mean_max", "tag_groups": [[69], [94]], "earlier_stages": 2}
     options = {"backbone": "tf_efficientnet_lite0", "pooling": "mean_max", "more_encoders": [yamnet]}
     saved = SavedModel("m", tmp_path, options, {"classifier.weight": ("F32", (2, 4608 + 2 * 768 + 2))})
@@ -54,7 +54,13 @@ def test_earlier_stages_are_parts_of_the_embedding_that_weigh_nothing(tmp_path):
     weights = weights_of_parts(saved, parts)
 
     assert parts == (1280, 1280, 1024, 1024, 512, 512, 256, 256, 2)
-    assert not weights[4608:].any() and weights[:4608].all()
+    assert weights[4608:6144].min() == weights[4608:6144].max() > weights[:4608].max() > 0
+    assert not weights[6144:].any()
+    del yamnet["backbone"], yamnet["tag_groups"]
+    of_others = SavedModel(
+        "m", tmp_path, {**options, "more_encoders": [{"backbone": "resnet18", **yamnet}]}, saved.tensors
+    )
+    assert parts_of(of_others) == (6146,)  # nobody knows where its parts end
 
 
 def test_it_is_the_logistic_regression_of_scikit_learn():
