@@ -138,8 +138,12 @@ def _origin(config: SupervisedConfig) -> str:
     """The network as it was before, and what became of its weights."""
     if config.initial_weights == "random":
         return f"`{config.backbone}`, trained from random weights"
-    weights = {name: "AudioSet" if name in AUDIO_BACKBONES else "ImageNet" for name in config.backbone_names}
-    networks = " and ".join(f"`{name}` with {known} weights" for name, known in weights.items())
+    stages = {0: "", 1: ", the stage before its last too"}
+    networks = " and ".join(
+        f"`{name}` with {'AudioSet' if name in AUDIO_BACKBONES else 'ImageNet'} weights"
+        + stages.get(count, f", {count} stages before its last too")
+        for name, count in zip(config.backbone_names, config.stages_of_encoders, strict=True)
+    )
     then = "which were not changed" if config.mode == "linear_probe" else "which were fine-tuned"
     return f"{networks}, {then}"
 
