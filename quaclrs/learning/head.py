@@ -22,8 +22,8 @@ from .rows import Rows, clip_probabilities, deal_folds, outside, recordings_a_cl
 #: 1, 1.5, 2 and 3 this was best on ESC-50 with 1, 5 and all clips a class (`python -m benchmarks.few_labels`).
 _WEIGHT_OF_BACKBONE: Mapping[str, float] = {"yamnet": 1.5}
 
-#: What its earlier stages weigh: of 0, 1, 1.5, 2 and 3 this was best, or near it, on ESC-50 and UrbanSound13 with 1, 5, 10
-#: and all clips a class. They say more of sounds that AudioSet does not name.
+#: What its earlier stages weigh: of 0, 1, 1.5, 2 and 3 this was best, or near it, on ESC-50 and UrbanSound13 with 1, 5,
+#: 10 and all clips a class. They say more of sounds that AudioSet does not name.
 _WEIGHT_OF_STAGES = 2.0
 
 #: Length of the pooled vector of backbones that are used beside others.
