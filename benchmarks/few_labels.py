@@ -256,8 +256,8 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         rows = compare_methods(clips, options.seeds)
         print_table(rows, ("clips", "method", "accuracy"))
-    of_a_clip = [{"features": name, "ms_a_clip": 1000 * seconds} for name, seconds in clips.seconds.items()]
-    write_record(options.json, command_of(parser, arguments), rows + of_a_clip)
+        rows += [{"features": name, "ms_a_clip": 1000 * seconds} for name, seconds in clips.seconds.items()]
+    write_record(options.json, command_of(parser, arguments), rows)
     return 0
 
 

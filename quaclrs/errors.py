@@ -62,14 +62,14 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """As `argparse` does, but a command refuses by its own name what it does not know, before what it lacks."""
         given = sys.argv[1:] if args is None else list(args)
-        if self._subparsers is None:
-            for word in takewhile(lambda word: word != "--", given):
-                name = word.partition("=")[0]
-                if name.startswith("--") and not any(known.startswith(name) for known in self._option_string_actions):
-                    near = get_close_matches(
-                        name.replace("_", "-"), {*self._option_string_actions} - {"--help"}, 1, 0.75
-                    )
-                    self.error(f"{name} is not understood" + (f"; did you mean {near[0]}?" if near else ""))
+        known = [] if self._subparsers else [*self._option_string_actions]
+        for word in takewhile(lambda word: known and word != "--", given):
+            name = word.partition("=")[0]
+            if not name.startswith("--") or " " in word:  # a value
+                continue
+            if not any(option.startswith(name) for option in known):
+                near = get_close_matches(name.replace("_", "-"), {*known} - {"--help"}, 1, 0.75)
+                self.error(f"{name} is not understood" + (f"; did you mean {near[0]}?" if near else ""))
         options, unknown = super().parse_known_args(given, namespace)
         if unknown:
             self.error(f"{unknown[0]} is not understood")

@@ -15,7 +15,7 @@ import soundfile
 import warm_python
 from transformers import pipeline
 
-from quaclrs.cli import main
+from quaclrs.cli import main, make_parser
 from quaclrs.labels import CLASS_NAMES
 
 RATE = 48_000
@@ -142,6 +142,11 @@ def test_a_wrong_command_is_status_2_and_one_line_on_stderr(
     assert run(*[stands_for.get(argument, argument) for argument in arguments]) == 2
 
     expect_one_error_line(words)
+
+
+def test_words_that_begin_as_options_and_hold_a_space_are_values() -> None:
+    options = make_parser().parse_args(["summary", "table.csv", "--title", "-- Main Street --"])
+    assert options.title == "-- Main Street --"
 
 
 def test_a_child_process_without_ffmpeg_labels_a_file_and_prints_nothing_else_on_stdout(

@@ -134,7 +134,7 @@ class RunFolder:
             resume: the new run is to go on, so what it replaces stays aside.
         """
         has_begun = list_checkpoints(self.checkpoints) or (self.path / "history.csv").is_file()
-        self._former.recover(bool(has_begun), resume)
+        self._former.recover(bool(has_begun), resume and (self.path / "config.yaml").is_file())
 
     def keep(self) -> None:
         """Delete what a new run replaces, as it has finished an epoch or has a checkpoint."""

@@ -9,6 +9,12 @@ from pathlib import Path
 #: In a run's folder: what it held before; and the same while it is being moved. Its name says that it is whole.
 _ASIDE, _MOVING = ".former", ".former.moving"
 
+
+def is_amid_moving(folder: Path) -> bool:
+    """True where a process was killed while it moved the content of a run's folder; the next run moves it back."""
+    return (folder / _MOVING).is_dir()
+
+
 #: What a run writes before its first epoch has ended.
 _WRITTEN = ("config.yaml", "environment.json", "policy.yaml", "history.csv", "checkpoints", "plots", "tracker")
 
@@ -29,26 +35,30 @@ class FormerRun:
     def set_aside(self) -> None:
         """Move all that the folder holds aside, if it is there; where that fails, nothing is moved."""
         self._was_there = self.folder.is_dir()
+        self._is_held = True
         if entries := [entry for entry in self._entries() if entry != self._aside]:
             self._moving.mkdir()
             try:
                 for entry in entries:
                     entry.rename(self._moving / entry.name)
             except BaseException:
-                self._move_back()
+                self._is_held = False
+                with suppress(OSError):  # the next command does it
+                    self._move_back()
                 raise
             self._moving.rename(self._aside)
-        self._is_held = True
 
     def restore(self) -> None:
         """Remove what the new run has written, and put back what was there."""
         if not self._is_held:
             return
         self._is_held = False
-        for name in _WRITTEN:
-            _remove(self.folder / name)
-        if self._aside.is_dir():
-            self._aside.rename(self._moving)
+        if not self._moving.is_dir():
+            for name in _WRITTEN:
+                _remove(self.folder / name)
+            if self._aside.is_dir():
+                self._aside.rename(self._moving)
+        if self._moving.is_dir():
             self._move_back()
         elif not self._was_there:
             with suppress(OSError):  # others have put something there
@@ -58,7 +68,7 @@ class FormerRun:
         """Forget what was there."""
         self._is_held = False
         if self._aside.is_dir():
-            shutil.rmtree(self._aside)
+            shutil.rmtree(self._aside, ignore_errors=True)  # what cannot be deleted must not end a run
 
     def recover(self, has_begun: bool, resume: bool) -> None:
         """Put right what a killed process left.

@@ -14,6 +14,7 @@ from quaclrs.evaluation.run_metrics import METRICS_FILE, RunMetrics, run_folder
 
 from .config import TrainingConfig
 from .folder import RunFolder
+from .former import is_amid_moving
 from .options import flag_of, parse_config
 from .queue import environment_of_job
 
@@ -58,11 +59,11 @@ class Run:
     def is_finished(self) -> bool:
         """True where the folder holds the result of just these options."""
         found = all((self.path / name).is_file() for name in (METRICS_FILE, "config.yaml"))
-        return found and not RunFolder(self.path).options_that_differ(self.config)
+        return found and not is_amid_moving(self.path) and not RunFolder(self.path).options_that_differ(self.config)
 
     def refuse_other(self) -> None:
         """Raise a `QuaclrsError` where the folder holds a result of other options."""
-        if (self.path / METRICS_FILE).is_file():
+        if (self.path / METRICS_FILE).is_file() and not is_amid_moving(self.path):
             for name in RunFolder(self.path).options_that_refuse(self.config):
                 raise QuaclrsError(
                     f"{self.path} was run with another {name}; choose another --output-dir, or --overwrite"

@@ -254,10 +254,12 @@ class Session:
         accelerator.log({name: value for name, value in row.items() if name != "epoch"}, step=row["epoch"])
         if accelerator.is_main_process:
             self.folder.write_history(self.history)
-            self.folder.keep()
         told = self.termination.requested(accelerator)
         if told or self._is_due(row["epoch"]):
             self._save(row["epoch"])
+            told = told or self.termination.requested(accelerator)  # meanwhile
+        if accelerator.is_main_process:
+            self.folder.keep()
         if told:
             self._stop(told)
 

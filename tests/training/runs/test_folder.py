@@ -1,5 +1,6 @@
 """A new run that ends early leaves what was there before: nothing, or the run that it was to overwrite."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import pytest
 
 from quaclrs.errors import QuaclrsError
 from training.runs.folder import RunFolder
+from training.runs.former import FormerRun
 from training.supervised.config import SupervisedConfig
 from training.train_supervised import train
 
@@ -104,6 +106,43 @@ def test_a_killed_run_that_goes_on_keeps_its_folder_and_drops_the_former_one_wit
     run.write_history([{"epoch": 1}])
     RunFolder(former).recover(resume=False)
     assert files_in(former).keys() == {"config.yaml", "environment.json", "history.csv"}
+
+
+def test_a_run_cut_off_before_its_first_file_is_not_gone_on_with(former):
+    FormerRun(former).set_aside()  # and nothing after it
+    RunFolder(former).recover(resume=True)
+    assert files_in(former) == FORMER
+
+
+def test_a_former_run_that_cannot_be_deleted_ends_no_run(small_sample, former, monkeypatch):
+    rmtree = shutil.rmtree
+
+    def busy(path, ignore_errors=False, **more):
+        if Path(path).name == ".former" and not ignore_errors:
+            raise OSError(39, "Directory not empty", str(path))
+        rmtree(path, ignore_errors=ignore_errors, **more)
+
+    monkeypatch.setattr(shutil, "rmtree", busy)
+    train(config(small_sample, former, overwrite=True))
+    assert json.loads((former / "metrics.json").read_text())["accuracy"] >= 0
+
+
+def test_sigterm_between_moving_and_naming_puts_everything_back(former, monkeypatch):
+    rename = Path.rename
+
+    def stopped(entry: Path, target: Path) -> Path:
+        moved = rename(entry, target)
+        if target.name == ".former":
+            raise SystemExit(143)
+        return moved
+
+    run = RunFolder(former)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", stopped)
+        with pytest.raises(SystemExit):
+            run.open(NEW, {}, resume=False)
+    run.withdraw()
+    assert files_in(former) == FORMER
 
 
 @pytest.mark.parametrize("moves", [0, 1, 3])
