@@ -184,7 +184,7 @@ def open_saved_model(path_or_repo: str | os.PathLike[str] | None = None, name: s
         if "model_type" not in values and (folder / GRAPH).is_file():
             raise QuaclrsError(f"{name} is an export, which only ONNX Runtime runs; {_ADVICE}")
         options = _checked(values)
-        tensors = _read_header(folder)
+        tensors = _read_header(folder, name)
     return SavedModel(name, folder, options, tensors)
 
 
@@ -248,7 +248,7 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _read_header(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _read_header(folder: Path, name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
     from safetensors import SafetensorError, safe_open
 
     if not (folder / WEIGHTS).is_file():
@@ -266,7 +266,7 @@ def _read_header(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
             return {name: (str(part.get_dtype()), tuple(part.get_shape())) for name, part in slices.items()}
     except SafetensorError as error:
         raise QuaclrsError(
-            f"{folder / WEIGHTS} is damaged or cut short ({first_line_of(error)}); copy or fetch it again"
+            f"{name} cannot be loaded: {WEIGHTS} is damaged or cut short ({first_line_of(error)}); copy it again"
         ) from error
 
 

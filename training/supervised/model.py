@@ -51,7 +51,8 @@ def build_model(
             )
         )
     except BackboneError as error:
-        raise QuaclrsError(f"--dropout, --drop-path, --earlier-stages: {error}") from error
+        option = "--earlier-stages" if "earlier_stages" in str(error) else "--dropout, --drop-path"
+        raise QuaclrsError(f"{option}: {error}") from error
     try:
         if config.init_from:
             load_encoder(model.quaclrs, config.init_from)

@@ -134,7 +134,7 @@ def absent(run: Path) -> Path:
         (absent, {}, "holds no model"),
         (unfinished, {}, "holds no model"),
         (without_a_tensor, {}, "lacks weights .*conv_stem.weight"),
-        (without_half, {}, "cannot be loaded"),
+        (without_half, {}, "damaged or cut short"),
     ],
 )
 def test_init_from_something_else_is_one_line_that_names_it(made, changed, named, tiny_classifier_folder, tmp_path):
