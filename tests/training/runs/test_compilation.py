@@ -75,7 +75,7 @@ def test_a_compiled_run_that_stops_and_goes_on_learns_what_a_plain_one_does(plai
 
     def stop_after_three_steps(termination, accelerator):
         asked.append(None)
-        return signal.SIGTERM if len(asked) == 4 else None  # once a step, and once after the first epoch
+        return signal.SIGTERM if len(asked) == 5 else None  # once a step, before and after the first checkpoint
 
     with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemExit):
         patched.setattr(Termination, "requested", stop_after_three_steps)
