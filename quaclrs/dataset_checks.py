@@ -93,13 +93,13 @@ def _warn_of_damage(name: str, error: Exception) -> None:
 
 
 def _refuse_no_parquet(file: Path) -> None:
-    """Raise where a file is no Parquet, or has no rows; `datasets` would not say which file it is."""
+    """Refuse a file that is not Parquet or has no rows, and name it, which `datasets` would not."""
     import pyarrow.parquet as pq
 
     refuse_pointer(file)
     try:
         rows = pq.read_metadata(file).num_rows
-    except ValueError as error:  # Arrow's
+    except (ValueError, OSError) as error:  # Arrow's of a damaged footer are both
         raise QuaclrsError(
             f"{file} is damaged or cut short, or no Parquet file; copy it from its source again"
         ) from error

@@ -262,6 +262,15 @@ def test_a_file_that_is_no_whole_parquet_file_is_named(tmp_path, content, says):
         assert str(error.value).startswith(f"{file} {says}")
 
 
+def test_a_file_whose_footer_is_overwritten_is_named(tmp_path):
+    folder = write(tmp_path / "set", make_rows())
+    (file,) = (folder / "data").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-40] + b"\xff" * 32 + whole[-8:])
+    with pytest.raises(QuaclrsError, match=f"^{re.escape(str(file))} is damaged or cut short"):
+        load_urbansound13(folder)
+
+
 def test_a_file_without_rows_is_named(tmp_path):
     folder = write(tmp_path / "set", make_rows(), shards=2)
     file = sorted((folder / "data").iterdir())[1]
