@@ -51,8 +51,7 @@ _NUMPY_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 #: Options of `config.json` that are taken; whatever else stands there is left alone.
 _OPTIONS = (
     *("backbone", "log_mel", "image_mean", "image_std", "pooling", "patch_overlap", "tag_groups"),
-    *("earlier_stages",),
-    *("more_encoders", "standardize", "normalized_parts"),
+    *("earlier_stages", "more_encoders", "standardize", "normalized_parts"),
     *("dropout", "drop_path_rate", "false_alarms", "training_data"),
     *("id2label", "label2id", "num_labels", "problem_type"),
 )

@@ -122,9 +122,8 @@ def weights_of_parts(saved: SavedModel, parts: Sequence[int]) -> np.ndarray:
     for encoder in (saved.options, *(saved.options.get("more_encoders") or [])):
         weight = _WEIGHT_OF_BACKBONE.get(encoder["backbone"], 1.0)
         times = 2 if encoder.get("pooling") == "mean_max" else 1
-        has_tags = bool(encoder.get("tag_groups"))
-        stages = len(_parts_after_features(encoder, times)) - has_tags
-        of_part += [weight] * times + [_WEIGHT_OF_STAGES] * stages + [0.0] * has_tags
+        stages = times * (encoder.get("earlier_stages") or 0)
+        of_part += [weight] * times + [_WEIGHT_OF_STAGES] * stages + [0.0] * bool(encoder.get("tag_groups"))
     if len(of_part) != len(parts):
         return np.ones(sum(parts), dtype=np.float32)
     return np.repeat(of_part, parts).astype(np.float32)

@@ -114,16 +114,16 @@ def _learn(sources: Sources, output: Path | None, options: LearnOptions, progres
     if base.options.get("problem_type") == "multi_label_classification":
         raise QuaclrsError(f"{base.name} gives several labels a clip; learn from a model that gives one")
     _refuse_labels({sound.label for sound in sounds}, base.labels if options.keep_classes else [])
-    for folder in options.background:
-        _refuse_no_sounds("--background", folder)
-    if options.unlabelled is not None:
-        _refuse_no_sounds("--unlabelled", options.unlabelled)
+    around = [(Path(folder), _sounds_in(folder, "--background")) for folder in options.background]
+    without_labels = [] if options.unlabelled is None else _sounds_in(options.unlabelled, "--unlabelled")
     classifier = load_classifier(options.model)
     embedder = Embedder(classifier, digest_of_encoder(base), options.cache or cache_folder())
     clips = Clips.of(sounds, embedder, progress)
     labels = _labels_of(clips, base if options.keep_classes else None)
-    background = _background(options, embedder, base, labels, progress)
-    unlabelled = None if options.unlabelled is None else _unlabelled(options.unlabelled, embedder, progress)
+    background = _background(options, around, embedder, base, labels, progress)
+    unlabelled = None
+    if options.unlabelled is not None:
+        unlabelled = _unlabelled(options.unlabelled, without_labels, embedder, progress)
     # One thread: matrices are small, and threads of BLAS wait for each other in busy loops wherever cores are shared.
     with threadpool_limits(1, "blas"):
         learner = Learner(
@@ -150,12 +150,13 @@ def _refuse_labels(labels: Collection[str], of_base: Sequence[str]) -> None:
             raise QuaclrsError(f"the labels {label!r} and {same!r} differ only in writing; name both {same!r}")
 
 
-def _refuse_no_sounds(option: str, folder: str | os.PathLike[str]) -> None:
-    """Raise a `QuaclrsError` before anything is heard."""
+def _sounds_in(folder: str | os.PathLike[str], option: str) -> list[Path]:
+    """Find the sound files of a folder; a `QuaclrsError` names the option where there is none."""
     if not os.path.isdir(folder):
         raise QuaclrsError(f"{option} {folder} is not a folder; give a folder of sounds")
-    if not find_audio_files(folder):
-        raise QuaclrsError(f"{option} {folder} holds no sounds; give a folder that does")
+    if files := find_audio_files(folder):
+        return files
+    raise QuaclrsError(f"{option} {folder} holds no sounds; give a folder that does")
 
 
 def _labels_of(clips: Clips, base: SavedModel | None) -> list[str]:
@@ -170,9 +171,14 @@ def _labels_of(clips: Clips, base: SavedModel | None) -> list[str]:
 
 
 def _background(
-    options: LearnOptions, embedder: Embedder, base: SavedModel, labels: Sequence[str], progress: bool | None
+    options: LearnOptions,
+    around: Sequence[tuple[Path, Sequence[Path]]],
+    embedder: Embedder,
+    base: SavedModel,
+    labels: Sequence[str],
+    progress: bool | None,
 ) -> Background:
-    """Collect background: the package's, without kinds named like a class, and that of folders."""
+    """Collect background: the package's, without kinds named like a class, and that of folders with their files."""
     vectors: list[np.ndarray] = []
     kinds: list[str] = []
     own = packaged_background(base) if options.own_background else None
@@ -186,9 +192,7 @@ def _background(
         own = own.without([kind for kind in set(own.kinds.tolist()) if plain(kind) in names])
         vectors.append(own.vectors)
         kinds += own.kinds.tolist()
-    for folder in options.background:
-        path = Path(folder)
-        files = find_audio_files(path)
+    for path, files in around:
         for file, found in zip(
             files, embedded(embedder, [Part(f) for f in files], "background", progress), strict=True
         ):
@@ -205,9 +209,10 @@ def _background(
     return Background(np.concatenate(vectors), np.array(kinds))
 
 
-def _unlabelled(folder: str | os.PathLike[str], embedder: Embedder, progress: bool | None) -> np.ndarray:
+def _unlabelled(
+    folder: str | os.PathLike[str], files: Sequence[Path], embedder: Embedder, progress: bool | None
+) -> np.ndarray:
     """Choose windows of sounds without labels that are not silent; of too many, evenly spread ones."""
-    files = find_audio_files(folder)
     found = [
         entry.vectors[entry.levels > 0]
         for entry in embedded(embedder, [Part(file) for file in files], "unlabelled", progress)

@@ -1,4 +1,4 @@
-"""What a new run replaces: aside until the new one has done something, and back where it fails before."""
+"""Set aside what a new run replaces, and put it back where that run ends before it has done anything."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from pathlib import Path
 #: In a run's folder: what it held before; and the same while it is being moved. Its name says that it is whole.
 _ASIDE, _MOVING = ".former", ".former.moving"
 
+#: What a run writes before its first epoch has ended.
+_WRITTEN = ("config.yaml", "environment.json", "policy.yaml", "history.csv", "checkpoints", "plots", "tracker")
+
 
 def is_amid_moving(folder: Path) -> bool:
     """True where a process was killed while it moved the content of a run's folder; the next run moves it back."""
     return (folder / _MOVING).is_dir()
-
-
-#: What a run writes before its first epoch has ended.
-_WRITTEN = ("config.yaml", "environment.json", "policy.yaml", "history.csv", "checkpoints", "plots", "tracker")
 
 
 class FormerRun:
@@ -36,7 +35,7 @@ class FormerRun:
         """Move all that the folder holds aside, if it is there; where that fails, nothing is moved."""
         self._was_there = self.folder.is_dir()
         self._is_held = True
-        if entries := [entry for entry in self._entries() if entry != self._aside]:
+        if entries := list(self.folder.iterdir()) if self._was_there else []:
             self._moving.mkdir()
             try:
                 for entry in entries:
@@ -89,9 +88,6 @@ class FormerRun:
         for entry in self._moving.iterdir():
             entry.rename(self.folder / entry.name)
         self._moving.rmdir()
-
-    def _entries(self) -> list[Path]:
-        return list(self.folder.iterdir()) if self.folder.is_dir() else []
 
 
 def _remove(entry: Path) -> None:

@@ -258,7 +258,7 @@ class Session:
         if told or self._is_due(row["epoch"]):
             self._save(row["epoch"])
             told = told or self.termination.requested(accelerator)  # meanwhile
-        if accelerator.is_main_process:
+        elif accelerator.is_main_process:
             self.folder.keep()
         if told:
             self._stop(told)
