@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -146,36 +145,40 @@ class Embedder:
             content = digest_of(file, "sha256")
         told = repr((_VERSION, code_version(DECODING), content, part.start, part.end, self._front_end))
         name = hashlib.sha256(told.encode()).hexdigest()[:40]
-        return self.folder / name[:2] / f"{name}.npz"
+        return self.folder / name[:2] / f"{name}.safetensors"
 
     def _keep(self, found: Embedded) -> None:
         if (key := found.key) is None:
             return
         try:
             key.parent.mkdir(parents=True, exist_ok=True)
-            with written(key) as unfinished, unfinished.open("wb") as file:
-                np.savez(
-                    file,
-                    starts=found.starts,
-                    levels=found.levels,
-                    vectors=found.vectors.astype(np.float16),
-                    duration=np.float64(found.duration),
-                )
+            with written(key) as unfinished:
+                unfinished.write_bytes(_file_of(found))
         except OSError as error:
             told = f"the cache {self.folder} cannot be written ({error.strerror}), so embeddings are not kept"
             warnings.warn(f"{told}; set HF_HOME to a folder that can", QuaclrsWarning, stacklevel=2)
             self.folder = None
 
 
+def _file_of(found: Embedded) -> bytes:
+    from safetensors.numpy import save
+
+    vectors, duration = found.vectors.astype(np.float16), np.array([found.duration])
+    return save({"starts": found.starts, "levels": found.levels, "vectors": vectors, "duration": duration})
+
+
 def load_embedded(file: Path) -> Embedded | None:
     """Read embeddings from a file of the cache; None where it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     try:
-        with np.load(file, allow_pickle=False) as found:
-            starts, levels, vectors = found["starts"], found["levels"], found["vectors"].astype(np.float32)
-            if not len(starts) == len(levels) == len(vectors) or not np.isfinite(vectors).all():
-                return None
-            return Embedded(starts, levels, vectors, float(found["duration"]), file)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        # Not `np.load`: it parses Python, which two threads of Python before 3.11.8 and 3.12.2 cannot do at once
+        # (python/cpython#106905).
+        found = load(file.read_bytes())
+        starts, levels, vectors = found["starts"], found["levels"], found["vectors"].astype(np.float32)
+        if not len(starts) == len(levels) == len(vectors) or not np.isfinite(vectors).all():
+            return None
+        return Embedded(starts, levels, vectors, float(found["duration"][0]), file)
+    except (OSError, KeyError, SafetensorError):
         return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import time
 import tracemalloc
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from made_sounds import RATE, sound_of
 from quaclrs import load_classifier
 from quaclrs.audio import AudioError
 from quaclrs.learning.embedded import Part
-from quaclrs.learning.embeddings import Embedder, digest_of_encoder
+from quaclrs.learning.embeddings import Embedder, digest_of_encoder, load_embedded
 from quaclrs.models import LogMelConfig
 from quaclrs.saved_model import open_saved_model
 
@@ -55,11 +57,11 @@ def test_windows_are_embedded_as_the_classifier_does_and_the_cache_gives_the_sam
 def test_a_copy_is_known_by_its_content_and_a_damaged_file_of_the_cache_is_made_anew(classifier, files, tmp_path):
     cache = tmp_path / "cache"
     whole = embed(classifier, cache, files[:1])[0]
-    kept = list(cache.rglob("*.npz"))
+    kept = list(cache.rglob("*.safetensors"))
     copy = tmp_path / "copy.wav"
     copy.write_bytes(files[0].read_bytes())
     embed(classifier, cache, [copy])
-    assert list(cache.rglob("*.npz")) == kept
+    assert list(cache.rglob("*.safetensors")) == kept
     kept[0].write_bytes(kept[0].read_bytes()[:500])
     np.testing.assert_array_equal(embed(classifier, cache, files[:1])[0].vectors, whole.vectors)
     assert len(kept[0].read_bytes()) > 500
@@ -93,8 +95,38 @@ def test_two_processes_may_fill_one_cache(files, tmp_path):
         one, other = pool.map(in_a_process, [(tmp_path / "cache", files)] * 2)
     for first, second in zip(one, other, strict=True):
         np.testing.assert_array_equal(first, second)
-    assert len(list((tmp_path / "cache").rglob("*.npz"))) == 3
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 3
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_dir() and path.name.startswith(".")]
+
+
+def test_threads_read_the_cache_at_once_while_memory_is_collected(classifier, files, tmp_path):
+    embed(classifier, tmp_path / "cache", files[:1])
+    (kept,) = (tmp_path / "cache").rglob("*.safetensors")
+
+    class Cycle:
+        """Runs Python when it is collected, so that another thread may go on amid whatever was being done."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            sum(range(200))
+
+    def read(_: int) -> int:
+        Cycle()
+        found = load_embedded(kept)
+        assert found is not None
+        return len(found.starts)
+
+    former, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.set_threshold(1, 1, 1)
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(read, range(400))) == {1}
+    finally:
+        gc.set_threshold(*former)
+        sys.setswitchinterval(interval)
 
 
 def test_long_files_take_no_more_memory_than_short_ones(tmp_path):
