@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import pickle
 import shutil
 import subprocess
 import time
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from filelock import FileLock
 
 # Of several test processes each takes one thread, and so do the commands that its tests start.
@@ -46,6 +49,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             return "tests/spaces" if file.startswith("tests/spaces/") else file
 
     return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cards_parsed_once() -> Iterator[None]:
+    """Who loads a data set parses its card, 17 kB of YAML: a text is parsed once, and copied from then on."""
+    safe_load = yaml.safe_load
+    parse = functools.cache(lambda text: pickle.dumps(safe_load(text)))
+
+    def load(text: object) -> object:
+        return pickle.loads(parse(text)) if type(text) is str else safe_load(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml, "safe_load", load)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import warm_python
@@ -26,14 +28,19 @@ from training.supervised import results as supervised
 def short_ends_of_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Spare the many runs of these tests what takes longer than their training: a large forest and plots.
 
-    A plot of each name is drawn once, and copied from then on. Runs in child processes are as users have them.
+    A plot of each name is drawn once for numbers of each shape, and copied from then on. Runs in child processes are
+    as users have them.
     """
     drawn = tmp_path_factory.mktemp("drawn")
 
-    def save(figure: Figure, path: Path) -> Path:
-        first = drawn / path.name
+    def later(draw: Callable[..., Figure]) -> Callable[..., partial[Figure]]:
+        return lambda *arguments: partial(draw, *arguments)
+
+    def save(draw: partial[Figure], path: Path) -> Path:
+        shapes = [np.shape(argument) for argument in draw.args if not isinstance(argument, str)]
+        first = drawn / f"{shapes} {path.name}"
         if not first.exists():
-            save_figure(figure, first)
+            save_figure(draw(), first)
         path.parent.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copy(first, path))
 
@@ -41,6 +48,8 @@ def short_ends_of_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.setattr(shortcuts, "TREES", 10)
         for module in (supervised, of_ssl, cross_validate):
             patch.setattr(module, "save_figure", save)
+            for name in [name for name in vars(module) if name.endswith("_figure") and name != "save_figure"]:
+                patch.setattr(module, name, later(getattr(module, name)))
         yield
 
 
