@@ -22,8 +22,11 @@ APP = Path(__file__).parents[1] / "spaces" / "app.py"
 
 
 @contextmanager
-def running_space() -> Iterator[tuple[str, subprocess.Popen]]:
+def running_space(app: Path = APP) -> Iterator[tuple[str, subprocess.Popen]]:
     """Start `python spaces/app.py` without a network: its address and its process.
+
+    Args:
+        app: another script, which starts it.
 
     Raises:
         QuaclrsError: it ended, at the beginning or meanwhile, or does not answer; what it printed is in the message.
@@ -34,7 +37,7 @@ def running_space() -> Iterator[tuple[str, subprocess.Popen]]:
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "QUACLRS_MODELS")}
     ours = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen([sys.executable, str(APP)], env=kept | ours, stdout=log, stderr=log)
+        server = subprocess.Popen([sys.executable, str(app)], env=kept | ours, stdout=log, stderr=log)
         try:
             _wait_for(server, port, log)
             yield f"http://127.0.0.1:{port}/", server

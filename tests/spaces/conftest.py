@@ -10,6 +10,8 @@ import pytest
 
 from benchmarks.running_space import running_space, write_sounds
 
+QUICK_SPACE = Path(__file__).with_name("quick_space.py")
+
 #: The running Space, and its address while it runs.
 _RUNNING = ExitStack()
 _ADDRESS: list[str] = []
@@ -19,7 +21,7 @@ _ADDRESS: list[str] = []
 def space() -> str:
     """Address of the running Space, one for all tests of this folder."""
     if not _ADDRESS:
-        _ADDRESS.append(_RUNNING.enter_context(running_space())[0])
+        _ADDRESS.append(_RUNNING.enter_context(running_space(QUICK_SPACE))[0])
     return _ADDRESS[0]
 
 
