@@ -95,7 +95,10 @@ def test_clips_left_out_and_remarks_of_a_source_are_listed(tmp_path):
 def test_only_what_is_synthetic_throughout_is_called_so(sample_dataset, tmp_path):
     write_class(tmp_path / "own", "tram", [1.0] * 12)
     extra = ["--extra", f"tram={tmp_path / 'own' / 'tram'}"]
-    assert main(["build", "--sirennet", str(sample_dataset), *extra, "--output", str(tmp_path / "built")]) == 0
+    sirennet, whole = tmp_path / "sireNNet", sample_dataset / "sireNNet"
+    shutil.copytree(whole / "traffic", sirennet / "traffic")  # one class of the four: each is grouped by its sound
+    shutil.copy(whole / "SYNTHETIC.md", sirennet)
+    assert main(["build", "--sirennet", str(sirennet), *extra, "--output", str(tmp_path / "built")]) == 0
     card = DatasetCard.load(tmp_path / "built" / "README.md")
     assert card.data.license == "other"
     assert "synthetic" not in card.data.tags
