@@ -104,7 +104,9 @@ def highest_correlations(
         if rows is columns:
             tile = np.triu(tile, 1)  # each pair once: templates of the shorter clip are slid over the longer one
         if tile.any():
-            for name, found in _correlate([waveforms[i] for i in rows], [waveforms[i] for i in columns], check).items():
+            for name, found in _correlate(
+                [waveforms[i] for i in rows], [waveforms[i] for i in columns], check, tile
+            ).items():
                 highest[name][np.ix_(rows, columns)] = np.where(tile, found, np.nan)
     for matrix in highest.values():
         np.fmax(matrix, matrix.T.copy(), out=matrix)
@@ -143,8 +145,10 @@ def _tiles(order: np.ndarray, size: int = 32) -> Iterator[tuple[np.ndarray, np.n
             yield rows, columns
 
 
-def _correlate(first: list[np.ndarray], second: list[np.ndarray], check: LeakCheck) -> dict[str, np.ndarray]:
-    """Highest correlations (first, second) of each measure."""
+def _correlate(
+    first: list[np.ndarray], second: list[np.ndarray], check: LeakCheck, wanted: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Highest correlations (first, second) of each measure, where they are wanted; elsewhere anything."""
     found = {name: np.zeros((len(first), len(second)), dtype=np.float32) for name in check.measures}
     longest_first, longest = max(map(len, first)), max(map(len, second))
     size = scipy.fft.next_fast_len(longest_first + longest, real=True)
@@ -152,7 +156,10 @@ def _correlate(first: list[np.ndarray], second: list[np.ndarray], check: LeakChe
     energy = _running_energy(second, longest)
     lags = np.arange(-longest + 1, longest_first)  # sample t of `first` meets sample t - lag of `second`
     overlaps: dict[int, _Overlaps] = {}  # most clips have one length, so most share their overlaps
+    sought: dict[int, _Sought] = {}
     for i, x in enumerate(first):
+        if not wanted[i].any():
+            continue
         if {"whole", "overlap"} & set(found):
             cross = np.abs(scipy.fft.irfft(spectra * scipy.fft.rfft(x, size), size))
             cross = np.roll(cross, longest - 1, axis=1)[:, : len(lags)]  # a negative lag lies at the end
@@ -164,7 +171,10 @@ def _correlate(first: list[np.ndarray], second: list[np.ndarray], check: LeakChe
                 overlaps[len(x)] = _Overlaps(len(x), [len(y) for y in second], energy, lags, check)
             found["overlap"][i] = np.minimum((cross * overlaps[len(x)].scales(x)).max(axis=1), 1.0)
         if "template" in found:
-            found["template"][i] = _template_correlations(x, second, check)
+            window = min(round(check.template_duration * check.sampling_rate), len(x))
+            if window not in sought:
+                sought[window] = _Sought(second, window, check)
+            found["template"][i, wanted[i]] = sought[window].best_fits(x, np.flatnonzero(wanted[i]))
     return found
 
 
@@ -202,28 +212,35 @@ def _inverse_roots(energies: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(known, 1 / np.sqrt(np.maximum(energies, 1e-12)), 0.0).astype(np.float32)
 
 
-def _template_correlations(x: np.ndarray, others: list[np.ndarray], check: LeakCheck) -> np.ndarray:
-    """The best fit of any stretch of x in each of the others, (others,)."""
-    window = min(round(check.template_duration * check.sampling_rate), len(x))
-    hop = round(check.template_hop * check.sampling_rate)
-    cuts = np.stack([x[s : s + window] for s in sorted({*range(0, len(x) - window + 1, hop), len(x) - window})])
-    norms = np.linalg.norm(cuts, axis=1)
-    floor = 10 ** (check.silence_db / 20)
-    cuts = cuts[norms > floor * np.linalg.norm(x) * np.sqrt(window / len(x))]
-    longest = max(map(len, others))
-    size = scipy.fft.next_fast_len(longest, real=True)  # only lags at which the template lies inside are read
-    templates = scipy.fft.rfft(cuts / np.linalg.norm(cuts, axis=1, keepdims=True), size).conj()
-    energy = _running_energy(others, longest)
-    under = energy[:, window:] - energy[:, :-window]
-    ends = np.array([len(other) for other in others])
-    quiet = window * 10 ** (check.silence_db / 10) * energy[:, -1] / ends
-    scale = _inverse_roots(under, under > quiet[:, None])
-    spectra = scipy.fft.rfft(_stacked(others, size))
-    best = np.zeros(len(others), dtype=np.float32)
-    for template in templates:
-        cross = np.abs(scipy.fft.irfft(spectra * template, size)[:, : scale.shape[1]])
-        best = np.maximum(best, (cross * scale).max(axis=1))
-    return np.minimum(best, 1.0)
+class _Sought:
+    """Clips in which stretches of `window` samples are sought: their spectra, and the energy under such a stretch."""
+
+    def __init__(self, clips: list[np.ndarray], window: int, check: LeakCheck) -> None:
+        self.window, self.hop = window, round(check.template_hop * check.sampling_rate)
+        self.floor = 10 ** (check.silence_db / 20)
+        longest = max(map(len, clips))
+        # Only lags at which the template lies inside are read.
+        self.size = scipy.fft.next_fast_len(longest, real=True)
+        energy = _running_energy(clips, longest)
+        under = energy[:, window:] - energy[:, :-window]
+        ends = np.array([len(clip) for clip in clips])
+        quiet = window * 10 ** (check.silence_db / 10) * energy[:, -1] / ends
+        self.scale = _inverse_roots(under, under > quiet[:, None])
+        self.spectra = scipy.fft.rfft(_stacked(clips, self.size))
+
+    def best_fits(self, x: np.ndarray, among: np.ndarray) -> np.ndarray:
+        """The best fit of any stretch of x in each of the clips of these numbers, (among,)."""
+        last = len(x) - self.window
+        cuts = np.stack([x[s : s + self.window] for s in sorted({*range(0, last + 1, self.hop), last})])
+        norms = np.linalg.norm(cuts, axis=1)
+        cuts = cuts[norms > self.floor * np.linalg.norm(x) * np.sqrt(self.window / len(x))]
+        templates = scipy.fft.rfft(cuts / np.linalg.norm(cuts, axis=1, keepdims=True), self.size).conj()
+        spectra, scale = self.spectra[among], self.scale[among]
+        best = np.zeros(len(among), dtype=np.float32)
+        for template in templates:
+            cross = np.abs(scipy.fft.irfft(spectra * template, self.size)[:, : scale.shape[1]])
+            best = np.maximum(best, (cross * scale).max(axis=1))
+        return np.minimum(best, 1.0)
 
 
 def _stacked(waveforms: list[np.ndarray], size: int) -> np.ndarray:
