@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -188,7 +189,8 @@ def _status_of(job: dict[str, Any]) -> int:
             runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
         elif first == "-c":
             sys.argv = ["-c", *rest[1:]]
-            exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
+            main = sys.modules["__main__"] = types.ModuleType("__main__")  # where pickle looks for its functions
+            exec(compile(rest[0], "<string>", "exec"), vars(main))
         else:
             sys.argv = job["arguments"]
             runpy.run_path(first, run_name="__main__")

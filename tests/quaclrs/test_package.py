@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import warm_python
 
 import quaclrs
 import quaclrs.models
@@ -207,14 +208,16 @@ def test_the_front_ends_parameters_are_one_class_that_can_be_had_without_torch()
     ],
 )
 def test_the_auto_classes_load_a_model_once_the_package_or_one_of_its_classes_is_imported(
-    first: str, tiny_classifier_folder: Path
+    first: str, tiny_classifier_folder: Path, tmp_path: Path
 ) -> None:
+    without_transformers = {**os.environ, "HF_HOME": str(tmp_path)}  # so `warm_python` has not imported it
     code = (
-        f"{first}; import sys; from transformers import AutoFeatureExtractor, AutoModelForAudioClassification; "
+        f"import sys; assert 'transformers' not in sys.modules; {first}; "
+        "from transformers import AutoFeatureExtractor, AutoModelForAudioClassification; "
         "autos = AutoModelForAudioClassification, AutoFeatureExtractor; "
         "print(*(type(auto.from_pretrained(sys.argv[1])).__name__ for auto in autos))"
     )
-    child = subprocess.run([sys.executable, "-c", code, str(tiny_classifier_folder)], capture_output=True, text=True)
+    child = warm_python.run(["-c", code, str(tiny_classifier_folder)], env=without_transformers)
     assert child.stdout.split() == ["QuaclrsForAudioClassification", "QuaclrsFeatureExtractor"], child.stderr
 
 

@@ -6,7 +6,6 @@ import doctest
 import json
 import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+import warm_python
 import yaml
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
@@ -87,14 +87,8 @@ def test_probabilities_keep_their_64_bits(tmp_path: Path) -> None:
 def run_python(code: str, arguments: list[str], home: Path, standard_input: str = "") -> str:
     """What a child process prints; it has an empty cache of its own and may not ask the Hub."""
     environment = os.environ | {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    child = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        input=standard_input,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=300,
-    )
+    (home / "input").write_text(standard_input)
+    child = warm_python.run(["-c", code, *arguments], env=environment, stdin=home / "input")
     assert child.returncode == 0, child.stderr
     return child.stdout
 
