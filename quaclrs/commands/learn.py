@@ -75,6 +75,7 @@ def run_learn(options: argparse.Namespace) -> int:
 
 def _lines_of(report: LearnReport, folder: Path) -> list[str]:
     from ..evaluation.reports.tables import percent, percent_range
+    from ..learning.background import why_dropped
     from ..learning.card import summary_line
 
     width = max(len(printable(entry.label)) for entry in report.worth.classes)
@@ -86,7 +87,8 @@ def _lines_of(report: LearnReport, folder: Path) -> list[str]:
         lines.append(f"  {printable(entry.label):<{width}}  {entry.clips:>4} clips  {told}")
     lines.append(summary_line(report))
     lines += [
-        f"background: {kind} left out, as it sounds like {label}" for kind, label in report.background_dropped.items()
+        f"background: {kind} left out, {why_dropped(kind, printable(label))}"
+        for kind, label in report.background_dropped.items()
     ]
     if report.worth.suspects:
         lines.append("perhaps mislabelled, listen to them:")

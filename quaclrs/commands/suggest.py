@@ -42,6 +42,7 @@ def run_suggest(options: argparse.Namespace) -> int:
     for found, clip in zip(suggestions, clips, strict=True):
         print(f"{printable(str(clip))}: {found.guess} {100 * found.score:.0f}%?")
     output = printable(str(options.output))
-    print(f"{len(clips)} windows; {output}/{SHEET} lists them. Listen, move each to the folder of what it is, delete")
-    print(f"what is nothing, and run `quaclrs learn YOUR_FOLDER {output} --output MODEL` again.")
+    print(f"{len(clips)} windows that would teach most, each with a guess; {output}/{SHEET} lists them. Listen, move")
+    print("each to the folder of what it is, delete what is nothing, and run")
+    print(f"`quaclrs learn YOUR_FOLDER {output} --output MODEL`.")
     return 0

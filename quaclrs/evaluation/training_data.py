@@ -12,8 +12,9 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..augment.variants import parent_and_variant
 from ..data import synthetic_clips
 from ..folds import FoldProtocol
 from ..labels import URBANSOUND8K
+from .stored_digest import stored_digest
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -33,6 +35,9 @@ _HASH = np.dtype(f"S{_BYTES}")
 
 #: File names of UrbanSound8K (`101415-3-0-2`) and of ESC-50 (`1-101415-A-2`) hold the number of a Freesound recording.
 _FREESOUND_NAMES = (re.compile(r"(\d+)-\d-\d+-\d+"), re.compile(r"[1-5]-(\d+)-[A-Z](-\d+)?"))
+
+#: Seconds of the longest file that is known by its samples, for which all of it is decoded.
+_LONGEST = 60.0
 
 #: Before the names of the embedded sample's clips and recordings.
 _SAMPLE = "synthetic/"
@@ -52,7 +57,8 @@ class TrainingData:
             and `validation_fold`, None where their clips trained too.
         clips, recordings: hashes of their names, ascending.
         contents: hashes of the clips' samples, as the builder stores them, ascending.
-        complete: False where a training began with weights that do not say what they have heard.
+        complete: False where a training began with weights that do not say what they have heard, or heard files that
+            would not be known again.
     """
 
     trainings: tuple[Mapping[str, Any], ...] = ()
@@ -74,6 +80,30 @@ class TrainingData:
         contents = np.unique(_hashes_of_contents(_digests_of_rows(rows)))
         training = {**about, "clips": len(clips), "synthetic": all(synthetic_clips(rows))}
         return cls((training,), clips, recordings, contents)
+
+    @classmethod
+    def of_files(cls, files: Iterable[Path], dataset: str) -> TrainingData:
+        """Record of a network that learns from sound files, which are known by their samples.
+
+        Names count where they hold the number of a Freesound recording; others, such as `dog/1.wav`, mean nothing
+        elsewhere. A file of more than a minute is known by its name alone.
+
+        Args:
+            files: every one once.
+            dataset: what they are called together.
+        """
+        paths = list(files)
+        with ThreadPoolExecutor(2) as pool:
+            digests = list(pool.map(lambda path: stored_digest(path, longest=_LONGEST), paths))
+        numbered = [path for path in paths if names_a_recording(path.name)]
+        complete = all(digest or names_a_recording(path.name) for path, digest in zip(paths, digests, strict=True))
+        return cls(
+            ({"dataset": dataset, "clips": len(paths), "synthetic": False, "test_fold": None},),
+            np.unique(_hashes(path.stem for path in numbered)),
+            np.unique(_hashes(next(_recordings_of_file(path.name)) for path in numbered)),
+            np.unique(_hashes_of_contents(filter(None, digests))),
+            complete,
+        )
 
     @classmethod
     def of_model(cls, saved: Any) -> TrainingData:
@@ -109,9 +139,12 @@ class TrainingData:
         """Flag the rows of a built data set that were heard, bool (rows,).
 
         A recording is heard with any of its clips. The paper protocol, which splits recordings, asks for the clips.
+        Clips are known by their samples too.
         """
         clips, recordings = (_hashes(names) for names in _names_of_rows(rows))
         heard = np.isin(clips, self.clips)
+        if self.contents.size and "audio" in rows.column_names:
+            heard |= self.has_heard_contents(_digests_of_rows(rows))
         if protocol == "paper":
             return heard
         heard |= np.isin(recordings, self.recordings)
@@ -140,10 +173,9 @@ class TrainingData:
     def description(self) -> str:
         """All that is known of it, in words."""
         told = [f"{t.get('clips')} clips of {t.get('dataset')} ({_held_out(t)})" for t in self.trainings]
-        return (
-            "; ".join([*told, *([] if self.complete else ["what its weights had heard before nobody knows"])])
-            or "no clips"
-        )
+        if not self.complete:
+            told.append("what else, nobody knows" if told else "nobody knows what")
+        return "; ".join(told) or "no clips"
 
     @property
     def kept_from(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import soxr
 from ..audio import (
     BLOCK,
     AudioError,
+    AudioWarning,
     Mixer,
     Recording,
     SoundSource,
@@ -41,6 +43,9 @@ _SECONDS = 10.0
 
 #: Seconds that are decoded beside the window in the middle, so that resampling has its neighbourhood.
 MARGIN = 1.0
+
+#: Seconds below which a sound is told to be short: a network hears it many times over, which is another sound.
+_SHORTEST = 0.1
 
 #: Level of digital silence, dBFS: below what 24 bits can hold.
 _FLOOR = -150.0
@@ -167,6 +172,9 @@ def file_or_recording(
     sound, rate = unpack_sound(sound, sampling_rate)
     if is_encoded(sound):
         return sound
+    if rate is None:
+        told = f"samples without a sampling_rate are taken for {front_end.sampling_rate} Hz; pass sampling_rate"
+        warnings.warn(told, AudioWarning, stacklevel=2)
     hertz: Any = front_end.sampling_rate if rate is None else rate
     try:
         if hertz != front_end.sampling_rate:
@@ -248,5 +256,9 @@ def _mono_blocks(
             raise AudioError(f"{stream.name} holds no samples; record it or copy it from its source again")
         if stream.sampling_rate != sampling_rate:
             ready = resample.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+            made += len(ready)
             # A sound of a few samples can vanish on the way down; its first sample stands for it.
-            yield ready if made + len(ready) else mono[:1]
+            yield ready if made else mono[:1]
+        if made < _SHORTEST * sampling_rate:
+            told = f"lasts {max(1, made) / sampling_rate:.2g} s; what is said of so little sound is a guess"
+            warnings.warn(f"{stream.name} {told}", AudioWarning, stacklevel=2)

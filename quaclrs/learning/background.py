@@ -80,3 +80,8 @@ def _statistics(saved: SavedModel) -> tuple[np.ndarray, np.ndarray]:
 def plain(name: str) -> str:
     """Simplify a class's name: case, underscores and hyphens do not count."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def why_dropped(kind: str, label: str) -> str:
+    """Say why a kind of background was left out for a class."""
+    return f"as it is the class {label}" if plain(kind) == plain(label) else f"as it sounds like {label}"

@@ -216,12 +216,15 @@ class HeadFitter:
                 generator = np.random.default_rng((self.options.seed, int(fold)))
                 held = folds[rows.clips] == fold
                 heard = _share_of_recordings(rows, outside(rows, folds == fold), share, generator)
-                ((_, weight, bias),) = fit.path(heard, (fitted.strength,))
-                logits[held] = fit.logits(held, weight, bias)
+                if share < 1:
+                    ((_, weight, bias),) = fit.path(heard, (fitted.strength,))
+                    logits[held] = fit.logits(held, weight, bias)
                 own = np.unique(rows.clips[heard])
                 counts.append(len(set(rows.recordings[own[rows.tested[own]]])))
-            scores = clip_probabilities(np.nan_to_num(logits) / fitted.temperature, rows)[judged]
-            found = (scores * np.exp(fitted.offsets)).argmax(axis=1)
+            scores = fitted.held_out  # of all recordings: the very heads that the accuracy is of
+            if share < 1:
+                scores = clip_probabilities(np.nan_to_num(logits) / fitted.temperature, rows) * np.exp(fitted.offsets)
+            found = scores[judged].argmax(axis=1)
             points[round(float(np.mean(counts)))] = float((found == rows.labels[judged]).mean())
         return sorted(points.items())
 

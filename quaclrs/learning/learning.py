@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -17,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from ..audio import AudioError, find_audio_files
 from ..errors import QuaclrsError, QuaclrsWarning
+from ..evaluation.training_data import TrainingData
 from ..inference.loading import load_classifier
 from ..inference.timeline import SILENCE, UNSURE
 from ..labels import OTHER
@@ -119,8 +121,9 @@ def _learn(sources: Sources, output: Path | None, options: LearnOptions, progres
     classifier = load_classifier(options.model)
     embedder = Embedder(classifier, digest_of_encoder(base), options.cache or cache_folder())
     clips = Clips.of(sounds, embedder, progress)
+    _refuse_lost_classes({sound.label for sound in sounds}, clips)
     labels = _labels_of(clips, base if options.keep_classes else None)
-    background = _background(options, around, embedder, base, labels, progress)
+    background, namesakes = _background(options, around, embedder, base, labels, progress)
     unlabelled = None
     if options.unlabelled is not None:
         unlabelled = _unlabelled(options.unlabelled, without_labels, embedder, progress)
@@ -131,11 +134,17 @@ def _learn(sources: Sources, output: Path | None, options: LearnOptions, progres
         )
         fitted = learner.learn()
         report = learner.report(fitted, begun)
+        report = dataclasses.replace(report, background_dropped=namesakes | report.background_dropped)
     with tempfile.TemporaryDirectory() as nowhere:
         folder = output or Path(nowhere) / "model"
         summary = json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n"
         files = {SUMMARY: summary.encode(), REPORT: report_page(report).encode()}
-        save_learned(folder, base, fitted.head, labels, learned_card(report, base), files)
+        heard = TrainingData.of_model(base.options.get("training_data"))
+        if output is not None:
+            every = [sound.file for sound in clips.sounds] + [file for _, found in around for file in found]
+            names = ", ".join(Path(source).name or "sounds" for source in map(os.path.abspath, given))
+            heard |= TrainingData.of_files(dict.fromkeys([*every, *without_labels]), names)
+        save_learned(folder, base, fitted.head, labels, learned_card(report, base), files, heard)
         learned = load_classifier(folder)
     return Learned(learned, report, output)
 
@@ -146,6 +155,8 @@ def _refuse_labels(labels: Collection[str], of_base: Sequence[str]) -> None:
     for label in sorted(labels):
         if plain(label) in (SILENCE, UNSURE):
             raise QuaclrsError(f"the label {label!r} is an answer for what nobody hears or knows; rename it")
+        if (set(label) & set("/\\") or label in (".", "..")) and label not in of_base:
+            raise QuaclrsError(f"the label {label!r} can name no folder, as `quaclrs suggest` makes one; rename it")
         if (same := known.setdefault(plain(label), label)) != label and label not in of_base:
             raise QuaclrsError(f"the labels {label!r} and {same!r} differ only in writing; name both {same!r}")
 
@@ -157,6 +168,13 @@ def _sounds_in(folder: str | os.PathLike[str], option: str) -> list[Path]:
     if files := find_audio_files(folder):
         return files
     raise QuaclrsError(f"{option} {folder} holds no sounds; give a folder that does")
+
+
+def _refuse_lost_classes(labels: set[str], clips: Clips) -> None:
+    """Raise a `QuaclrsError` for a label of which no clip can be heard: its model would not be the one asked for."""
+    if (lost := labels - {sound.label for sound in clips.sounds} - {OTHER}) and clips.sounds:
+        named = ", ".join(sorted(lost))
+        raise QuaclrsError(f"no clip of {named} can be heard (see above); mend its clips, or leave the class out")
 
 
 def _labels_of(clips: Clips, base: SavedModel | None) -> list[str]:
@@ -177,10 +195,14 @@ def _background(
     base: SavedModel,
     labels: Sequence[str],
     progress: bool | None,
-) -> Background:
-    """Collect background: the package's, without kinds named like a class, and that of folders with their files."""
+) -> tuple[Background, dict[str, str]]:
+    """Collect background: the package's, without kinds named like a class, and that of folders with their files.
+
+    The kinds that were left out come with it, each with the class of its name.
+    """
     vectors: list[np.ndarray] = []
     kinds: list[str] = []
+    namesakes: dict[str, str] = {}
     own = packaged_background(base) if options.own_background else None
     if options.own_background and own is None and not options.background:
         told = "no background comes with this encoder, so every sound will be called one of the classes"
@@ -188,8 +210,9 @@ def _background(
     if own is not None:
         # Of classes that are kept, what comes with the package is a reminder.
         kept = set(base.labels) if options.keep_classes else set()
-        names = {plain(label) for label in labels if label not in kept}
-        own = own.without([kind for kind in set(own.kinds.tolist()) if plain(kind) in names])
+        names = {plain(label): label for label in labels if label not in kept}
+        namesakes = {kind: names[plain(kind)] for kind in sorted(set(own.kinds.tolist())) if plain(kind) in names}
+        own = own.without(namesakes)
         vectors.append(own.vectors)
         kinds += own.kinds.tolist()
     for path, files in around:
@@ -205,8 +228,8 @@ def _background(
             kinds += [f"{path.name}/{parts[0] if len(parts) > 1 else file.stem}"] * len(heard)
     if not vectors:
         size = embedder.classifier.embed_waveforms(np.zeros((1, embedder.classifier.log_mel_config.n_samples))).shape[1]
-        return Background(np.zeros((0, size), dtype=np.float32), np.array([], dtype=str))
-    return Background(np.concatenate(vectors), np.array(kinds))
+        return Background(np.zeros((0, size), dtype=np.float32), np.array([], dtype=str)), namesakes
+    return Background(np.concatenate(vectors), np.array(kinds)), namesakes
 
 
 def _unlabelled(

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 from ..evaluation.reports.tables import percent, percent_range
+from .background import why_dropped
 from .card import summary_line
 from .report import LearnReport
 from .worth import Curve, Worth
@@ -99,7 +100,7 @@ def _background(report: LearnReport) -> str:
             f"{percent(report.background_certain)} with a score above 0.5."
         )
     for kind, label in report.background_dropped.items():
-        told += f" {_e(kind)} was left out, as it sounds like {_e(label)}."
+        told += f" {_e(kind)} was left out, {why_dropped(kind, _e(label))}."
     return told
 
 

@@ -18,7 +18,7 @@ class LearnReport:
         labels: classes of the model.
         clips, seconds: that were learned from, and that it took.
         background_kinds: kinds of background that were heard.
-        background_dropped: kinds that were left out -> the class that they sound like.
+        background_dropped: kinds that were left out -> the class that they sound like, or have the name of.
         background_named: share of held-out background that is named a class; `background_certain` by more than 0.5.
         strength, temperature: of the classifier.
         unlabelled: windows without labels that were given; None without any.

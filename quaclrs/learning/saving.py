@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import QuaclrsError
+from ..evaluation.training_data import TrainingData
 from ..files import holds_anything, must_stay, name_unwritable, written
 from ..inference.encoder_graph import HEAD
 from ..inference.head import LinearHead
@@ -25,7 +26,13 @@ LICENCE, CARD, REPORT = "LICENSE", "README.md", "report.html"
 
 
 def save_learned(
-    folder: Path, base: SavedModel, head: LinearHead, labels: Sequence[str], card: str, files: Mapping[str, bytes]
+    folder: Path,
+    base: SavedModel,
+    head: LinearHead,
+    labels: Sequence[str],
+    card: str,
+    files: Mapping[str, bytes],
+    heard: TrainingData,
 ) -> None:
     """Write a model's folder, complete or not at all.
 
@@ -37,6 +44,7 @@ def save_learned(
         labels: class names in the order of its scores.
         card: text of the model card, `README.md`.
         files: name -> content of what else lies in the folder.
+        heard: what it has learned from, the base's share included.
 
     Raises:
         QuaclrsError: the folder cannot be written.
@@ -46,6 +54,7 @@ def save_learned(
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
     }
+    config["training_data"] = heard.to_dict()
     if head.parts:
         config["normalized_parts"] = list(head.parts)
     with name_unwritable(folder):

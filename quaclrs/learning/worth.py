@@ -23,7 +23,7 @@ _REPLICATES, _CONFIDENCE = 2000, 0.95
 class ClassWorth:
     """One class: its clips and recordings, and the share of the clips that is recognised; None where none was tested.
 
-    `interval` is that of the recall, by bootstrap over recordings.
+    `interval` is that of the recall, as of `Worth`.
     """
 
     label: str
@@ -56,7 +56,8 @@ class Worth:
     """Figures of held-out clips; all shares in [0, 1], None where nothing could be held out.
 
     Attributes:
-        accuracy, interval: of all tested clips, and its interval by bootstrap over recordings.
+        accuracy, interval: of all tested clips, and its interval by bootstrap over recordings; where all are right, or
+            all wrong, that of Clopper and Pearson (1934) for as many recordings.
         balanced_accuracy: mean recall of the tested classes.
         calibration_error: expected calibration error of the scores.
         clips, recordings: that were tested.
@@ -109,11 +110,13 @@ def judge(
         cluster, class_of_cluster = cluster_clips(truth, [str(name) for name in recordings[tested]])
         drawn = draw_recordings(class_of_cluster, _REPLICATES, seed=0)
         hits, sizes = (np.bincount(cluster, weights, len(class_of_cluster)) for weights in (right, None))
-        accuracy, interval = float(right.mean()), _interval(hits @ drawn / (sizes @ drawn))
+        accuracy = float(right.mean())
+        interval = _interval(accuracy, hits @ drawn / (sizes @ drawn), len(hits))
         for label in np.unique(truth):
             own = class_of_cluster == label
             shares = hits[own] @ drawn[own] / (sizes[own] @ drawn[own])
-            recall[int(label)] = float(right[truth == label].mean()), _interval(shares)
+            found = float(right[truth == label].mean())
+            recall[int(label)] = found, _interval(found, shares, int(own.sum()))
         balanced = float(np.mean([value for value, _ in recall.values()]))
         error = measure_reliability(truth, scores).error
     told = []
@@ -135,8 +138,13 @@ def judge(
     )
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
+def _interval(share: float, drawn: np.ndarray, recordings: int) -> tuple[float, float]:
+    """Ends of the interval of a share, by its values in draws of so many recordings."""
+    tail = (1 - _CONFIDENCE) / 2
+    if share in (0.0, 1.0):  # every draw says the same
+        width = 1 - tail ** (1 / recordings)
+        return (1 - width, 1.0) if share else (0.0, width)
+    low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)
 
 

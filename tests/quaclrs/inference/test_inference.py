@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import pipeline
 
 from quaclrs import QuaclrsError, load_classifier
+from quaclrs.audio import AudioWarning
 from quaclrs.inference.pytorch import AudioClassifier
 from quaclrs.labels import CLASS_NAMES
 
@@ -81,8 +83,20 @@ def test_a_file_of_another_rate_gives_the_scores_of_its_samples_at_that_rate(
     from_file = scores_of(classifier.predict(tmp_path / "clip.wav"))
 
     np.testing.assert_allclose(from_file, scores_of(classifier.predict(sound, sampling_rate=22_050)), atol=1e-6)
-    # Read as 48 kHz the same samples are another sound.
-    assert np.abs(from_file - scores_of(classifier.predict(sound))).max() > 1e-3
+    with pytest.warns(AudioWarning, match="without a sampling_rate are taken for 48000 Hz; pass sampling_rate"):
+        taken = scores_of(classifier.predict(sound))
+    assert np.abs(from_file - taken).max() > 1e-3  # another sound
+
+
+def test_a_sound_of_some_milliseconds_is_told_to_be_short(classifier: AudioClassifier, tmp_path: Path) -> None:
+    for rate in (RATE, 22_050):
+        soundfile.write(tmp_path / "click.wav", np.full(rate // 20, 0.1), rate)
+        with pytest.warns(AudioWarning, match=r"click.wav lasts 0.05 s; what is said of so little sound is a guess"):
+            classifier.predict(tmp_path / "click.wav")
+    soundfile.write(tmp_path / "bark.wav", np.full(RATE // 10, 0.1), RATE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AudioWarning)
+        classifier.predict(tmp_path / "bark.wav")
 
 
 def test_scores_are_the_softmax_of_the_models_logits_best_first(

@@ -22,9 +22,11 @@ from quaclrs import files, load_classifier
 from quaclrs.cli import main
 from quaclrs.default_model import DEFAULT_MODEL
 from quaclrs.errors import QuaclrsError, QuaclrsWarning
+from quaclrs.evaluation.training_data import TrainingData
 from quaclrs.learning import learn, saving
 from quaclrs.learning.background import packaged_background
 from quaclrs.learning.embeddings import digest_of_encoder
+from quaclrs.learning.worth import judge
 from quaclrs.locks import only_writer
 from quaclrs.saved_model import open_saved_model
 
@@ -81,7 +83,39 @@ def test_encoder_and_licence_are_those_of_the_base(learned):
     for file in learned.folder.glob("*.[jhmR]*"):
         if file.suffix in (".json", ".html", ".md"):
             assert str(learned.folder.parent.parent) not in file.read_text(encoding="utf-8"), file  # no place of a disk
-    assert own.options.get("training_data") is None  # of the base's classifier, which is gone
+
+
+def test_clips_that_were_learned_are_known_again_under_other_names_and_those_of_the_base_too(
+    learned, sounds, tmp_path, capsys
+):
+    (tmp_path / "hum").mkdir()
+    for name, file in enumerate(sorted((sounds / "hum").iterdir())[:2]):
+        samples, rate = soundfile.read(file, dtype="int16")
+        soundfile.write(tmp_path / "hum" / f"{name}.flac", samples, rate)
+    soundfile.write(tmp_path / "hum" / "new.wav", sound_of("hum", 60), RATE)
+    assert main(["evaluate", "--model", str(learned.folder), "--dataset", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["held_out"], told["heard_clips"], told["clips"]) == (False, 2, 3)
+    assert "it has trained on every clip of my sounds" in told["warnings"][0]
+    base, own = (open_saved_model(model).options["training_data"] for model in (None, learned.folder))
+    assert own["trainings"][:-1] == base["trainings"] and len(base["trainings"]) > 0
+    assert own["complete"] is True
+    heard = TrainingData.of_model(own)
+    assert np.isin(TrainingData.of_model(base).contents, heard.contents).all()
+
+
+def test_a_file_of_minutes_is_learned_from_and_cannot_be_known_again(tmp_path):
+    tone = np.sin(np.arange(61 * 8000) / 5)
+    soundfile.write(tmp_path / "long.flac", tone, 8000)
+    soundfile.write(tmp_path / "7-3-0-2.flac", tone, 8000)  # by the number of its recording it can
+    soundfile.write(tmp_path / "short.flac", tone[: 59 * 8000], 8000)
+    of_all, of_two = (
+        TrainingData.of_files([tmp_path / f"{name}.flac" for name in names], "mine")
+        for names in (("short", "7-3-0-2", "long"), ("short", "7-3-0-2"))
+    )
+    assert (of_all.complete, of_two.complete) == (False, True)
+    assert of_two.has_heard_files(["elsewhere/7-3-0-9.wav", "short.flac"]).tolist() == [True, False]
+    assert len(of_all.contents) == 1
 
 
 def test_the_report_is_one_page_with_its_pictures_inside(learned):
@@ -223,6 +257,23 @@ def test_silence_and_broken_files_are_left_out(tmp_path, cache):
     assert report.clips == 9
 
 
+def test_a_class_of_which_nothing_can_be_heard_is_named(tmp_path, cache):
+    write_sounds(tmp_path, 3)
+    (tmp_path / "quiet").mkdir()
+    soundfile.write(tmp_path / "quiet" / "a.wav", np.zeros(RATE), RATE)
+    with pytest.warns(QuaclrsWarning, match="a.wav is silent"), pytest.raises(QuaclrsError, match="no clip of quiet"):
+        learn(tmp_path, cache=cache)
+
+
+def test_kinds_of_background_with_the_name_of_a_class_are_told(tmp_path, cache, capsys):
+    write_sounds(tmp_path / "sounds", 3)
+    (tmp_path / "sounds" / "hum").rename(tmp_path / "sounds" / "Rain")
+    report = learn(tmp_path / "sounds", tmp_path / "model", cache=cache).report
+    assert report.background_dropped == {"rain": "Rain"}
+    assert "rain" not in report.background_kinds
+    assert "rain was left out, as it is the class Rain." in (tmp_path / "model" / "report.html").read_text()
+
+
 def test_nothing_but_silence_is_one_clear_line(tmp_path, cache):
     (tmp_path / "hum").mkdir()
     soundfile.write(tmp_path / "hum" / "a.wav", np.zeros(RATE), RATE)
@@ -255,6 +306,19 @@ def test_the_learning_curve_ends_at_the_accuracy_that_is_told_and_more_labels_ma
     report = learned.report
     assert report.curve.points[-1][1] == pytest.approx(report.worth.accuracy)
     assert report.curve.twice >= report.worth.accuracy
+
+
+def test_a_handful_of_right_answers_has_the_interval_of_so_many_and_not_none_at_all():
+    def worth(right: list[bool], recordings: list[str]):
+        scores = np.array([[0.9, 0.1] if answer else [0.1, 0.9] for answer in right])
+        names = np.array(recordings, dtype=object)
+        return judge(scores, np.zeros(len(right), int), names, recordings, ["hum", "other"], [0])
+
+    for count, ends in ((8, (0.6306, 1.0)), (5, (0.4782, 1.0))):  # R: binom.test(8, 8), binom.test(5, 5)
+        found = worth([True] * count, [f"r{place}" for place in range(count)])
+        assert found.interval == found.classes[0].interval == pytest.approx(ends, abs=1e-4)
+    assert worth([False] * 8, [f"r{place}" for place in range(8)]).interval == pytest.approx((0.0, 0.3694), abs=1e-4)
+    assert worth([True] * 16, [f"r{place // 2}" for place in range(16)]).interval[0] == pytest.approx(0.6306, abs=1e-4)
 
 
 def test_a_model_that_another_process_is_learning_is_left_to_it(tmp_path, sounds, cache):
@@ -298,6 +362,7 @@ def test_folders_that_are_not_there_are_named_before_anything_is_heard(sounds, t
         (("hum", "Other"), "'Other' and 'other' differ only in writing; name both 'other'"),
         (("hum", "Silence"), "'Silence' is an answer for what nobody hears or knows"),
         (("hum", "unsure"), "'unsure' is an answer"),
+        (("hum", "car\\truck"), "'car\\\\truck' can name no folder"),
     ],
 )
 def test_labels_that_answers_could_not_keep_apart_are_refused(tmp_path, labels, words):
