@@ -7,17 +7,14 @@ import json
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..audio import AudioError, find_audio_files
-from ..errors import QuaclrsError, QuaclrsWarning
+from ..errors import QuaclrsError
 from ..evaluation.training_data import TrainingData
 from ..inference.loading import load_classifier
 from ..inference.timeline import SILENCE, UNSURE
@@ -25,18 +22,17 @@ from ..labels import OTHER
 from ..locks import only_writer
 from ..models.configuration_checks import labels_in_order
 from ..saved_model import SavedModel, open_saved_model
-from .background import Background, packaged_background, plain
+from .background import plain
 from .card import learned_card
-from .clips import Clips, embedded
-from .embedded import Part
+from .clips import Clips
 from .embeddings import Embedder, cache_folder, digest_of_encoder
 from .head import HeadOptions
 from .labelled import read_labelled
-from .learner import MOST_WINDOWS, Learner
+from .learner import Learner
 from .page import report_page
 from .report import LearnReport
 from .saving import REPORT, SUMMARY, refuse_other_folder, save_learned
-from .unlabelled import SpreadOptions
+from .without_labels import collect_background, collect_unlabelled, sounds_in
 
 if TYPE_CHECKING:
     from ..inference.classifier import AudioClassifier
@@ -94,13 +90,13 @@ def learn(
         output: folder for the model, with its card and `report.html`; nothing is kept where absent.
         options: see there.
         progress: show a bar on standard error; where None, on a terminal.
-        more: options by their names, in place of `options`.
+        more: options by their names, which win over `options`.
 
     Raises:
         QuaclrsError: no labelled sounds, a single class and no background, a file or folder that cannot be used, or
             another process that writes `output`.
     """
-    options = options or LearnOptions(**more)
+    options = dataclasses.replace(options or LearnOptions(), **more)
     if output is None:
         return _learn(sources, None, options, progress)
     refuse_other_folder(Path(output))
@@ -116,17 +112,18 @@ def _learn(sources: Sources, output: Path | None, options: LearnOptions, progres
     if base.options.get("problem_type") == "multi_label_classification":
         raise QuaclrsError(f"{base.name} gives several labels a clip; learn from a model that gives one")
     _refuse_labels({sound.label for sound in sounds}, base.labels if options.keep_classes else [])
-    around = [(Path(folder), _sounds_in(folder, "--background")) for folder in options.background]
-    without_labels = [] if options.unlabelled is None else _sounds_in(options.unlabelled, "--unlabelled")
+    around = [(Path(folder), sounds_in(folder, "--background")) for folder in options.background]
+    without_labels = [] if options.unlabelled is None else sounds_in(options.unlabelled, "--unlabelled")
     classifier = load_classifier(options.model)
     embedder = Embedder(classifier, digest_of_encoder(base), options.cache or cache_folder())
     clips = Clips.of(sounds, embedder, progress)
     _refuse_lost_classes({sound.label for sound in sounds}, clips)
     labels = _labels_of(clips, base if options.keep_classes else None)
-    background, namesakes = _background(options, around, embedder, base, labels, progress)
+    kept = base.labels if options.keep_classes else []
+    background, namesakes = collect_background(options.own_background, around, embedder, base, labels, kept, progress)
     unlabelled = None
     if options.unlabelled is not None:
-        unlabelled = _unlabelled(options.unlabelled, without_labels, embedder, progress)
+        unlabelled = collect_unlabelled(options.unlabelled, without_labels, embedder, progress)
     # One thread: matrices are small, and threads of BLAS wait for each other in busy loops wherever cores are shared.
     with threadpool_limits(1, "blas"):
         learner = Learner(
@@ -161,15 +158,6 @@ def _refuse_labels(labels: Collection[str], of_base: Sequence[str]) -> None:
             raise QuaclrsError(f"the labels {label!r} and {same!r} differ only in writing; name both {same!r}")
 
 
-def _sounds_in(folder: str | os.PathLike[str], option: str) -> list[Path]:
-    """Find the sound files of a folder; a `QuaclrsError` names the option where there is none."""
-    if not os.path.isdir(folder):
-        raise QuaclrsError(f"{option} {folder} is not a folder; give a folder of sounds")
-    if files := find_audio_files(folder):
-        return files
-    raise QuaclrsError(f"{option} {folder} holds no sounds; give a folder that does")
-
-
 def _refuse_lost_classes(labels: set[str], clips: Clips) -> None:
     """Raise a `QuaclrsError` for a label of which no clip can be heard: its model would not be the one asked for."""
     if (lost := labels - {sound.label for sound in clips.sounds} - {OTHER}) and clips.sounds:
@@ -186,62 +174,3 @@ def _labels_of(clips: Clips, base: SavedModel | None) -> list[str]:
         of_base = [label for label in base.labels if label != OTHER]
         found = [*of_base, *(label for label in found if label not in of_base)]
     return labels_in_order(dict(enumerate([*found, OTHER])))
-
-
-def _background(
-    options: LearnOptions,
-    around: Sequence[tuple[Path, Sequence[Path]]],
-    embedder: Embedder,
-    base: SavedModel,
-    labels: Sequence[str],
-    progress: bool | None,
-) -> tuple[Background, dict[str, str]]:
-    """Collect background: the package's, without kinds named like a class, and that of folders with their files.
-
-    The kinds that were left out come with it, each with the class of its name.
-    """
-    vectors: list[np.ndarray] = []
-    kinds: list[str] = []
-    namesakes: dict[str, str] = {}
-    own = packaged_background(base) if options.own_background else None
-    if options.own_background and own is None and not options.background:
-        told = "no background comes with this encoder, so every sound will be called one of the classes"
-        warnings.warn(f"{told}; give --background DIR", QuaclrsWarning, stacklevel=3)
-    if own is not None:
-        # Of classes that are kept, what comes with the package is a reminder.
-        kept = set(base.labels) if options.keep_classes else set()
-        names = {plain(label): label for label in labels if label not in kept}
-        namesakes = {kind: names[plain(kind)] for kind in sorted(set(own.kinds.tolist())) if plain(kind) in names}
-        own = own.without(namesakes)
-        vectors.append(own.vectors)
-        kinds += own.kinds.tolist()
-    for path, files in around:
-        for file, found in zip(
-            files, embedded(embedder, [Part(f) for f in files], "background", progress), strict=True
-        ):
-            if isinstance(found, AudioError):
-                warnings.warn(f"left out: {found}", QuaclrsWarning, stacklevel=3)
-                continue
-            heard = found.vectors[found.levels > 0][:MOST_WINDOWS]
-            vectors.append(heard)
-            parts = file.relative_to(path).parts
-            kinds += [f"{path.name}/{parts[0] if len(parts) > 1 else file.stem}"] * len(heard)
-    if not vectors:
-        size = embedder.classifier.embed_waveforms(np.zeros((1, embedder.classifier.log_mel_config.n_samples))).shape[1]
-        return Background(np.zeros((0, size), dtype=np.float32), np.array([], dtype=str)), namesakes
-    return Background(np.concatenate(vectors), np.array(kinds)), namesakes
-
-
-def _unlabelled(
-    folder: str | os.PathLike[str], files: Sequence[Path], embedder: Embedder, progress: bool | None
-) -> np.ndarray:
-    """Choose windows of sounds without labels that are not silent; of too many, evenly spread ones."""
-    found = [
-        entry.vectors[entry.levels > 0]
-        for entry in embedded(embedder, [Part(file) for file in files], "unlabelled", progress)
-        if not isinstance(entry, AudioError)
-    ]
-    if not sum(map(len, found)):
-        raise QuaclrsError(f"--unlabelled {folder} holds no sounds that can be heard; give a folder that does")
-    windows = np.concatenate(found)
-    return windows[:: -(-len(windows) // SpreadOptions().most)]
