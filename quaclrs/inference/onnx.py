@@ -43,8 +43,11 @@ def load_onnx_classifier(
     """
     folder = find_model_folder(path_or_repo)
     if not int8 and _is_model(folder):
-        return load_model(open_saved_model(folder, f"model {path_or_repo or folder}"), threads)
-    return _load_export(folder, int8, threads)
+        classifier = load_model(open_saved_model(folder, f"model {path_or_repo or folder}"), threads)
+    else:
+        classifier = _load_export(folder, int8, threads)
+    classifier.loaded_from = (os.path.abspath(folder), int8, threads)
+    return classifier
 
 
 def _is_model(folder: Path) -> bool:
@@ -105,7 +108,12 @@ class OnnxClassifier(AudioClassifier):
         labels, log_mel, false_alarms: as for `AudioClassifier`.
         head: on the embeddings.
         threads: as of `load_onnx_classifier`.
+
+    Attributes:
+        loaded_from: arguments of `load_onnx_classifier`, by which another process loads it anew; None without a folder.
     """
+
+    loaded_from: tuple[str, bool, int] | None = None
 
     def __init__(
         self,
@@ -120,6 +128,10 @@ class OnnxClassifier(AudioClassifier):
         self.session = session
         self.head = head
         self.threads = threads or usable_cores()
+
+    def __reduce__(self) -> Any:
+        """Let `pickle`, and so a pool of processes, take it along: a session stays where it is."""
+        return super().__reduce__() if self.loaded_from is None else (load_onnx_classifier, self.loaded_from)
 
     def _scores_of(self, waveforms: np.ndarray) -> np.ndarray:
         if self.head is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -229,3 +230,15 @@ def test_threads_that_share_a_batch_change_no_score(threads, model, sounds) -> N
     together = load_classifier(model, threads=threads)
     clips = alone.prepare(sounds)
     np.testing.assert_allclose(together.classify(clips), [alone.classify(clip[None])[0] for clip in clips], atol=1e-5)
+
+
+def test_a_classifier_goes_to_another_process_wherever_that_works(copy, sounds, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(copy.parent)
+    classifier = load_classifier(copy.name, threads=1)
+    content = pickle.dumps(classifier)
+    monkeypatch.chdir("/")
+    again = pickle.loads(content)
+    np.testing.assert_array_equal(again.probabilities(sounds, RATE), classifier.probabilities(sounds, RATE))
+    assert (again.threads, len(content) < 1000) == (1, True)
+    with pytest.raises(TypeError, match="cannot pickle"):
+        pickle.dumps(OnnxClassifier(classifier.session, classifier.labels, classifier.log_mel_config))
