@@ -51,8 +51,8 @@ def refuse_pointer(path: Path) -> None:
 def written(path: Path, durable: bool = False) -> Iterator[Path]:
     """A place beside `path` for a file or a folder, which gets its name when the block ends without an error.
 
-    A former file or empty folder of that name is replaced. The parent folder must exist. What writers that were killed
-    have left of it goes.
+    A former file or empty folder of that name is replaced; into a folder that must stay (`must_stay`) what was written
+    is moved entry by entry. The parent folder must exist. What writers that were killed have left of it goes.
 
     Args:
         path: of the file or folder.
@@ -61,9 +61,11 @@ def written(path: Path, durable: bool = False) -> Iterator[Path]:
     """
     from filelock import FileLock  # takes a fifth of a second
 
-    prefix = f".{path.name[:32]}."
-    _remove_left_behind(path.parent, prefix)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+    path = Path(os.path.abspath(path))  # "." has no name
+    stays = path.is_dir() and must_stay(path)
+    home = path if stays else path.parent
+    _remove_left_behind(home, path)
+    folder = Path(tempfile.mkdtemp(prefix=_prefix_of(path), dir=home))
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         with suppress(OSError, NotImplementedError):  # a disk without locks, where nothing is ever taken for left
@@ -72,24 +74,48 @@ def written(path: Path, durable: bool = False) -> Iterator[Path]:
         yield folder / path.name
         if durable:
             flush_to_disk(folder / path.name)
-        if path.is_dir():
-            path.rmdir()
-        (folder / path.name).replace(path)
+        if stays:
+            _move_entries(folder / path.name, path)
+        else:
+            if path.is_dir():
+                path.rmdir()
+            (folder / path.name).replace(path)
         if durable:
-            _flush(path.parent)
+            _flush(home)
     finally:
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_left_behind(parent: Path, prefix: str) -> None:
+def must_stay(folder: Path) -> bool:
+    """True for a folder that no other can replace: a mounted disk, a link, where the shell is, in a read-only one."""
+    is_link_or_disk = folder.is_symlink() or os.path.ismount(folder)
+    return is_link_or_disk or os.path.samefile(folder, os.curdir) or not os.access(folder.parent, os.W_OK)
+
+
+def _move_entries(source: Path, target: Path) -> None:
+    """Move what is in a folder into another; none where one of its names is taken."""
+    entries = list(source.iterdir())
+    for entry in entries:
+        if os.path.lexists(target / entry.name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target / entry.name))
+    for entry in entries:
+        entry.rename(target / entry.name)
+
+
+def _prefix_of(path: Path) -> str:
+    """Beginning of the names of unfinished folders for a path."""
+    return f".{path.name[:32]}."
+
+
+def _remove_left_behind(home: Path, path: Path) -> None:
     """Remove unfinished folders whose writer is gone: they have a lock that nobody holds. All others stay."""
     from filelock import FileLock
 
     with suppress(OSError, NotImplementedError):
-        for entry in os.scandir(parent):
+        for entry in os.scandir(home):
             held = Path(entry.path, _HELD)
-            if entry.name.startswith(prefix) and entry.is_dir(follow_symlinks=False) and held.is_file():
+            if entry.name.startswith(_prefix_of(path)) and entry.is_dir(follow_symlinks=False) and held.is_file():
                 with suppress(OSError), FileLock(held, timeout=0):
                     shutil.rmtree(entry.path, ignore_errors=True)
 
@@ -186,12 +212,20 @@ def refuse_unwritable(path: str | os.PathLike[str], option: str) -> None:
         raise QuaclrsError(f"{path} cannot be written ({error.strerror}); choose another {option}") from error
 
 
+def holds_anything(folder: Path) -> bool:
+    """True for a folder that is not empty; what a killed writer left of it goes first."""
+    if not folder.is_dir():
+        return False
+    _remove_left_behind(folder, Path(os.path.abspath(folder)))
+    return any(folder.iterdir())
+
+
 def refuse_used_folder(folder: str | os.PathLike[str], option: str = "--output-dir") -> None:
     """Raise a `QuaclrsError` where a folder holds something, a training run for one, or cannot be written."""
     path = Path(folder)
     if os.path.exists(path) and not path.is_dir():
         raise QuaclrsError(f"{path} is a file; choose another {option}")
-    if os.path.isdir(path) and any(path.iterdir()):
+    if holds_anything(path):
         raise QuaclrsError(f"{path} is not empty; choose another {option}")
     refuse_unwritable(path, option)
 

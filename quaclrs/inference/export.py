@@ -6,7 +6,6 @@ import copy
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from torch import nn
 
-from ..files import name_unwritable, refuse_used_folder
+from ..files import name_unwritable, refuse_used_folder, written
 from ..models import QuaclrsForAudioClassification
 from .graphs import largest_difference, refuse_different, save_graph, traced
 from .onnx import CLASSIFIER, CONFIG, WAVEFORM
@@ -73,24 +72,22 @@ def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike[str]) -> 
             log_mels = model.quaclrs.log_mel(waveforms)
         graphs.append((_LogMelToLogits(model), "input_features", log_mels, "logits", CLASSIFIER))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with name_unwritable(folder), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export.") as made:
-        written = Path(made)
+    with name_unwritable(folder), written(folder) as unfinished:
+        unfinished.mkdir()
         differences = [
-            _export_graph(graph, name, inputs, outputs, written / file) for graph, name, inputs, outputs, file in graphs
+            _export_graph(graph, name, inputs, outputs, unfinished / file)
+            for graph, name, inputs, outputs, file in graphs
         ]
         config = {
             "id2label": {str(i): label for i, label in enumerate(classifier.labels)},
             "log_mel": log_mel.to_dict(),
             **({"false_alarms": classifier.false_alarms} if classifier.false_alarms else {}),
         }
-        (written / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        shutil.copy(_SCRIPT, written / "predict.py")
+        (unfinished / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        shutil.copy(_SCRIPT, unfinished / "predict.py")
         for name in ("LICENSE", "README.md"):
             if source := _file_of(classifier.model.name_or_path, name):
-                shutil.copy(source, written / name)
-        folder.mkdir(exist_ok=True)
-        for file in written.iterdir():
-            os.replace(file, folder / file.name)
+                shutil.copy(source, unfinished / name)
     return max(differences)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import QuaclrsError
-from ..files import name_unwritable, written
+from ..files import holds_anything, must_stay, name_unwritable, written
 from ..inference.encoder_graph import HEAD
 from ..inference.head import LinearHead
 from ..saved_model import CONFIG, GRAPH, PREPROCESSOR, WEIGHTS, SavedModel
@@ -61,12 +61,20 @@ def save_learned(
             for name, content in files.items():
                 (unfinished / name).write_bytes(content)
             if is_learned(folder):
-                former = unfinished.with_name("former")  # which goes with what is left of the unfinished one
-                folder.rename(former)
-                written_here = {CONFIG, CARD, WEIGHTS, PREPROCESSOR, GRAPH, LICENCE, *files}
-                for entry in former.iterdir():
-                    if entry.name not in written_here:  # somebody's notes, or `.git`
-                        entry.rename(unfinished / entry.name)
+                _make_way(folder, unfinished, {CONFIG, CARD, WEIGHTS, PREPROCESSOR, GRAPH, LICENCE, *files})
+
+
+def _make_way(folder: Path, unfinished: Path, written_here: Collection[str]) -> None:
+    """Take a former model away; what others put beside it, notes or `.git`, will lie beside the new one."""
+    if must_stay(folder):
+        for name in written_here:
+            (folder / name).unlink(missing_ok=True)
+        return
+    former = unfinished.with_name("former")  # which goes with what is left of the unfinished one
+    folder.rename(former)
+    for entry in former.iterdir():
+        if entry.name not in written_here:
+            entry.rename(unfinished / entry.name)
 
 
 #: What marks a folder as one that may be replaced.
@@ -82,7 +90,7 @@ def refuse_other_folder(folder: Path, option: str = "--output") -> None:
     """Raise a `QuaclrsError` for a folder that holds something else than a learned model, or is a file."""
     if folder.exists() and not folder.is_dir():
         raise QuaclrsError(f"{folder} is a file; choose another {option}")
-    if folder.is_dir() and any(folder.iterdir()) and not is_learned(folder):
+    if holds_anything(folder) and not is_learned(folder):
         raise QuaclrsError(f"{folder} is not empty and was not written by `quaclrs learn`; choose another {option}")
 
 

@@ -57,6 +57,51 @@ def test_a_folder_takes_the_place_of_an_empty_one_but_not_of_one_that_holds_some
     assert os.listdir(tmp_path) == ["folder"]
 
 
+@pytest.mark.parametrize("kind", ["disk", "link", "working directory", "of a folder that cannot be written"])
+def test_a_folder_that_must_stay_gets_its_entries_once_all_are_written(
+    kind: str, tmp_path: Path, mount_disk, monkeypatch
+) -> None:
+    target, given = tmp_path / "folder", None
+    target.mkdir()
+    if kind == "disk":
+        target = mount_disk(1 << 20)
+    elif kind == "link":
+        (tmp_path / "link").symlink_to(target)
+        given = tmp_path / "link"
+    elif kind == "working directory":
+        monkeypatch.chdir(target)
+        given = Path(".")
+    else:  # root may write everywhere
+        real = os.access
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and real(path, mode))
+    beside, before = sorted(os.listdir(tmp_path)), target.stat().st_ino
+    with written(given or target) as unfinished:
+        (unfinished / "deep").mkdir(parents=True)
+        (unfinished / "deep" / "file").write_text("new")
+        assert unfinished.is_relative_to(given.absolute() if given else target)
+        assert not (target / "deep").exists()
+    assert os.listdir(target) == ["deep"]
+    assert (target / "deep" / "file").read_text() == "new"
+    with pytest.raises(FileExistsError, match="deep"), written(given or target) as unfinished:
+        unfinished.mkdir()
+        for name in ("also", "deep"):
+            (unfinished / name).write_text("newer")
+    assert os.listdir(target) == ["deep"]
+    assert (target / "deep" / "file").read_text() == "new"
+    assert (sorted(os.listdir(tmp_path)), target.stat().st_ino) == (beside, before)
+
+
+def test_what_a_killed_writer_left_in_a_folder_that_must_stay_does_not_make_it_a_used_one(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    killed = KILLED.replace('unfinished.write_text("half")', "unfinished.mkdir()").replace(
+        "Path(sys.argv[1])", "Path()"
+    )
+    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path / "data", check=False)
+    assert len(os.listdir(tmp_path / "data")) == 1
+    refuse_used_folder(tmp_path / "data")
+    assert os.listdir(tmp_path / "data") == []
+
+
 def test_two_writers_of_one_file_do_not_meet_and_the_last_one_stays(tmp_path: Path) -> None:
     with written(tmp_path / "file") as first, written(tmp_path / "file") as second:
         assert first != second

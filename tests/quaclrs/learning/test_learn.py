@@ -18,7 +18,7 @@ import soxr
 from made_sounds import RATE, sound_of, write_sounds
 
 import quaclrs
-from quaclrs import load_classifier
+from quaclrs import files, load_classifier
 from quaclrs.cli import main
 from quaclrs.default_model import DEFAULT_MODEL
 from quaclrs.errors import QuaclrsError, QuaclrsWarning
@@ -340,4 +340,11 @@ def test_more_is_learned_into_the_folder_of_the_base_or_nothing_changes(tmp_path
     assert (model / "notes" / "mine.txt").read_text() == "years of work"
     assert set(more.classifier.labels) == {*learned.classifier.labels, "drone"}
     assert labels_of(load_classifier(model), ("hiss", "clicks")) == ["hiss", "clicks"]
-    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []
+    place, weights = model.stat().st_ino, (model / "model.safetensors").read_bytes()
+    for module in (files, saving):  # as on a mounted disk
+        monkeypatch.setattr(module, "must_stay", lambda folder: True)
+    learn(tmp_path / "more", model, **{**options, "keep_classes": False})
+    assert (model / "notes" / "mine.txt").read_text() == "years of work"
+    assert model.stat().st_ino == place
+    assert (model / "model.safetensors").read_bytes() != weights
+    assert not [entry for folder in (tmp_path, model) for entry in folder.iterdir() if entry.name.startswith(".")]
