@@ -28,7 +28,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 RATE = 48_000
-FILES = {"model.onnx", "classifier.onnx", "config.json", "predict.py"}
+FILES = {"model.onnx", "classifier.onnx", "config.json", "predict.py", "README.md"}
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +156,7 @@ def test_an_export_is_whole_and_says_how_far_it_is_from_pytorch(exported):
     folder, printed = exported
     assert {file.name for file in folder.iterdir()} == FILES
     assert printed["folder"] == str(folder) and 0 <= printed["difference"] <= 1e-4
+    assert "python predict.py clip.wav" in (folder / "README.md").read_text()
 
 
 def test_a_folder_that_holds_something_is_left_as_it_is(classifier, tmp_path):
