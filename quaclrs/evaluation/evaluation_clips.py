@@ -29,6 +29,7 @@ from ..labels import OTHER, SOURCE_OF_CLASS
 from ..models import LogMelConfig
 from ..models.waveforms import Channel
 from .foreign_dataset import NO_LABEL, ForeignClips, LabelMap, is_folder_of_sounds, label_names, load_foreign_dataset
+from .reports.tables import counted
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -286,7 +287,7 @@ def _open_classes(label_map: LabelMap, model_classes: Sequence[str], only_mapped
 def _warnings_of(foreign: ForeignClips | None) -> tuple[str, ...]:
     if foreign is None or not foreign.absent:
         return ()
-    return (f"{', '.join(foreign.labels_from)} lists {foreign.absent} sounds that are not there",)
+    return (f"{', '.join(foreign.labels_from)} lists {counted(foreign.absent, 'sound')} that cannot be found",)
 
 
 def _warnings(dataset: Dataset, rows: Dataset, split: str | None, protocol: FoldProtocol) -> Iterator[str]:

@@ -18,7 +18,7 @@ from ..figures.style import save_figure
 from ..held_out import HeldOut
 from ..metrics import FIGURE_NAMES
 from ..result_files import write_csv, write_predictions, write_text
-from .tables import markdown_table, percent
+from .tables import counted, markdown_table, percent
 
 _FIGURES_OVER_SNR = {
     "accuracy": "accuracy",
@@ -84,7 +84,7 @@ def markdown_report(result: Mapping[str, Any]) -> str:
         lines.append(f"- labels: out of {', '.join(labels_from)}")
     if left_out := result["left_out"]:
         labels = listed([f"{label} ({clips})" for label, clips in left_out.items()])
-        lines.append(f"- left out: {sum(left_out.values())} clips whose label is not mapped: {labels}")
+        lines.append(f"- left out: {counted(sum(left_out.values()), 'clip')} whose label is not mapped: {labels}")
     if broken := result["broken"]:
         reasons = listed([f"{clip_id} ({reason})" for clip_id, reason in broken.items()])
         share = f"{len(broken)} of {result['clips'] + len(broken)}"
@@ -127,7 +127,7 @@ def write_evaluation(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    title = f"{result['evaluated']}, {result['clips']} clips"
+    title = f"{result['evaluated']}, {counted(result['clips'], 'clip')}"
     names = list(clips.classes)
     write_predictions(folder / "predictions.csv", clips.clip_ids, clips.folds, clips.labels, probabilities, names)
     figure = confusion_matrix_figure(result["confusion_matrix"], names, title)

@@ -216,6 +216,8 @@ def test_a_timeline_of_standard_input_is_that_of_the_file(recording, tiny_classi
     [
         (["predict", "-", "-"], "standard input (-) can be read once"),
         (["predict", "x.wav", "--min-score", "2"], "--min-score is 2; it must be from 0 to 1"),
+        (["predict", "x.wav", "--threads", "0"], "--threads is 0; it must be 1 or more, or left out for all cores"),
+        (["annotate", "x.wav", "--output", "t.csv", "--threads", "0"], "--threads is 0; it must be 1 or more"),
         (["timeline", "nowhere.wav"], "nowhere.wav does not exist"),
         (["timeline", "nowhere.wav", "--batch-size", "0"], "--batch-size is 0"),
     ],
