@@ -16,7 +16,7 @@ from ..figures.confusion_matrix import confusion_matrix_figure
 from ..figures.robustness import accuracy_over_snr_figure
 from ..figures.style import save_figure
 from ..held_out import HeldOut
-from ..metrics import FIGURE_NAMES
+from ..metrics import FIGURE_NAMES, STANDARD_SOURCES
 from ..result_files import write_csv, write_predictions, write_text
 from .tables import counted, markdown_table, percent
 
@@ -92,7 +92,9 @@ def markdown_report(result: Mapping[str, Any]) -> str:
     answer = _HELD_OUT[result["held_out"]].format(result["held_out_by"], result["held_out_unknown"])
     lines.append(f"- held out: {answer}")
     lines += [f"- warning: {warning}" for warning in result["warnings"]]
-    figures = [[name, percent(result.get(key))] for name, key in FIGURE_NAMES.items()]
+    # A source without clips has no row: its name would say nothing to whoever tests other sounds.
+    absent = {key for key in (f"accuracy_{source}" for source in STANDARD_SOURCES) if result.get(key) is None}
+    figures = [[name, percent(result.get(key))] for name, key in FIGURE_NAMES.items() if key not in absent]
     of_classes = [
         [name, *(percent(m[key] if m["support"] else None) for key in ("recall", "precision", "f1")), m["support"]]
         for name, m in result["per_class"].items()
@@ -102,12 +104,12 @@ def markdown_report(result: Mapping[str, Any]) -> str:
         markdown_table(["class", "recall", "precision", "F1", "clips"], of_classes),
     ]
     if robustness := result.get("robustness"):
+        columns = {name: key for name, key in _FIGURES_OVER_SNR.items() if key not in absent}
         rows = [
-            [_decibels(c["snr_db"]), *(percent(c[key]) for key in _FIGURES_OVER_SNR.values())]
-            for c in robustness["conditions"]
+            [_decibels(c["snr_db"]), *(percent(c[key]) for key in columns.values())] for c in robustness["conditions"]
         ]
         tables.append(f"Noise: {robustness['noise']}, seed {robustness['seed']}")
-        tables.append(markdown_table(["SNR (dB)", *_FIGURES_OVER_SNR], rows))
+        tables.append(markdown_table(["SNR (dB)", *columns], rows))
     return "\n\n".join(["\n".join(lines), *tables])
 
 
