@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from ..evaluation.reports.tables import counted
 from ..models import LogMelConfig
 from ..text_files import parse_yaml
 
@@ -45,7 +44,7 @@ def export_card(labels: Sequence[str], log_mel: LogMelConfig, files: Collection[
         yaml.safe_dump(matter, sort_keys=False, allow_unicode=True).rstrip(),
         "---",
         "",
-        f"# {counted(len(labels), 'sound')}, named by ONNX Runtime",
+        f"# {len(labels)} sound{'s' * (len(labels) != 1)}, named by ONNX Runtime",
         "",
         "A classifier as an ONNX graph, and a script that runs it. It needs neither PyTorch nor QUACLRS:",
         "",
