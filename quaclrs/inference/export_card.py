@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from ..labels import OTHER
 from ..models import LogMelConfig
 from ..text_files import parse_yaml
 
@@ -34,6 +35,7 @@ def export_card(labels: Sequence[str], log_mel: LogMelConfig, files: Collection[
     """
     front, body = _parts_of(model_card or "")
     tags = front.get("tags")
+    named = [label for label in labels if label != OTHER]
     matter = {
         "library_name": "onnx",
         **{name: front[name] for name in _KEPT if name in front},
@@ -44,7 +46,7 @@ def export_card(labels: Sequence[str], log_mel: LogMelConfig, files: Collection[
         yaml.safe_dump(matter, sort_keys=False, allow_unicode=True).rstrip(),
         "---",
         "",
-        f"# {len(labels)} sound{'s' * (len(labels) != 1)}, named by ONNX Runtime",
+        f"# {len(named)} sound{'s' * (len(named) != 1)}, named by ONNX Runtime",
         "",
         "A classifier as an ONNX graph, and a script that runs it. It needs neither PyTorch nor QUACLRS:",
         "",
@@ -53,7 +55,9 @@ def export_card(labels: Sequence[str], log_mel: LogMelConfig, files: Collection[
         "python predict.py clip.wav",
         "```",
         "",
-        f"It names {', '.join(f'`{label}`' for label in labels)}. Where QUACLRS is installed, `--model` of "
+        f"It names {', '.join(f'`{label}`' for label in named)}"
+        + (f", or answers `{OTHER}`" if OTHER in labels else "")
+        + ". Where QUACLRS is installed, `--model` of "
         "`quaclrs predict` takes this folder too.",
         "",
         f"- `model.onnx`: waveforms (batch, {log_mel.n_samples}) at {log_mel.sampling_rate} Hz to probabilities",

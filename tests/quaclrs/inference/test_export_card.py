@@ -96,6 +96,11 @@ def test_a_card_keeps_how_the_model_was_trained_as_it_is():
     assert "```\n# one line\npython -m training.train_supervised\n```\n\nPython 3.11.\n" in card_of(RUN)
 
 
+def test_the_answer_other_is_not_counted_among_the_sounds():
+    card = export_card(["kettle", "other"], LogMelConfig(), FILES, None)
+    assert "# 1 sound, named by ONNX Runtime\n" in card and "It names `kettle`, or answers `other`." in card
+
+
 def test_without_a_card_the_worth_of_a_model_is_called_unknown():
     assert card_of(None).endswith("The model has no card, so what it is worth is unknown here.\n")
 
