@@ -69,7 +69,7 @@ def run_sample(options: argparse.Namespace) -> int:
     from .urbansound13 import build_urbansound13, written_at_once
 
     with told_when_stopped(), only_writer(options.output, "--output"), written_at_once(options.output) as folder:
-        print(f"synthesising the sample (seed {options.seed}); it proves plumbing, not accuracy")
+        print(f"synthesising the sample (seed {options.seed}); it shows that all works, and says nothing about streets")
         write_sample(folder, seed=options.seed)
         reports = scan_inputs(Inputs({URBANSOUND8K: folder, SIRENNET: folder}))
         figures = build_urbansound13(reports, folder / "built")

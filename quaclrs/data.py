@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 #: What belongs beside figures of synthetic clips.
-SYNTHETIC_WARNING = "the clips are synthetic: these figures prove plumbing, not accuracy"
+SYNTHETIC_WARNING = "the clips are synthetic: these figures show that everything works, and say nothing about streets"
 
 DEFAULT_REPO = "quaclrs/urbansound13"
 

@@ -26,5 +26,13 @@ CLASS_NAMES: tuple[str, ...] = tuple(SOURCE_OF_CLASS)
 URBANSOUND8K_CLASSES: tuple[str, ...] = tuple(c for c in CLASS_NAMES if SOURCE_OF_CLASS[c] == URBANSOUND8K)
 SIRENNET_CLASSES: tuple[str, ...] = tuple(c for c in CLASS_NAMES if SOURCE_OF_CLASS[c] == SIRENNET)
 
+#: Source of classes that are none of the 13.
+UNKNOWN_SOURCE = "unknown_source"
+
 #: Class of a model, never of a data set: sounds that are none of its other classes.
 OTHER = "other"
+
+
+def source_of(label: str) -> str:
+    """The data set that a class comes from; `UNKNOWN_SOURCE` for one that is none of the 13."""
+    return SOURCE_OF_CLASS.get(label, UNKNOWN_SOURCE)

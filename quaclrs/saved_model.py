@@ -197,6 +197,8 @@ def find_model_folder(path_or_repo: str | os.PathLike[str] | None, name: str | N
         raise QuaclrsError("this installation holds no model of its own; give --model DIR_OR_REPO")
     given = os.fspath(DEFAULT_MODEL if path_or_repo is None else path_or_repo)
     if os.path.isdir(given):
+        if not Path(given, CONFIG).is_file() and (Path(given, "model") / CONFIG).is_file():
+            raise QuaclrsError(f"{given} holds no model itself; did you mean {Path(given, 'model')}?")
         return Path(given)
     if os.path.exists(given):
         raise QuaclrsError(f"model {given} is a file; {_ADVICE}")

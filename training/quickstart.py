@@ -94,7 +94,7 @@ def run(config: QuickstartConfig) -> int:
     }.items():
         print(f"  {path}: {what}")
     print(
-        "\nThe sample is synthetic: its figures prove that the plumbing works and say nothing of real streets.\n"
+        "\nThe sample is synthetic: its figures show that everything works, and say nothing about real streets.\n"
         "With real recordings:\n"
         "  python -m dataset_builder build --urbansound8k DIR --sirennet DIR --output data/urbansound13\n"
         "  accelerate launch -m training.train_supervised --dataset data/urbansound13 --test-fold 1 "

@@ -15,7 +15,7 @@ from .class_pictures import PICTURE_NAME
 
 _SYNTHETIC_NOTE = (
     "> **Synthetic.** Every clip was synthesised by quaclrs; none is a recording of anything. "
-    "The sample proves that the plumbing works. It says nothing about accuracy on real streets.\n\n"
+    "The sample shows that everything works. It says nothing about accuracy on real streets.\n\n"
 )
 
 

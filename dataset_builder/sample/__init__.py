@@ -1,6 +1,6 @@
 """The embedded sample: some 400 synthesised clips of the 13 classes, laid out as the real sources are.
 
-It lets everything downstream run without a download. It proves plumbing, not accuracy.
+It lets everything downstream run without a download. It shows that everything works, and says nothing about streets.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ FOREGROUND_SNR = 12.0  # dB; below it the source counts as background (salience 
 NOTICE = """# Synthetic recordings
 
 The recordings in this folder were synthesised by quaclrs (`dataset_builder.sample`). They are not recordings of
-anything: they prove that the plumbing works, not how accurate a model is. They are under the Apache License 2.0, as
+anything: they show that everything works, not how accurate a model is. They are under the Apache License 2.0, as
 quaclrs is.
 """
 

@@ -14,7 +14,10 @@ SYNTHETIC_MARKER = "SYNTHETIC.md"
 
 
 #: Licence and attribution of its clips.
-SYNTHETIC_PROVENANCE = ("Apache-2.0", "synthesised by quaclrs, not a recording: it proves plumbing, not accuracy")
+SYNTHETIC_PROVENANCE = (
+    "Apache-2.0",
+    "synthesised by quaclrs, not a recording: it shows that everything works, and says nothing about streets",
+)
 
 
 @dataclass(frozen=True)

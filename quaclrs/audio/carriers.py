@@ -24,7 +24,7 @@ _WANTED = (
 def name_of(file: Any) -> str:
     """Name of a sound in a message."""
     if isinstance(file, ENCODED):
-        return "the audio bytes"
+        return "the file in memory"
     if hasattr(file, "read"):
         name = getattr(file, "name", None)
         return "standard input" if name == "<stdin>" else printable(name) if isinstance(name, str) else "the open file"
@@ -69,7 +69,7 @@ def unpack_sound(sound: Any, sampling_rate: float | None = None) -> tuple[Any, f
     if is_encoded(sound):
         return sound, None
     if sound is None or callable(sound) or _is_scalar(sound):
-        raise AudioError(f"a sound cannot be a {type(sound).__name__}; {_WANTED}")
+        raise AudioError(f"a sound cannot be of type {type(sound).__name__}; {_WANTED}")
     return sound, sampling_rate
 
 

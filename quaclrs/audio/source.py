@@ -148,7 +148,9 @@ class Source:
             return file
         path = Path(self.path)
         if path.is_dir():
-            raise AudioError(f"{self.name} is a folder; give a sound file")
+            raise AudioError(
+                f"{self.name} is a folder; give a sound file" if self.path else "the path of a sound is empty; give one"
+            )
         if not path.exists():
             if path.is_symlink():
                 raise AudioError(

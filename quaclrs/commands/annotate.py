@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import print_error
-from .model_options import add_answer_options, add_channel_option, add_model_options, load_model, min_score_of
+from .model_options import (
+    add_answer_options,
+    add_channel_option,
+    add_model_options,
+    load_model,
+    min_score_of,
+    refuse_no_threads,
+)
 
 #: Formats, as `archive.tables` has them; here so that `--help` imports no more.
 _FORMATS = ("parquet", "csv", "jsonl", "audacity", "raven")
@@ -41,14 +48,15 @@ def run_annotate(options: argparse.Namespace) -> int:
     """Write the tables and name broken files on stderr; 2 if there are any, but 0 as one of several processes."""
     from ..archive.annotate import Part, annotate
     from ..archive.hearing import HearingOptions
+    from ..archive.page import duration
     from ..archive.tables import format_of
     from ..errors import QuaclrsError
+    from ..evaluation.reports.tables import counted
     from ..inference.onnx import OnnxClassifier, usable_cores
 
     if options.batch_size is not None and options.batch_size < 1:
         raise QuaclrsError(f"--batch-size is {options.batch_size}; it must be 1 or more")
-    if options.threads < 0:
-        raise QuaclrsError(f"--threads is {options.threads}; it must be 1 or more")
+    refuse_no_threads(options)
     format_of(options.output, options.format)
     part = Part.of_environment()
     threads = options.threads or max(1, usable_cores() // part.on_this_machine)
@@ -84,10 +92,8 @@ def run_annotate(options: argparse.Namespace) -> int:
         return 0
     for error in outcome.broken.values():
         print_error(error)
-    told = (
-        f"{options.output}: {outcome.hours:.2f} h in {outcome.files - len(outcome.broken):,} of {outcome.files:,} files"
-    )
-    print(told, file=sys.stderr)
+    heard = f"{duration(3600 * outcome.hours)} in {outcome.files - len(outcome.broken):,}"
+    print(f"{options.output}: {heard} of {counted(outcome.files, 'file')}", file=sys.stderr)
     # Launchers of several processes take any other status than 0 for a crash, and end the rest.
     return 2 if outcome.broken and part.processes == 1 else 0
 

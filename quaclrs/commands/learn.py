@@ -74,17 +74,19 @@ def run_learn(options: argparse.Namespace) -> int:
 
 
 def _lines_of(report: LearnReport, folder: Path) -> list[str]:
-    from ..evaluation.reports.tables import percent, percent_range
+    from ..evaluation.reports.tables import counted, percent, percent_range
     from ..learning.background import why_dropped
     from ..learning.card import summary_line
 
     width = max(len(printable(entry.label)) for entry in report.worth.classes)
-    count = len(report.worth.classes)
-    lines = [f"{count} class{'es' * (count > 1)} from {report.clips} clips in {report.seconds:.1f} s"]
+    classes, clips = counted(len(report.worth.classes), "class", "classes"), counted(report.clips, "clip")
+    lines = [f"{classes} from {clips} in {report.seconds:.1f} s"]
     for entry in report.worth.classes:
         known = f"{percent(entry.recall):>6} ({percent_range(entry.interval)})" if entry.recall is not None else ""
         told = "  ".join(part for part in (known, entry.judged) if part)
-        lines.append(f"  {printable(entry.label):<{width}}  {entry.clips:>4} clips  {told}")
+        lines.append(
+            f"  {printable(entry.label):<{width}}  {entry.clips:>4} {'clip ' if entry.clips == 1 else 'clips'}  {told}"
+        )
     lines.append(summary_line(report))
     lines += [
         f"background: {kind} left out, {why_dropped(kind, printable(label))}"

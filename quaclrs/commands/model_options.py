@@ -22,7 +22,7 @@ def add_model_options(parser: argparse.ArgumentParser, backends: bool = True) ->
     if backends:
         add("--backend", choices=BACKENDS, default="auto", help="what runs it (default: onnx if the model has a graph)")
     add("--device", metavar="D", help="of torch: cpu, cuda, mps; by default the best at hand")
-    add("--threads", type=int, default=0, metavar="N", help="cores to use (default: all)")
+    add("--threads", type=int, metavar="N", help="cores to use (default: all)")
 
 
 def add_answer_options(parser: argparse.ArgumentParser, of_what: str) -> None:
@@ -85,6 +85,12 @@ def _channel(text: str) -> str:
     return text
 
 
+def refuse_no_threads(options: argparse.Namespace) -> None:
+    """Raise a `QuaclrsError` where `--threads` is given and below 1."""
+    if options.threads is not None and options.threads < 1:
+        raise QuaclrsError(f"--threads is {options.threads}; it must be 1 or more, or left out for all cores")
+
+
 def load_model(options: argparse.Namespace) -> AudioClassifier:
     """The classifier that a command was told of; torch is imported only where it runs the model.
 
@@ -92,10 +98,9 @@ def load_model(options: argparse.Namespace) -> AudioClassifier:
         QuaclrsError: the options exclude each other, or the model cannot be loaded.
     """
     backend: Backend = getattr(options, "backend", "torch")
-    if options.threads < 0:
-        raise QuaclrsError(f"--threads is {options.threads}; it must be 1 or more")
+    refuse_no_threads(options)
     if options.device and backend == "onnx":
         raise QuaclrsError("--device has no use with --backend onnx, which runs on the CPU; leave it out")
     from ..inference.loading import load_classifier
 
-    return load_classifier(options.model, options.device, backend=backend, threads=options.threads)
+    return load_classifier(options.model, options.device, backend=backend, threads=options.threads or 0)

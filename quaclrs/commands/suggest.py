@@ -30,6 +30,7 @@ def add_suggest_command(commands: Any) -> None:
 def run_suggest(options: argparse.Namespace) -> int:
     """Choose, cut, and say what to do next."""
     refuse_used_folder(options.output, "--output")
+    from ..evaluation.reports.tables import counted
     from ..learning.suggest import SHEET, suggest, write_review
 
     suggestions = suggest(options.folder, options.model, options.count, progress=None)
@@ -42,7 +43,7 @@ def run_suggest(options: argparse.Namespace) -> int:
     for found, clip in zip(suggestions, clips, strict=True):
         print(f"{printable(str(clip))}: {found.guess} {100 * found.score:.0f}%?")
     output = printable(str(options.output))
-    print(f"{len(clips)} windows that would teach most, each with a guess; {output}/{SHEET} lists them. Listen, move")
-    print("each to the folder of what it is, delete what is nothing, and run")
-    print(f"`quaclrs learn YOUR_FOLDER {output} --output MODEL`.")
+    listed = f"{counted(len(clips), 'window')} that would teach most, each with a guess; {output}/{SHEET} lists them"
+    print(f"{listed}. Listen, move each to the folder of")
+    print(f"what it is, delete what is nothing, and run `quaclrs learn YOUR_FOLDER {output} --output MODEL`.")
     return 0

@@ -23,10 +23,11 @@ from ..data import (
 from ..errors import QuaclrsError, print_error
 from ..folds import PAPER_PROTOCOL_WARNING, FoldProtocol, fold_column
 from ..inference.windows import Crop, Window, windows_of
-from ..labels import OTHER, SOURCE_OF_CLASS
+from ..labels import OTHER, source_of
 from ..models import LogMelConfig
 from ..models.waveforms import Channel
 from .foreign_dataset import NO_LABEL, ForeignClips, LabelMap, is_folder_of_sounds, label_names, load_foreign_dataset
+from .reports.tables import counted
 from .stored_digest import stored_digest
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ def choose_clips(
         folds=rows[fold_column(protocol)][:] if is_urbansound13 else [None] * len(rows),
         labels=np.asarray(labels, dtype=np.int64),
         classes=classes,
-        sources=rows["source"][:] if is_urbansound13 else [SOURCE_OF_CLASS.get(classes[i], "other") for i in labels],
+        sources=rows["source"][:] if is_urbansound13 else [source_of(classes[i]) for i in labels],
         fold=fold,
         protocol=None if fold is None else protocol,
         split=None if is_urbansound13 and fold is None else split,
@@ -273,16 +274,15 @@ def _open_classes(label_map: LabelMap, model_classes: Sequence[str], only_mapped
     if not only_mapped_classes:
         return tuple(model_classes)
     if len(mapped) < 2:
-        raise QuaclrsError(
-            f"a prediction could only be {min(mapped)}; map to more classes or drop --only-mapped-classes"
-        )
+        only = min(mapped)
+        raise QuaclrsError(f"a prediction could only be {only}; map to more classes or drop --only-mapped-classes")
     return tuple(name for name in model_classes if name in mapped)
 
 
 def _warnings_of(foreign: ForeignClips | None) -> tuple[str, ...]:
     if foreign is None or not foreign.absent:
         return ()
-    return (f"{', '.join(foreign.labels_from)} lists {foreign.absent} sounds that are not there",)
+    return (f"{', '.join(foreign.labels_from)} lists {counted(foreign.absent, 'sound')} that cannot be found",)
 
 
 def _warnings(dataset: Dataset, rows: Dataset, split: str | None, protocol: FoldProtocol) -> Iterator[str]:

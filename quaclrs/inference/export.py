@@ -15,6 +15,7 @@ from torch import nn
 
 from ..files import name_unwritable, refuse_used_folder, written
 from ..models import QuaclrsForAudioClassification
+from .export_card import CARD, MODEL_CARD, export_card
 from .graphs import largest_difference, refuse_different, save_graph, traced
 from .onnx import CLASSIFIER, CONFIG, WAVEFORM
 from .pytorch import TorchClassifier
@@ -41,7 +42,7 @@ class _LogMelToLogits(nn.Module):
 
 
 def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike[str]) -> float:
-    """Write a folder that runs without torch: two graphs, their configuration, a script, the model's licence and card.
+    """Write a folder that runs without torch: two graphs, their configuration, a script, the model's licence, a card.
 
     `model.onnx` takes waveforms (batch, samples) to probabilities; `classifier.onnx`, of a model of one encoder, takes
     log-mels (batch, mels, frames) to logits. They are compared with PyTorch on noise before anything is left in the
@@ -85,9 +86,10 @@ def export_onnx(classifier: TorchClassifier, folder: str | os.PathLike[str]) -> 
         }
         (unfinished / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         shutil.copy(_SCRIPT, unfinished / "predict.py")
-        for name in ("LICENSE", "README.md"):
+        for name, kept_as in (("LICENSE", "LICENSE"), (CARD, MODEL_CARD)):
             if source := _file_of(classifier.model.name_or_path, name):
-                shutil.copy(source, unfinished / name)
+                shutil.copy(source, unfinished / kept_as)
+        (unfinished / CARD).write_text(export_card(classifier.labels, log_mel, unfinished), encoding="utf-8")
     return max(differences)
 
 

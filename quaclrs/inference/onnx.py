@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,25 +80,50 @@ def load_model(saved: SavedModel, threads: int = 0, graph: Path | None = None) -
     return OnnxClassifier(session, saved.labels, saved.log_mel, saved.options.get("false_alarms"), head, threads)
 
 
+def is_export(folder: Path) -> bool:
+    """True for what `quaclrs export` wrote: a graph, and a configuration that is of no model with weights."""
+    return (folder / WAVEFORM).is_file() and (folder / CONFIG).is_file() and not _is_model(folder)
+
+
+def read_export(folder: Path) -> tuple[list[str], LogMelConfig, dict[str, dict[str, float]] | None]:
+    """Labels, front end and thresholds (as of `AudioClassifier`) of an export, by its `config.json`.
+
+    Raises:
+        QuaclrsError: the file is missing or damaged.
+    """
+    if not (folder / CONFIG).is_file():
+        raise QuaclrsError(f"{folder / CONFIG} does not exist; {_how_to_write(folder)}")
+    with _export_named(folder):
+        config = read_mapping(folder / CONFIG, _how_to_write(folder))
+        labels = labels_in_order(config.get("id2label"))
+        log_mel = LogMelConfig.from_dict(config.get("log_mel", ""))
+        return labels, log_mel, check_false_alarms(config.get("false_alarms"))
+
+
 def _load_export(folder: Path, int8: bool, threads: int) -> OnnxClassifier:
     """The classifier of a folder that `quaclrs export` wrote."""
     graph = folder / (INT8 if int8 else WAVEFORM)
-    write = f"write it with `quaclrs export --output-dir {folder}`"
-    for file in (graph, folder / CONFIG):
-        if not file.is_file():
-            raise QuaclrsError(f"{file} does not exist; {write}")
-    try:
-        config = read_mapping(folder / CONFIG, write)
-        labels = labels_in_order(config.get("id2label"))
-        log_mel = LogMelConfig.from_dict(config.get("log_mel", ""))
-        false_alarms = check_false_alarms(config.get("false_alarms"))
+    if not graph.is_file():
+        raise QuaclrsError(f"{graph} does not exist; {_how_to_write(folder)}")
+    labels, log_mel, false_alarms = read_export(folder)
+    with _export_named(folder):
         session = _open_session(graph)
         _refuse_other_graph(session, log_mel.n_samples, len(labels))
+    return OnnxClassifier(session, labels, log_mel, false_alarms, threads=threads)
+
+
+def _how_to_write(folder: Path) -> str:
+    return f"write it with `quaclrs export --output-dir {folder}`"
+
+
+@contextmanager
+def _export_named(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except QuaclrsError:
         raise
     except Exception as error:  # JSON, missing entries and ONNX Runtime fail in many ways
         raise QuaclrsError(f"export {folder} cannot be loaded ({first_line_of(error)}); export it anew") from error
-    return OnnxClassifier(session, labels, log_mel, false_alarms, threads=threads)
 
 
 class OnnxClassifier(AudioClassifier):

@@ -92,7 +92,8 @@ def check_rate(sampling_rate: Any) -> None:
     except (TypeError, ValueError):
         usable = False
     if not usable:
-        raise WaveformError(f"sampling_rate is {sampling_rate}; it must be from {LOWEST_RATE} to {HIGHEST_RATE:,} Hz")
+        given = repr(sampling_rate) if isinstance(sampling_rate, str) else sampling_rate
+        raise WaveformError(f"sampling_rate is {given}; it must be a number from {LOWEST_RATE} to {HIGHEST_RATE:,} Hz")
 
 
 def channel_number(channel: Channel | None, channels: int) -> int | None:

@@ -183,6 +183,16 @@ def test_weights_that_are_damaged_or_of_another_network_are_one_line(case, model
     assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 600
 
 
+@pytest.mark.parametrize(
+    "arguments", [["info"], ["predict", "a.wav", "--model"], ["export", "--output-dir", "b", "--model"]]
+)
+def test_the_folder_of_a_run_is_told_where_its_model_lies(arguments, model, expect_one_error_line, monkeypatch) -> None:
+    monkeypatch.chdir(model.parent)
+    soundfile.write("a.wav", np.zeros(800), 8000)
+    assert main([*arguments, str(model.parent)]) == 2
+    expect_one_error_line(f"{model.parent} holds no model itself; did you mean {model}?")
+
+
 class RunsCode:
     """A pickle that makes a folder when it is read."""
 

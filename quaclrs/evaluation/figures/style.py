@@ -19,6 +19,8 @@ from matplotlib.ticker import PercentFormatter
 from quaclrs.errors import QuaclrsError
 from quaclrs.files import name_unwritable, refuse_unwritable, written
 
+from .letters import all_letters
+
 # Okabe and Ito's palette (2008), told apart with any colour vision. Its yellow is left out: too pale on white.
 BLACK, ORANGE, SKY_BLUE, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
@@ -54,7 +56,8 @@ def percent_axes(*axes: Axis) -> None:
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure at 150 dpi in the format of the path's suffix (png, pdf, svg, ...) and return the path.
 
-    Missing folders are made. The file appears whole or not at all.
+    Missing folders are made. The file appears whole or not at all. Letters that matplotlib's font lacks are drawn by an
+    installed font that has them; a `QuaclrsWarning` names those that none has.
 
     Raises:
         QuaclrsError: matplotlib cannot write a file of that suffix.
@@ -65,7 +68,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise QuaclrsError(f"{path} cannot be written ({error.strerror}); choose another place") from error
-    with name_unwritable(path), written(path) as unfinished:
+    with name_unwritable(path), written(path) as unfinished, all_letters(figure):
         figure.savefig(unfinished, dpi=150, format=file_format, bbox_inches="tight")
     return path
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from quaclrs.labels import SIRENNET, URBANSOUND8K
 
-from .tables import markdown_table, percent, percent_range
+from .tables import counted, markdown_table, percent, percent_range
 
 #: Columns in which the model is compared with its controls.
 _COMPARED = ("accuracy", "balanced_accuracy")
@@ -126,7 +126,11 @@ def open_set_table(figures: Mapping[str, Any]) -> str:
     intervals = figures.get("intervals", {})
     rows = [[text, percent(figures[name]), percent_range(intervals.get(name))] for name, text in names.items()]
     rows += [
-        [f"recall at {count} false alarms an hour (score {entry['threshold']:.2f})", percent(entry["recall"]), "–"]
+        [
+            f"recall at {counted(int(count), 'false alarm')} an hour (score {entry['threshold']:.2f})",
+            percent(entry["recall"]),
+            "–",
+        ]
         for count, entry in figures["at_alarms_per_hour"].items()
         if entry["threshold"] is not None
     ]

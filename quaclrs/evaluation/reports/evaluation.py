@@ -16,9 +16,9 @@ from ..figures.confusion_matrix import confusion_matrix_figure
 from ..figures.robustness import accuracy_over_snr_figure
 from ..figures.style import save_figure
 from ..held_out import HeldOut
-from ..metrics import FIGURE_NAMES
+from ..metrics import FIGURE_NAMES, STANDARD_SOURCES
 from ..result_files import write_csv, write_predictions, write_text
-from .tables import markdown_table, percent
+from .tables import counted, markdown_table, percent
 
 _FIGURES_OVER_SNR = {
     "accuracy": "accuracy",
@@ -84,7 +84,7 @@ def markdown_report(result: Mapping[str, Any]) -> str:
         lines.append(f"- labels: out of {', '.join(labels_from)}")
     if left_out := result["left_out"]:
         labels = listed([f"{label} ({clips})" for label, clips in left_out.items()])
-        lines.append(f"- left out: {sum(left_out.values())} clips whose label is not mapped: {labels}")
+        lines.append(f"- left out: {counted(sum(left_out.values()), 'clip')} whose label is not mapped: {labels}")
     if broken := result["broken"]:
         reasons = listed([f"{clip_id} ({reason})" for clip_id, reason in broken.items()])
         share = f"{len(broken)} of {result['clips'] + len(broken)}"
@@ -92,7 +92,9 @@ def markdown_report(result: Mapping[str, Any]) -> str:
     answer = _HELD_OUT[result["held_out"]].format(result["held_out_by"], result["held_out_unknown"])
     lines.append(f"- held out: {answer}")
     lines += [f"- warning: {warning}" for warning in result["warnings"]]
-    figures = [[name, percent(result.get(key))] for name, key in FIGURE_NAMES.items()]
+    # A source without clips has no row: its name would say nothing to whoever tests other sounds.
+    absent = {key for key in (f"accuracy_{source}" for source in STANDARD_SOURCES) if result.get(key) is None}
+    figures = [[name, percent(result.get(key))] for name, key in FIGURE_NAMES.items() if key not in absent]
     of_classes = [
         [name, *(percent(m[key] if m["support"] else None) for key in ("recall", "precision", "f1")), m["support"]]
         for name, m in result["per_class"].items()
@@ -102,12 +104,12 @@ def markdown_report(result: Mapping[str, Any]) -> str:
         markdown_table(["class", "recall", "precision", "F1", "clips"], of_classes),
     ]
     if robustness := result.get("robustness"):
+        columns = {name: key for name, key in _FIGURES_OVER_SNR.items() if key not in absent}
         rows = [
-            [_decibels(c["snr_db"]), *(percent(c[key]) for key in _FIGURES_OVER_SNR.values())]
-            for c in robustness["conditions"]
+            [_decibels(c["snr_db"]), *(percent(c[key]) for key in columns.values())] for c in robustness["conditions"]
         ]
         tables.append(f"Noise: {robustness['noise']}, seed {robustness['seed']}")
-        tables.append(markdown_table(["SNR (dB)", *_FIGURES_OVER_SNR], rows))
+        tables.append(markdown_table(["SNR (dB)", *columns], rows))
     return "\n\n".join(["\n".join(lines), *tables])
 
 
@@ -127,7 +129,7 @@ def write_evaluation(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    title = f"{result['evaluated']}, {result['clips']} clips"
+    title = f"{result['evaluated']}, {counted(result['clips'], 'clip')}"
     names = list(clips.classes)
     write_predictions(folder / "predictions.csv", clips.clip_ids, clips.folds, clips.labels, probabilities, names)
     figure = confusion_matrix_figure(result["confusion_matrix"], names, title)

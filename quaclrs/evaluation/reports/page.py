@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from ...errors import QuaclrsError
 from ...files import name_unwritable
 from ..figures.confusion_matrix import confusion_matrix_figure
+from ..figures.letters import all_letters
 from ..figures.scores import (
     per_class_figure,
     precision_recall_figure,
@@ -150,7 +151,8 @@ def _player(sound: bytes | None) -> str:
 
 def _png(figure: Figure) -> bytes:
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110, bbox_inches="tight")
+    with all_letters(figure):
+        figure.savefig(content, format="png", dpi=110, bbox_inches="tight")
     return content.getvalue()
 
 

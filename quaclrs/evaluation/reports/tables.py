@@ -32,6 +32,11 @@ def percent(share: float | None, deviation: float | None = None, unit: str = "%"
     return f"{100 * share:.1f}{spread}{unit}"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number and what is counted: `1 clip`, `1,204 clips`; `plural` where an `s` does not make it."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def seconds(value: float) -> str:
     """Seconds to a tenth: `612 s`, `5.2 s`."""
     return f"{value:.1f}".removesuffix(".0") + " s"

@@ -164,7 +164,7 @@ def test_another_folder_into_the_same_table_says_whose_rows_it_is_without(tmp_pa
         (tmp_path / folder).mkdir()
         soundfile.write(tmp_path / folder / "a.wav", noise, 16_000)
     assert main(["annotate", "monday", "--output", "t.csv", "--quiet"]) == 0
-    assert "earlier" not in capsys.readouterr().err
+    assert capsys.readouterr().err == "t.csv: 2 s in 1 of 1 file\n"
     assert main(["annotate", "tuesday", "--output", "t.csv", "--quiet"]) == 0
     assert "warning: t.csv: 1 file of an earlier run is not among these sounds" in capsys.readouterr().err
     assert main(["annotate", "monday", "tuesday", "--output", "t.csv", "--quiet"]) == 0

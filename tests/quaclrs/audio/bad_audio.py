@@ -140,7 +140,11 @@ def _lying() -> Iterator[tuple[str, bytes, str]]:
 def _absurd() -> Iterator[tuple[str, bytes, str]]:
     data = (noise() * 32767).astype("<i2").tobytes()
     for rate in (1, 99, 1_000_001, 10_000_000, 2_000_000_000):
-        yield f"{rate}_hz.wav", wav(data, rate=rate), f"sampling_rate is {rate}; it must be from 100 to 1,000,000 Hz"
+        yield (
+            f"{rate}_hz.wav",
+            wav(data, rate=rate),
+            f"sampling_rate is {rate}; it must be a number from 100 to 1,000,000 Hz",
+        )
     yield "100_hz.wav", wav(data[:3200], rate=100), ""
     yield "1_mhz.wav", wav(data, rate=1_000_000), ""
     for channels in (65, 255, 1024):

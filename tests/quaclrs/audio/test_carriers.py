@@ -115,10 +115,13 @@ def test_samples_and_channels_in_either_order_are_one_clip(classifier: AudioClas
 @pytest.mark.parametrize(
     ("sound", "words"),
     [
-        (None, "a sound cannot be a NoneType; give a path"),
-        (3.5, "a sound cannot be a float"),
-        (np.float32(1), "a sound cannot be a float32"),
-        (print, "a sound cannot be a builtin_function"),
+        (None, "a sound cannot be of type NoneType; give a path"),
+        (3.5, "a sound cannot be of type float"),
+        (np.float32(1), "a sound cannot be of type float32"),
+        (print, "a sound cannot be of type builtin_function"),
+        ("", "the path of a sound is empty; give one"),
+        (b"hello", "the file in memory is text, no sound"),
+        ({"array": SAMPLES, "sampling_rate": "22050"}, "sampling_rate is '22050'; it must be a number from 100 to"),
         ({"label": 3}, "a sound cannot be a mapping with label"),
         ({"array": SAMPLES}, "a sound cannot be a mapping with array"),
         ({}, "a mapping with nothing"),

@@ -1,4 +1,4 @@
-"""`quaclrs timeline` and `info`, and what `predict` takes beside files: folders, standard input, a least score."""
+"""`quaclrs timeline`, and what `predict` takes beside files: folders, standard input, a least score."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 import warm_python
-from safetensors.numpy import load_file
 
 from quaclrs import QuaclrsError, load_classifier
 from quaclrs.cli import main
 from quaclrs.commands.timeline import FORMATS, format_segments
 from quaclrs.inference.timeline import Segment
-from quaclrs.labels import CLASS_NAMES
 
 RATE = 48_000
 
@@ -213,24 +211,13 @@ def test_a_timeline_of_standard_input_is_that_of_the_file(recording, tiny_classi
     assert [(s["start"], s["label"]) for s in ours] == [(s["start"], s["label"]) for s in theirs]
 
 
-def test_info_says_what_the_files_of_a_model_hold(tiny_classifier_folder, capsys):
-    assert run("info", tiny_classifier_folder, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    weights = load_file(tiny_classifier_folder / "model.safetensors")
-    assert told["parameters"] == sum(tensor.size for tensor in weights.values())
-    assert told["bytes"] == (tiny_classifier_folder / "model.safetensors").stat().st_size
-    assert told["labels"] == list(CLASS_NAMES)
-    assert told["has_heard"] == "nobody knows what"
-    assert (told["backbone"], told["log_mel"]["image_size"], told["dtype"]) == ("mobilenetv3_small_050", 96, "F32")
-    assert run("info", tiny_classifier_folder) == 0
-    assert "mobilenetv3_small_050" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["predict", "-", "-"], "standard input (-) can be read once"),
         (["predict", "x.wav", "--min-score", "2"], "--min-score is 2; it must be from 0 to 1"),
+        (["predict", "x.wav", "--threads", "0"], "--threads is 0; it must be 1 or more, or left out for all cores"),
+        (["annotate", "x.wav", "--output", "t.csv", "--threads", "0"], "--threads is 0; it must be 1 or more"),
         (["timeline", "nowhere.wav"], "nowhere.wav does not exist"),
         (["timeline", "nowhere.wav", "--batch-size", "0"], "--batch-size is 0"),
     ],
@@ -238,11 +225,6 @@ def test_info_says_what_the_files_of_a_model_hold(tiny_classifier_folder, capsys
 def test_a_mistake_is_one_line(arguments, words, tiny_classifier_folder, expect_one_error_line):
     assert run(*arguments, "--model", tiny_classifier_folder) == 2
     expect_one_error_line(words)
-
-
-def test_info_of_a_folder_without_a_model_is_one_line(tmp_path, expect_one_error_line):
-    assert run("info", tmp_path) == 2
-    expect_one_error_line("cannot be loaded (it has no config.json)")
 
 
 def test_a_folder_without_sounds_is_named(tiny_classifier_folder, tmp_path):

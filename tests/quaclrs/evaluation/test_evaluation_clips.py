@@ -116,6 +116,11 @@ def test_labels_that_map_to_nothing_or_are_not_in_the_map_are_left_out_and_count
     assert clips.warnings == ()
 
 
+def test_clips_of_classes_that_are_none_of_urbansound13s_are_of_an_unknown_source_and_not_of_other(esc50: Path) -> None:
+    clips = choose_clips(esc50, ["rain", "dog_bark"], label_map={"dog": "dog_bark", "rain": "rain"})
+    assert clips.sources == ["urbansound8k"] * 2 + ["unknown_source"] * 3
+
+
 def test_predictions_can_be_kept_to_the_mapped_classes_in_the_models_order(esc50: Path) -> None:
     model_classes = list(reversed(CLASS_NAMES))
     clips = choose_clips(esc50, model_classes, label_map=ESC50, only_mapped_classes=True)

@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from quaclrs.evaluation.open_set import offset_of_other, open_set_figures, open_set_intervals, without_other
+from quaclrs.evaluation.reports.cross_validation import open_set_table
 
 NAMES = ["dog_bark", "siren", "other"]
 SCORES = np.array(
@@ -58,6 +59,12 @@ def test_at_most_the_allowed_share_of_background_reaches_the_threshold() -> None
         assert reaching == 2 * count  # 1,800 windows of 4 s are two hours
         right = (scores[:1000, :2].argmax(1) == labels[:1000]) & (best[:1000] >= threshold)
         assert found[str(count)]["recall"] == pytest.approx(right.mean())
+
+
+def test_the_table_counts_one_alarm_as_one() -> None:
+    found = open_set_figures(LABELS, SCORES, NAMES, KINDS, seconds=4.0)
+    found["at_alarms_per_hour"]["1"] = {"threshold": 0.9, "recall": 0.5}
+    assert "| recall at 1 false alarm an hour (score 0.90)" in open_set_table(found)
 
 
 def test_where_other_is_not_allowed_the_classes_share_its_probability() -> None:

@@ -110,7 +110,7 @@ def test_what_holds_no_samples_is_named(sound, tmp_path):
 @pytest.mark.parametrize("rate", [0, -1, math.nan, 2_000_000])
 def test_a_rate_that_no_sound_has_is_refused_in_one_line(rate):
     for crop in ("whole", "centre"):
-        with pytest.raises(QuaclrsError, match="it must be from 100 to"):
+        with pytest.raises(QuaclrsError, match="it must be a number from 100 to"):
             list(windows_of(noise(1.0), FRONT_END, rate, crop=crop))
 
 

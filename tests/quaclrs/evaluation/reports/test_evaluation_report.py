@@ -89,6 +89,13 @@ def test_the_report_says_what_was_evaluated_and_every_figure_in_percent() -> Non
     assert rows[10:] == [["dog_bark", "80.0%", "90.0%", "70.0%", "3"], ["traffic", "–", "–", "–", "0"]]
 
 
+def test_sources_without_clips_have_no_row_and_no_column() -> None:
+    found = result(noise="gaussian") | dict.fromkeys(("accuracy_urbansound8k", "accuracy_sirennet"))
+    report = markdown_report(found)
+    assert "UrbanSound8K's classes" not in report and "new classes" not in report
+    assert ["SNR (dB)", "accuracy", "macro F1"] in cells(report) and ["clean", "66.6%", "61.2%"] in cells(report)
+
+
 def test_a_test_of_robustness_adds_a_row_a_ratio() -> None:
     report = markdown_report(result(noise="gaussian"))
     assert "Noise: gaussian, seed 3" in report
