@@ -34,7 +34,7 @@ def test_info_says_what_the_files_of_a_model_hold(tiny_classifier_folder, capsys
     assert told["parameters"] == sum(tensor.size for tensor in weights.values())
     assert told["bytes"] == (tiny_classifier_folder / "model.safetensors").stat().st_size
     assert told["labels"] == list(CLASS_NAMES)
-    assert told["has_heard"] == "what its weights had heard before nobody knows"
+    assert told["has_heard"] == "nobody knows what"
     assert (told["backbone"], told["log_mel"]["image_size"], told["dtype"]) == ("mobilenetv3_small_050", 96, "F32")
     assert run("info", tiny_classifier_folder) == 0
     assert "mobilenetv3_small_050" in capsys.readouterr().out
