@@ -6,7 +6,7 @@ import html
 
 import yaml
 
-from ..evaluation.reports.tables import markdown_table, percent, percent_range
+from ..evaluation.reports.tables import counted, markdown_table, percent, percent_range
 from ..saved_model import SavedModel
 from .report import LearnReport
 
@@ -26,7 +26,7 @@ def learned_card(report: LearnReport, base: SavedModel) -> str:
         "tags: [audio-classification, few-shot, quaclrs]",
         "---",
         "",
-        f"# {len(worth.classes)} sounds, learned from {report.clips} labelled clips",
+        f"# {counted(len(worth.classes), 'sound')}, learned from {counted(report.clips, 'labelled clip')}",
         "",
         f"Names {', '.join(f'`{entry.label}`' for entry in worth.classes)}"
         + (" or answers `other`" if "other" in worth.columns else "")

@@ -17,7 +17,9 @@ from quaclrs.errors import QuaclrsError
 from quaclrs.locks import only_writer
 
 #: What gloo and NCCL say where another process closed its connection or did not answer in time.
-_LOST = re.compile(r"gloo|NCCL|ProcessGroup|Connection (closed|reset)|Broken pipe|Timed out", re.IGNORECASE)
+_LOST = re.compile(
+    r"gloo|NCCL|ProcessGroup|Connection (closed|reset)|Broken pipe|Timed out|timeout caused pair closure", re.IGNORECASE
+)
 
 
 def join_processes(timeout: int) -> PartialState:
