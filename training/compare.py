@@ -4,6 +4,9 @@
 on the same test clips, with its 95 % interval by bootstrap over recordings: what makes a recording hard for both
 recipes cancels. In the columns after it every recording counts once, however many clips it has. `--classes A,B` prints
 another table: the recall of each of these classes, and what else its clips are called most often.
+
+Recipes with `other` differ in how much they keep. So the last column is of background that is named a class where the
+score of `other` is shifted until 95 % of what was right stays right.
 """
 
 from __future__ import annotations
@@ -18,10 +21,11 @@ import numpy as np
 from quaclrs.augment.variants import parent_and_variant
 from quaclrs.data import class_names, load_urbansound13
 from quaclrs.errors import CommandParser, QuaclrsError, report_user_errors
+from quaclrs.evaluation.open_set import offset_of_other
 from quaclrs.evaluation.paired import paired_difference
 from quaclrs.evaluation.records import add_json_option, command_of, write_record
 from quaclrs.evaluation.reports.tables import markdown_table, percent
-from quaclrs.evaluation.result_files import PREDICTIONS, read_predictions
+from quaclrs.evaluation.result_files import OPEN_SET, PREDICTIONS, read_predictions
 from quaclrs.evaluation.run_metrics import run_folders
 from quaclrs.text_files import read_mapping
 
@@ -32,18 +36,28 @@ _COLUMNS = {
     "accuracy": "accuracy", "gain": "gain, points", "all": "every recording once",
     "urbansound8k": "of the 9 classes", "sirennet": "of the 4 new",
 }  # fmt: skip
-_OTHER = {"kept": "kept with `other`", "false_alarms": "background named", "auroc_other": "AUROC of `other`"}
+_OTHER = {
+    "kept": "kept with `other`", "false_alarms": "background named", "auroc_other": "AUROC of `other`",
+    "named": "named where 95% is kept",
+}  # fmt: skip
+
+#: That share.
+_KEPT = 0.95
 
 
 @dataclass(frozen=True)
 class _Compared:
-    """A finished cross-validation: its summary, and the seeds' scores of each test clip, (seeds, classes)."""
+    """A finished cross-validation: its summary, and the seeds' scores of each test clip, (seeds, classes).
+
+    `named` is the share of background that is named a class where 95 % is kept; None without `other`.
+    """
 
     name: str
     summary: dict[str, Any]
     labels: dict[str, int]
     scores: dict[str, np.ndarray]
     dataset: str
+    named: float | None
 
 
 class Comparison:
@@ -87,7 +101,7 @@ class Comparison:
         return [self._class_row(one, name) for name in classes for one in self._compared]
 
     def _row(self, one: _Compared) -> dict[str, Any]:
-        over, other = one.summary["over_recordings"], one.summary.get("open_set") or {}
+        over, other = one.summary["over_recordings"], {**(one.summary.get("open_set") or {}), "named": one.named}
         return {
             "recipe": one.name,
             "accuracy": one.summary["figures"]["accuracy"]["pooled"],
@@ -175,7 +189,20 @@ def _read(folder: Path) -> _Compared:
     if not labels or len({len(of_clip) for of_clip in scores.values()}) > 1:
         raise QuaclrsError(f"{folder} lacks predictions of some folds or seeds; run training.cross_validate again")
     dataset = str(read_options_file(runs[0] / "config.yaml")["dataset"])
-    return _Compared(folder.name, summary, labels, {clip: np.stack(rows) for clip, rows in scores.items()}, dataset)
+    of_clips = {clip: np.stack(rows) for clip, rows in scores.items()}
+    return _Compared(folder.name, summary, labels, of_clips, dataset, _named(runs))
+
+
+def _named(runs: list[Path]) -> float | None:
+    files = [run / OPEN_SET for run in runs]
+    if not all(file.is_file() for file in files):
+        return None
+    found = [read_predictions(file) for file in files]
+    labels = np.concatenate([of_run.labels for of_run in found])
+    probabilities = np.concatenate([of_run.probabilities for of_run in found])
+    background = np.log(np.clip(probabilities[labels == probabilities.shape[1] - 1], 1e-12, None))
+    shift = offset_of_other(labels, probabilities, _KEPT)
+    return float((background[:, :-1].max(axis=1) > background[:, -1] + shift).mean()) if len(background) else None
 
 
 @report_user_errors

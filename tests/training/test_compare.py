@@ -111,3 +111,28 @@ def test_runs_that_another_command_left_in_the_folder_do_not_count(clips, tmp_pa
     assert main([first, second, "--json", str(tmp_path / "kept.json")]) == 0
     gain = json.loads((tmp_path / "kept.json").read_text())["rows"][1]["gain"]
     assert gain == {"value": 0, "low": 0, "high": 0}
+
+
+def test_background_is_counted_where_95_percent_of_what_was_right_is_kept(clips, tmp_path, capsys) -> None:
+    folder = Path(cross_validation(tmp_path / "cv", clips, 0))
+    names = [*clips[4], "other"]
+    rng = np.random.default_rng(0)
+    margins = {fold: (rng.normal(2, 1, 100), rng.normal(-1, 2, 60)) for fold in (1, 2)}  # log-odds of the named class
+    for fold, (of_class, of_background) in margins.items():
+        odds = np.concatenate([of_class, of_background])
+        scores = np.zeros((160, len(names)))
+        scores[:, 0], scores[:, -1] = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(odds))
+        labels = np.repeat([0, len(names) - 1], [100, 60])
+        ids = [f"{fold}/{row}" for row in range(160)]
+        write_predictions(
+            folder / f"fold-{fold}-seed-0" / "predictions_other.csv", ids, [fold] * 160, labels, scores, names
+        )
+    of_class, of_background = (np.concatenate([margins[fold][part] for fold in (1, 2)]) for part in (0, 1))
+    threshold = np.sort(of_class)[9:11].mean()  # of 200 between the tenth, which is lost, and the eleventh
+    named = (of_background > threshold).mean()
+    assert 0.05 < named < 0.5
+
+    assert main([str(folder), "--json", str(tmp_path / "kept.json")]) == 0
+
+    assert json.loads((tmp_path / "kept.json").read_text())["rows"][0]["named"] == pytest.approx(named)
+    assert f"{100 * named:.1f}%" in capsys.readouterr().out
