@@ -377,8 +377,9 @@ def test_a_folder_that_holds_no_run_is_not_removed_by_overwrite(sample_dataset, 
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_under_accelerate_launch_a_mistake_is_told_once_and_not_as_a_traceback_of_ours(sample_dataset, tmp_path):
-    result = accelerate_launch(
+@pytest.mark.parametrize("launched", [launch, pytest.param(accelerate_launch, marks=pytest.mark.weekly)])
+def test_of_two_processes_a_mistake_is_told_once_and_not_as_a_traceback_of_ours(launched, sample_dataset, tmp_path):
+    result = launched(
         ["--dataset", str(sample_dataset), "--test-fold", "11", "--output-dir", str(tmp_path / "run")], processes=2
     )
     assert result.returncode != 0
