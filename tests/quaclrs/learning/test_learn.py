@@ -314,7 +314,7 @@ def test_a_handful_of_right_answers_has_the_interval_of_so_many_and_not_none_at_
         names = np.array(recordings, dtype=object)
         return judge(scores, np.zeros(len(right), int), names, recordings, ["hum", "other"], [0])
 
-    for count, ends in ((8, (0.6306, 1.0)), (5, (0.4782, 1.0))):  # scipy.stats.binomtest(8, 8) and (5, 5): proportion_ci()
+    for count, ends in ((8, (0.6306, 1.0)), (5, (0.4782, 1.0))):  # scipy.stats.binomtest(8, 8)
         found = worth([True] * count, [f"r{place}" for place in range(count)])
         assert found.interval == found.classes[0].interval == pytest.approx(ends, abs=1e-4)
     assert worth([False] * 8, [f"r{place}" for place in range(8)]).interval == pytest.approx((0.0, 0.3694), abs=1e-4)
