@@ -17,8 +17,12 @@ def encode_flac(waveform: np.ndarray, sampling_rate: int) -> bytes:
 
 
 def flac_digest(flac: bytes | memoryview) -> bytes:
-    """The MD5 digest of its samples that a FLAC file carries (RFC 9639, section 8.2); nothing is decoded."""
-    return bytes(flac[26:42])
+    """The MD5 digest of its samples that a FLAC file carries (RFC 9639, section 8.2); nothing is decoded.
+
+    b"" of a file that carries none, as a FLAC stream that was written on the fly, or is no FLAC.
+    """
+    digest = bytes(flac[26:42])
+    return digest if flac[:4] == b"fLaC" and any(digest) else b""
 
 
 def encode_pcm(waveform: np.ndarray) -> bytes:

@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
-from ..audio import flac_digest
+from ..audio import AudioWarning, flac_digest
 from ..augment.variants import parent_and_variant
 from ..data import synthetic_clips
 from ..folds import FoldProtocol
@@ -77,7 +78,7 @@ class TrainingData:
             about: for `trainings`, without `clips` and `synthetic`.
         """
         clips, recordings = (np.unique(_hashes(names)) for names in _names_of_rows(rows))
-        contents = np.unique(_hashes_of_contents(_digests_of_rows(rows)))
+        contents = np.unique(_hashes_of_contents(filter(None, _digests_of_rows(rows))))
         training = {**about, "clips": len(clips), "synthetic": all(synthetic_clips(rows))}
         return cls((training,), clips, recordings, contents)
 
@@ -93,7 +94,8 @@ class TrainingData:
             dataset: what they are called together.
         """
         paths = list(files)
-        with ThreadPoolExecutor(2) as pool:
+        with catch_warnings(), ThreadPoolExecutor(2) as pool:
+            simplefilter("ignore", AudioWarning)  # of damage, which was said where the file was heard
             digests = list(pool.map(lambda path: stored_digest(path, longest=_LONGEST), paths))
         numbered = [path for path in paths if names_a_recording(path.name)]
         complete = all(digest or names_a_recording(path.name) for path, digest in zip(paths, digests, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -120,3 +121,32 @@ def test_the_whole_of_urbansound13_takes_less_than_100_kb_of_json_without_its_sa
     clips = {f"urbansound8k/{i}-3-0-2": f"urbansound8k/{i // 6}" for i in range(7_803)}
     clips |= {f"sirennet/traffic/sound_{i}": f"sirennet/traffic/sound_{i // 3}" for i in range(1_675)}
     assert len(json.dumps(TrainingData.of_training(rows(clips), **ABOUT).to_dict())) < 100_000
+
+
+@pytest.mark.parametrize("container", ["WAV", "FLAC without a digest"])
+def test_clips_that_carry_no_digest_are_not_taken_for_one_another(container):
+    """A WAV's header, or a digest of zeros, is the same in clips of one length."""
+
+    def row(name: str, seed: int) -> dict:
+        buffer = io.BytesIO()
+        samples = np.random.default_rng(seed).normal(0, 0.1, 1000)
+        soundfile.write(buffer, samples, 8000, format=container.split()[0], subtype="PCM_16")
+        content = bytearray(buffer.getvalue())
+        if container != "WAV":
+            content[26:42] = bytes(16)
+        audio = {"bytes": bytes(content), "path": None}
+        return {"audio": audio, "clip_id": f"a/{name}", "recording_id": f"a/{name}", "attribution": "somebody"}
+
+    heard = TrainingData.of_training(Dataset.from_list([row("one", 1)]), **ABOUT)
+    assert heard.has_heard(Dataset.from_list([row("one", 1), row("two", 2)]), "strict").tolist() == [True, False]
+
+
+def test_files_are_known_by_threads_that_leave_warnings_as_they_were(tmp_path):
+    for number in range(12):
+        soundfile.write(tmp_path / f"{number}.wav", np.full(4800, 0.1), 48000)
+        content = (tmp_path / f"{number}.wav").read_bytes()
+        (tmp_path / f"{number}.wav").write_bytes(content[:-1000])  # cut short, which is warned of elsewhere
+    before = list(warnings.filters)
+    for _ in range(5):
+        TrainingData.of_files(sorted(tmp_path.iterdir()), "mine")
+    assert warnings.filters == before
