@@ -41,7 +41,7 @@ _OTHER = {
     "named": "named where 95% is kept",
 }  # fmt: skip
 
-#: That share.
+#: Share of what was right that stays right where background is counted.
 _KEPT = 0.95
 
 

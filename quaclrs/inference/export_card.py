@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import yaml
 
 from ..models import LogMelConfig
-from ..text_files import parse_yaml
 
 CARD, MODEL_CARD = "README.md", "MODEL_CARD.md"
 
@@ -64,11 +62,9 @@ def export_card(labels: Sequence[str], log_mel: LogMelConfig, folder: Path) -> s
 
 def _front_matter(card: Path) -> dict[str, Any]:
     """The front matter of a card; empty where there is none that can be read."""
-    if not card.is_file():
-        return {}
-    found = re.match(r"---\s*\n(.*?\n)?---\s*(?:\n|$)", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+    from huggingface_hub import ModelCard
+
     try:
-        front = parse_yaml(found[1] or "") if found else None
-    except ValueError:  # somebody else's idea of one
+        return ModelCard(card.read_text(encoding="utf-8", errors="replace")).data.to_dict()
+    except Exception:  # no card, or somebody else's idea of one
         return {}
-    return front if isinstance(front, dict) else {}

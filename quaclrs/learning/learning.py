@@ -111,15 +111,15 @@ def _learn(sources: Sources, output: Path | None, options: LearnOptions, progres
     base = open_saved_model(options.model)
     if base.options.get("problem_type") == "multi_label_classification":
         raise QuaclrsError(f"{base.name} gives several labels a clip; learn from a model that gives one")
-    _refuse_labels({sound.label for sound in sounds}, base.labels if options.keep_classes else [])
+    given_labels, kept = {sound.label for sound in sounds}, base.labels if options.keep_classes else []
+    _refuse_labels(given_labels, kept)
     around = [(Path(folder), sounds_in(folder, "--background")) for folder in options.background]
     without_labels = [] if options.unlabelled is None else sounds_in(options.unlabelled, "--unlabelled")
     classifier = load_classifier(options.model)
     embedder = Embedder(classifier, digest_of_encoder(base), options.cache or cache_folder())
     clips = Clips.of(sounds, embedder, progress)
-    _refuse_lost_classes({sound.label for sound in sounds}, clips)
+    _refuse_lost_classes(given_labels, clips)
     labels = _labels_of(clips, base if options.keep_classes else None)
-    kept = base.labels if options.keep_classes else []
     background, namesakes = collect_background(options.own_background, around, embedder, base, labels, kept, progress)
     unlabelled = None
     if options.unlabelled is not None:
